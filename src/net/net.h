@@ -1,0 +1,175 @@
+/* net: the loop, its clock and timers, the worker thread, streams, TLS, dialling and listening.
+ *
+ * The only room that may include uv.h and mbedTLS's TLS. It moves bytes and knows nothing of HTTP.
+ * All of it belongs to one thread, the loop's; only `worker` runs elsewhere, and talks by messages.
+ *
+ * The room is in two halves behind one door. src/net/core_*.c is pure (timer heap, deferred tasks,
+ * graveyard); the rest sits on libuv and is replaced, in tests/flow, by a simulated network with a
+ * clock made of an integer. So no other room may assume that a file descriptor exists.
+ *
+ * Rules of every object here (design.md section 5):
+ *  - After x_finish(), x_abort() or x_cancel() returns, x never calls its owner again; its memory goes
+ *    when its last handle has closed.
+ *  - No callback runs inside the call that caused it; an immediate failure is a return value, or is
+ *    reported in the next turn.
+ *  - Polite finish (flush, close_notify, FIN, bounded linger) and abort are two verbs. */
+#ifndef SLUICE_NET_H
+#define SLUICE_NET_H
+
+#include "base/base.h"
+
+struct loop;
+
+/* ---- loop and clock ------------------------------------------------------------------------- */
+
+struct loop *loop_new(void);
+void loop_free(struct loop *l); /* every handle must be closed; asserts it */
+void loop_run(struct loop *l);  /* until loop_stop, or until nothing is left to wait for */
+void loop_stop(struct loop *l);
+/* Monotonic milliseconds, read once a turn. Wall milliseconds since 1970. Both free to call. */
+int64_t loop_now(const struct loop *l);
+int64_t loop_wall(const struct loop *l);
+int64_t loop_now_us(const struct loop *l); /* monotonic, read at the call */
+
+/* Work for the next turn, embedded in its owner. Posting a posted task does nothing. Cancelling is
+ * idempotent and final: the function will not run. Tasks posted by a task run in the turn after. */
+struct task {
+    struct link link;
+    void (*run)(void *arg);
+    void *arg;
+};
+void task_init(struct task *t, void (*run)(void *), void *arg);
+void task_post(struct loop *l, struct task *t);
+void task_cancel(struct task *t);
+
+/* Frees `mem` with `free_fn` between two turns, when nobody's callback can still be on the stack. */
+void loop_bury(struct loop *l, void *mem, void (*free_fn)(void *));
+
+/* Calls `fn` on the loop when the process gets `signum`. One handler a signal. */
+void loop_on_signal(struct loop *l, int signum, void (*fn)(void *arg, int signum), void *arg);
+
+/* ---- timers: one binary heap over one clock ---------------------------------------------------- */
+
+struct timer {
+    struct loop *loop;
+    int64_t at_ms;   /* monotonic */
+    uint32_t index;  /* place in the heap, UINT32_MAX = not armed */
+    uint64_t order;  /* equal times fire in the order they were set */
+    void (*fire)(void *arg);
+    void *arg;
+};
+void timer_init(struct timer *t, struct loop *l, void (*fire)(void *), void *arg);
+/* Absolute; a past time fires in the next turn, never inside the call. Re-arming moves it. */
+void timer_set(struct timer *t, int64_t at_ms);
+void timer_stop(struct timer *t); /* immediate and idempotent: fire will not run */
+bool timer_armed(const struct timer *t);
+
+/* ---- worker: one thread, one queue, in order ------------------------------------------------- */
+
+struct worker;
+struct job {
+    struct link link;
+    void (*run)(struct job *j);  /* on the worker's thread; owns *j meanwhile */
+    void (*done)(struct job *j); /* on the loop's thread, in a later turn; may be NULL */
+};
+struct worker *worker_new(struct loop *l, const char *name);
+void worker_post(struct worker *w, struct job *j);
+size_t worker_depth(const struct worker *w); /* jobs posted and not yet done */
+/* Runs what is queued, calls every `done`, joins the thread. Blocks: for shutdown only. */
+void worker_free(struct worker *w);
+
+/* ---- addresses --------------------------------------------------------------------------------- */
+
+#define ADDR_TEXT_MAX 64
+struct addr { /* an IPv4, IPv6 or unix socket address, as text and as what a rule needs to know */
+    char text[ADDR_TEXT_MAX]; /* "127.0.0.1:8080", "[::1]:8080", "unix" */
+    uint8_t ip[16];           /* IPv6, or IPv4 mapped into it */
+    uint16_t port;
+    bool is_unix, is_loopback, is_private; /* private: RFC 1918, CGNAT, ULA, link-local, loopback, ... */
+};
+/* "HOST:PORT", "[V6]:PORT", ":PORT" (all interfaces); numeric hosts only. ERR_SYNTAX, ERR_RANGE. */
+MUST_USE enum err addr_parse(struct slice s, struct addr *out);
+
+/* ---- streams: a connected byte pipe, with or without TLS ---------------------------------------- */
+
+struct stream;
+struct stream_ops {
+    /* Bytes, valid during the call only. */
+    void (*on_read)(void *owner, struct slice bytes);
+    /* The peer will send no more (FIN; with TLS only after close_notify: a bare FIN is an error). */
+    void (*on_end)(void *owner);
+    /* The connection is dead. The owner still owes it a stream_abort. `why` is static. */
+    void (*on_error)(void *owner, enum err e, const char *why);
+    /* A write that answered ERR_AGAIN has been handed to the kernel whole. */
+    void (*on_written)(void *owner);
+};
+/* Makes `owner` the stream's owner from now on (leases change hands). Reading stays as it was. */
+void stream_own(struct stream *s, const struct stream_ops *ops, void *owner);
+/* Starts or stops reading; a new stream does not read. Bytes already decrypted are delivered in the
+ * next turn after a restart, never inside the call. */
+void stream_read(struct stream *s, bool on);
+/* Writes all of `v[0..n)`, at most STREAM_IOV slices, at once if the kernel takes them.
+ * OK: everything is gone and the memory is the caller's again. ERR_AGAIN: accepted; the memory must
+ * stay as it is until on_written; no other write may be offered before. Anything else: the stream
+ * is dead (no on_error follows), the caller aborts it. */
+#define STREAM_IOV 8
+MUST_USE enum err stream_write(struct stream *s, const struct slice *v, int n);
+bool stream_writing(const struct stream *s); /* an ERR_AGAIN is outstanding */
+/* Flushes, says goodbye, then discards what the peer still sends for at most 2 s, and closes. Bytes
+ * of an outstanding write are copied if need be: the caller's memory is free when it returns. */
+void stream_finish(struct stream *s);
+void stream_abort(struct stream *s); /* closes at once; what is queued is lost (RST if data unread) */
+const struct addr *stream_peer(const struct stream *s);
+bool stream_is_tls(const struct stream *s);
+/* A static word for the TLS version or "" ("TLSv1.3"). */
+const char *stream_tls_version(const struct stream *s);
+
+/* ---- TLS, client side --------------------------------------------------------------------------- */
+
+struct tls_client; /* trusted roots, configuration and the session cache: one for the process */
+/* Reads the roots: `ca_file` if not NULL, else $SSL_CERT_FILE as passed in `ca_env`, else the
+ * system's usual places. ERR_NOTFOUND when there are none, ERR_SYNTAX when unreadable; `why` (static)
+ * says which. Name and chain are always verified; there is no switch. */
+MUST_USE enum err tls_client_new(const char *ca_file, const char *ca_env, struct tls_client **out,
+                                 const char **why);
+void tls_client_free(struct tls_client *t);
+
+/* ---- dialling ------------------------------------------------------------------------------------ */
+
+struct dial;
+struct dial_target {
+    struct slice host; /* a name or a numeric address without brackets; at most 253 bytes */
+    uint16_t port;
+    struct tls_client *tls; /* NULL: plain */
+    bool allow_private;     /* else addresses that are not public are refused: ERR_DENIED */
+};
+/* Resolves (answers are cached for 30 s, errors for 1 s), races the addresses (RFC 8305: 250 ms
+ * apart, IPv6 first when both are there), does the TLS handshake. Exactly one `done`, in a later
+ * turn: OK and a stream (owned by nobody yet: call stream_own), or an error and a static `why`.
+ * No deadline of its own: the owner arms one and calls dial_cancel. */
+typedef void dial_done_fn(void *owner, enum err e, const char *why, struct stream *s);
+struct dial *dial_start(struct loop *l, const struct dial_target *t, dial_done_fn *done,
+                        void *owner);
+void dial_cancel(struct dial *d); /* done will not be called */
+
+/* ---- listening ------------------------------------------------------------------------------------ */
+
+struct listener;
+struct listener_ops {
+    /* A new connection. The stream has no owner and is not reading: stream_own, or stream_abort. */
+    void (*on_accept)(void *owner, struct stream *s);
+};
+/* A TCP address, or a unix socket: `path` wins when not NULL (a stale socket file is replaced, mode
+ * 0600). ERR_EXISTS: the address is in use; ERR_DENIED; ERR_IO. Out of descriptors, the listener
+ * pauses itself for 100 ms at a time, and logs it once a minute. */
+MUST_USE enum err listener_open(struct loop *l, const struct addr *a, const char *path,
+                                const struct listener_ops *ops, void *owner,
+                                struct listener **out);
+const struct addr *listener_addr(const struct listener *l); /* with the port the kernel gave */
+void listener_pause(struct listener *l, bool paused);
+void listener_close(struct listener *l); /* removes a unix socket's file */
+
+/* The process's soft limit of file descriptors after raising it to the hard one. */
+int64_t net_fd_limit(void);
+
+#endif
