@@ -20,6 +20,7 @@
 //   cut      {at: 'head' | 'body' | N, how: 'reset'|'fin'|'stall'|'error'|'end'|'garbage'}
 //            'head': before the head; 'body': after it; N: after N events (or N bytes of a JSON body)
 //   drip     bytes per write
+//   gzip     compress a plain body if the request allows it
 //   raw      base64 of bytes written as they are instead of an HTTP answer; then: 'fin'|'reset'|''
 //
 // The control port (JSON over HTTP, loopback): GET /requests, POST /accounts, POST /release,
@@ -189,7 +190,7 @@ class Answer {
     const { plan, res, entry } = this;
     let buf = Buffer.from(body);
     const extra = { ...headers };
-    if (plan.gzip) {
+    if (plan.gzip && /\bgzip\b/.test(this.req.headers['accept-encoding'] ?? '')) {
       buf = zlib.gzipSync(buf);
       extra['content-encoding'] = 'gzip';
     }
