@@ -57,7 +57,7 @@ test('failover: a name that does not resolve', async (t) => {
 });
 
 test('failover: no first byte in time', async (t) => {
-  const { gw, prov, keys } = await t.setup({ config: { first_byte_timeout_ms: 300 },
+  const { gw, prov, keys } = await t.setup({ config: { stream_first_byte_timeout: '300ms', first_byte_timeout: '300ms' },
     accounts: { a: { plans: [{ cut: { at: 'head', how: 'stall' } }] }, b: {} } });
   const a = await gw.post(message({ stream: true }));
   equal(a.status, 200, a.text);
@@ -134,7 +134,8 @@ test('exhausted: every account limited gives 429 with a true retry-after', async
 });
 
 test('exhausted: a short wait may be retried by the client', async (t) => {
-  const { gw } = await t.setup({ accounts: { a: { plans: [err(429, 'limit', { 'retry-after': '5' })] } } });
+  const { gw } = await t.setup({ config: { queue_timeout: '0s' },
+    accounts: { a: { plans: [err(429, 'limit', { 'retry-after': '5' })] } } });
   const a = await gw.post(message());
   isError(a, 429, 'rate_limit_error');
   const wait = Number(a.get('retry-after'));
@@ -143,14 +144,14 @@ test('exhausted: a short wait may be retried by the client', async (t) => {
 
 test('exhausted: every account overloaded gives 529', async (t) => {
   const plans = [err(529, 'Overloaded')];
-  const { gw } = await t.setup({ accounts: { a: { plans }, b: { plans } } });
+  const { gw } = await t.setup({ config: { queue_timeout: '0s' }, accounts: { a: { plans }, b: { plans } } });
   const a = await gw.post(message({ stream: true }));
   isError(a, 529, 'overloaded_error');
   ok(Number(a.get('retry-after')) >= 1, 'retry-after');
 });
 
 test('exhausted: every account broken gives a plain error', async (t) => {
-  const { gw } = await t.setup({ accounts: { a: { plans: [err(500, 'boom')] },
+  const { gw } = await t.setup({ config: { queue_timeout: '0s' }, accounts: { a: { plans: [err(500, 'boom')] },
     b: { plans: [{ cut: { at: 'head', how: 'reset' } }] } } });
   const a = await gw.post(message());
   ok(a.status >= 500, `status ${a.status}`);
@@ -184,6 +185,16 @@ test('failover: an idle connection closed by the provider is not used', async (t
     await prov.call('POST', '/close-idle');
   }
   equal((await prov.requests()).length, 5);
+});
+
+test('exhausted: a request waits in line for an account that comes back soon', async (t) => {
+  const { gw, prov } = await t.setup({ accounts: {
+    a: { plans: [{ ...err(429, 'limit', { 'retry-after': '1' }), times: 1 }] } } });
+  const a = await gw.post(message({ stream: true }));
+  equal(a.status, 200, a.text);
+  ok(a.complete);
+  equal((await prov.requests()).length, 2);
+  equal((await gw.booked(1)).length, 1);
 });
 
 test('failover: back to the preferred account after its pause', async (t) => {

@@ -33,7 +33,7 @@ for (const how of ['reset', 'fin', 'end']) {
 }
 
 test('stream: silence becomes an error event', async (t) => {
-  const { gw, prov } = await t.setup({ config: { silence_timeout_ms: 400 },
+  const { gw, prov } = await t.setup({ config: { silence_timeout: '400ms' },
     accounts: { a: { plans: [{ cut: { at: 5, how: 'stall' } }] } } });
   const a = await gw.open(message({ stream: true })).answer();
   await brokenEnd(gw, prov, a);
@@ -99,7 +99,7 @@ test('stream: a client that leaves a plain request ends its upstream too', async
 });
 
 test('stream: pings fill the silence, and only between events', async (t) => {
-  const { gw, prov } = await t.setup({ config: { ping_interval_ms: 100 }, accounts: { a: { plans: [{ gate: 5 }] } } });
+  const { gw, prov } = await t.setup({ config: { ping_interval: '100ms' }, accounts: { a: { plans: [{ gate: 5 }] } } });
   const c = gw.open(message({ stream: true }));
   const held = await prov.waitState('held');
   const own = countPings(held.sent);
@@ -119,7 +119,7 @@ test('stream: no ping inside an event that comes in two parts', async (t) => {
     + 'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}\n\n';
   const bytes = start + half;
   const raw = `${head}${bytes.length.toString(16)}\r\n${bytes}\r\n`;
-  const { gw } = await t.setup({ config: { ping_interval_ms: 100, silence_timeout_ms: 600 },
+  const { gw } = await t.setup({ config: { ping_interval: '100ms', silence_timeout: '600ms' },
     accounts: { a: { plans: [{ raw: Buffer.from(raw).toString('base64') }] } } });
   const a = await gw.open(message({ stream: true })).answer();
   ok(!a.complete);

@@ -49,7 +49,7 @@ test('process: a second SIGTERM ends at once', async (t) => {
 });
 
 test('process: SIGTERM past the drain limit ends streams with an error event', async (t) => {
-  const { gw, prov } = await t.setup({ config: { drain_timeout_ms: 300 }, accounts: { a: { plans: [{ gate: 5 }] } } });
+  const { gw, prov } = await t.setup({ config: { drain_timeout: '300ms' }, accounts: { a: { plans: [{ gate: 5 }] } } });
   const c = gw.open(message({ stream: true }));
   await prov.waitState('held');
   await c.wait(() => events(c.body()).length >= 5, 3000, 'events');

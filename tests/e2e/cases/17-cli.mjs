@@ -201,7 +201,8 @@ test('cli: config check names the line and the nearest option', async (t) => {
   for (const [text, expected] of [['# one\nlistenn: 127.0.0.1:1\n', /2.*listen\b|listen\b.*2/s],
     ['listen: [\n', /./], ['pass_ratelimit_headers: perhaps\n', /1.*pass_ratelimit_headers/s],
     ['listen: "${NOT_SET_ANYWHERE}"\n', /NOT_SET_ANYWHERE/], ['listen: 127.0.0.1:1\nlisten: 127.0.0.1:2\n', /2/],
-    ['head_timeout_ms: -5\n', /head_timeout_ms/], ['head_timeout_ms: 99999999999999999999\n', /head_timeout_ms/]]) {
+    ['head_timeout: -5s\n', /head_timeout/], ['head_timeout: 99999999999999999999s\n', /head_timeout/],
+    ['head_timeout: soon\n', /head_timeout/]]) {
     const p = await check(text);
     ok(typeof p.code === 'number' && p.code !== 0, `refused: ${text}`);
     match(p.err + p.out, expected);

@@ -161,7 +161,7 @@ test('hostile: chunks past 32 MiB are 413 and do not grow the process', { timeou
 });
 
 test('hostile: slow and unfinished heads are 408', async (t) => {
-  const { gw } = await t.setup({ config: { head_timeout_ms: 400 } });
+  const { gw } = await t.setup({ config: { head_timeout: '400ms' } });
   const half = gw.connect().send('POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-a: ');
   const drip = gw.connect();
   const text = `POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-b: ${'y'.repeat(1000)}`;
@@ -178,7 +178,7 @@ test('hostile: slow and unfinished heads are 408', async (t) => {
 });
 
 test('hostile: connections that never say anything are let go', async (t) => {
-  const { gw } = await t.setup({ config: { head_timeout_ms: 400 } });
+  const { gw } = await t.setup({ config: { head_timeout: '400ms' } });
   const silent = Array.from({ length: 20 }, () => gw.connect());
   await Promise.all(silent.map((c) => c.closed(8000)));
   equal((await gw.post(message())).status, 200);

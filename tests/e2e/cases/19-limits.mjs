@@ -88,7 +88,7 @@ test('limits: 64 file descriptors', { timeout: 120000 }, async (t) => {
 
 test('limits: a frozen provider is given up, others serve', { timeout: 60000 }, async (t) => {
   const frozen = await t.provider();
-  const { gw, prov } = await t.setup({ config: { first_byte_timeout_ms: 500 }, accounts: { a: { provider: frozen }, b: {} } });
+  const { gw, prov } = await t.setup({ config: { stream_first_byte_timeout: '500ms', first_byte_timeout: '500ms' }, accounts: { a: { provider: frozen }, b: {} } });
   equal((await gw.post(message())).status, 200);
   frozen.proc.signal('SIGSTOP');
   t.cleanups.push(() => frozen.proc.signal('SIGCONT'));
