@@ -1,0 +1,136 @@
+/* Bounded growable buffers.
+ *
+ * One byte more than `cap` is always allocated, so that printing and buf_take have room for a NUL
+ * even in a buffer that is filled to its maximum. */
+#include "base/base.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BUF_MIN 64 /* bytes of the first allocation */
+
+static void buf_check(const struct buf *b)
+{
+    assert(b != NULL);
+    assert(b->len <= b->cap);
+    assert(b->cap <= b->max);
+    assert(b->p != NULL || b->cap == 0);
+}
+
+void buf_init(struct buf *b, size_t max)
+{
+    assert(b != NULL);
+    assert(max < PTRDIFF_MAX); /* a maximum nobody can reach is none */
+    *b = (struct buf){.max = max};
+}
+
+void buf_free(struct buf *b)
+{
+    buf_check(b);
+    mem_free(b->p);
+    buf_init(b, b->max);
+}
+
+void buf_clear(struct buf *b)
+{
+    buf_check(b);
+    b->len = 0;
+}
+
+/* Doubling keeps appends linear; the last step may be smaller, as it ends exactly at the maximum.
+ */
+static size_t buf_next_cap(const struct buf *b, size_t need)
+{
+    size_t room = b->cap + 1 > BUF_MIN / 2 ? b->cap + 1 : BUF_MIN / 2;
+
+    assert(need <= b->max);
+    while (room - 1 < need)
+        room *= 2; /* need < PTRDIFF_MAX, so this cannot wrap */
+    return room - 1 < b->max ? room - 1 : b->max;
+}
+
+enum err buf_reserve(struct buf *b, size_t more)
+{
+    buf_check(b);
+    if (more <= b->cap - b->len)
+        return OK;
+    if (more > b->max - b->len)
+        return ERR_LIMIT;
+    size_t cap = buf_next_cap(b, b->len + more);
+    char *p = mem_try_grow(b->p, cap + 1);
+
+    if (p == NULL)
+        return ERR_NOMEM;
+    b->p = p;
+    b->cap = cap;
+    assert(b->cap - b->len >= more);
+    return OK;
+}
+
+enum err buf_append(struct buf *b, const void *p, size_t n)
+{
+    assert(p != NULL || n == 0);
+    enum err e = buf_reserve(b, n);
+
+    if (e != OK || n == 0)
+        return e;
+    memcpy(b->p + b->len, p, n);
+    b->len += n;
+    return OK;
+}
+
+enum err buf_puts(struct buf *b, struct slice s)
+{
+    return buf_append(b, s.p, s.n);
+}
+
+enum err buf_printf(struct buf *b, const char *fmt, ...)
+{
+    va_list ap, again;
+    enum err e = OK;
+    int n;
+
+    buf_check(b);
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    if (n < 0)
+        e = ERR_SYNTAX; /* the C library could not print it: a wide character or a huge width */
+    if (e == OK)
+        e = buf_reserve(b, (size_t)n);
+    if (e == OK && n > 0) {
+        int written = vsnprintf(b->p + b->len, (size_t)n + 1, fmt, again);
+        assert(written == n);
+        (void)written;
+        b->len += (size_t)n;
+    }
+    va_end(again);
+    return e;
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+    buf_check(b);
+    assert(n <= b->len);
+    if (n > 0 && n < b->len)
+        memmove(b->p, b->p + n, b->len - n);
+    b->len -= n;
+}
+
+struct slice buf_slice(const struct buf *b)
+{
+    buf_check(b);
+    return (struct slice){b->p != NULL ? b->p : "", b->len};
+}
+
+char *buf_take(struct buf *b)
+{
+    buf_check(b);
+    char *p = mem_grow(b->p, b->len + 1);
+
+    p[b->len] = '\0';
+    buf_init(b, b->max);
+    return p;
+}

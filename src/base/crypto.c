@@ -1,0 +1,267 @@
+/* Thin over mbedTLS. What can only fail for want of entropy or memory ends the process: a gateway
+ * that goes on without randomness or with an unkeyed hash is worse than none. */
+#include "base/base.h"
+
+#include <mbedtls/constant_time.h>
+#include <mbedtls/ctr_drbg.h>
+#include <mbedtls/entropy.h>
+#include <mbedtls/gcm.h>
+#include <mbedtls/hkdf.h>
+#include <mbedtls/md.h>
+#include <mbedtls/platform_util.h>
+#include <mbedtls/sha256.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One generator for the house, behind our own lock: whether mbedTLS was built with threads is not
+ * ours to know. */
+static struct {
+    pthread_mutex_t lock;
+    mbedtls_entropy_context entropy;
+    mbedtls_ctr_drbg_context drbg;
+    bool ready;
+} rng = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Bytes 0..15 until crypto_init: SipHash's own test vectors are made with this key. */
+static uint64_t sip_key[2] = {UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908)};
+
+static _Noreturn void crypto_die(const char *what, int code)
+{
+    fprintf(stderr, "sluice: %s failed (mbedTLS error -0x%04x)\n", what, (unsigned)-code);
+    abort();
+}
+
+static void must(const char *what, int code)
+{
+    if (code != 0)
+        crypto_die(what, code);
+}
+
+void crypto_init(void)
+{
+    static const unsigned char personal[] = "sluice";
+
+    /* A second call must not change the key under maps that exist. */
+    if (rng.ready)
+        return;
+    mbedtls_entropy_init(&rng.entropy);
+    mbedtls_ctr_drbg_init(&rng.drbg);
+    must("seeding the random generator",
+         mbedtls_ctr_drbg_seed(&rng.drbg, mbedtls_entropy_func, &rng.entropy, personal,
+                               sizeof(personal) - 1));
+    rng.ready = true;
+    crypto_random(sip_key, sizeof(sip_key));
+}
+
+void crypto_random(void *p, size_t n)
+{
+    unsigned char *to = p;
+    int code = 0;
+
+    assert(rng.ready); /* crypto_init comes first */
+    assert(p != NULL || n == 0);
+    pthread_mutex_lock(&rng.lock);
+    while (n > 0 && code == 0) {
+        size_t part = n < MBEDTLS_CTR_DRBG_MAX_REQUEST ? n : MBEDTLS_CTR_DRBG_MAX_REQUEST;
+        code = mbedtls_ctr_drbg_random(&rng.drbg, to, part);
+        to += part;
+        n -= part;
+    }
+    pthread_mutex_unlock(&rng.lock);
+    must("the random generator", code);
+}
+
+static const unsigned char *bytes(struct slice s)
+{
+    assert(s.p != NULL || s.n == 0);
+    return (const unsigned char *)(s.p != NULL ? s.p : "");
+}
+
+void crypto_sha256(uint8_t out[CRYPTO_SHA256], struct slice data)
+{
+    must("SHA-256", mbedtls_sha256(bytes(data), data.n, out, 0));
+}
+
+static const mbedtls_md_info_t *sha256_info(void)
+{
+    const mbedtls_md_info_t *info = mbedtls_md_info_from_type(MBEDTLS_MD_SHA256);
+
+    assert(info != NULL); /* built without SHA-256 */
+    return info;
+}
+
+void crypto_hmac_sha256(uint8_t out[CRYPTO_SHA256], const void *key, size_t key_len,
+                        struct slice data)
+{
+    assert(key != NULL || key_len == 0);
+    must("HMAC", mbedtls_md_hmac(sha256_info(), bytes((struct slice){key, key_len}), key_len,
+                                 bytes(data), data.n, out));
+}
+
+void crypto_hkdf(void *out, size_t n, const void *key, size_t key_len, struct slice salt,
+                 struct slice info)
+{
+    assert(n <= 255 * CRYPTO_SHA256);
+    assert(out != NULL && (key != NULL || key_len == 0));
+    must("HKDF",
+         mbedtls_hkdf(sha256_info(), bytes(salt), salt.n, bytes((struct slice){key, key_len}),
+                      key_len, bytes(info), info.n, out, n));
+}
+
+static void gcm_start(mbedtls_gcm_context *gcm, const uint8_t key[CRYPTO_KEY])
+{
+    mbedtls_gcm_init(gcm);
+    must("AES-GCM key", mbedtls_gcm_setkey(gcm, MBEDTLS_CIPHER_ID_AES, key, CRYPTO_KEY * 8));
+}
+
+enum err crypto_seal(struct buf *out, const uint8_t key[CRYPTO_KEY], struct slice aad,
+                     struct slice plain)
+{
+    mbedtls_gcm_context gcm;
+    enum err e;
+
+    assert(key != NULL);
+    if (plain.n > PTRDIFF_MAX - CRYPTO_NONCE - CRYPTO_TAG)
+        return ERR_LIMIT;
+    e = buf_reserve(out, CRYPTO_NONCE + plain.n + CRYPTO_TAG);
+    if (e != OK)
+        return e;
+    uint8_t *nonce = (uint8_t *)out->p + out->len;
+    uint8_t *text = nonce + CRYPTO_NONCE;
+
+    crypto_random(nonce, CRYPTO_NONCE);
+    gcm_start(&gcm, key);
+    must("AES-GCM", mbedtls_gcm_crypt_and_tag(&gcm, MBEDTLS_GCM_ENCRYPT, plain.n, nonce,
+                                              CRYPTO_NONCE, bytes(aad), aad.n, bytes(plain), text,
+                                              CRYPTO_TAG, text + plain.n));
+    mbedtls_gcm_free(&gcm);
+    out->len += CRYPTO_NONCE + plain.n + CRYPTO_TAG;
+    assert(out->len <= out->cap);
+    return OK;
+}
+
+enum err crypto_open(struct buf *out, const uint8_t key[CRYPTO_KEY], struct slice aad,
+                     struct slice sealed)
+{
+    mbedtls_gcm_context gcm;
+    enum err e;
+    int code;
+
+    assert(key != NULL);
+    if (sealed.n < CRYPTO_NONCE + CRYPTO_TAG)
+        return ERR_CORRUPT;
+    size_t n = sealed.n - CRYPTO_NONCE - CRYPTO_TAG;
+    const unsigned char *nonce = bytes(sealed);
+
+    /* one byte at least, so that there is an address to decrypt nothing to */
+    e = buf_reserve(out, n > 0 ? n : 1);
+    if (e != OK)
+        return e;
+    gcm_start(&gcm, key);
+    code = mbedtls_gcm_auth_decrypt(&gcm, n, nonce, CRYPTO_NONCE, bytes(aad), aad.n,
+                                    nonce + CRYPTO_NONCE + n, CRYPTO_TAG, nonce + CRYPTO_NONCE,
+                                    (unsigned char *)out->p + out->len);
+    mbedtls_gcm_free(&gcm);
+    if (code == MBEDTLS_ERR_GCM_AUTH_FAILED)
+        return ERR_CORRUPT; /* and mbedTLS has wiped what it had decrypted */
+    must("AES-GCM", code);
+    out->len += n;
+    assert(out->len <= out->cap);
+    return OK;
+}
+
+bool crypto_equal(const void *a, const void *b, size_t n)
+{
+    assert((a != NULL && b != NULL) || n == 0);
+    return n == 0 || mbedtls_ct_memcmp(a, b, n) == 0;
+}
+
+void crypto_wipe(void *p, size_t n)
+{
+    assert(p != NULL || n == 0);
+    if (n > 0)
+        mbedtls_platform_zeroize(p, n);
+}
+
+/* Half a byte at a time: sixteen words of table, and nobody sums up more than a key or an id. */
+uint32_t crypto_crc32(struct slice data)
+{
+    static const uint32_t table[16] = {
+        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+        0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+        0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
+    };
+    const unsigned char *p = bytes(data);
+    uint32_t crc = UINT32_MAX;
+
+    for (size_t i = 0; i < data.n; i++) {
+        crc ^= p[i];
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return ~crc;
+}
+
+/* ---- SipHash-2-4 (Aumasson and Bernstein) -----------------------------------------------------
+ */
+
+static uint64_t rotl(uint64_t v, int by)
+{
+    return v << by | v >> (64 - by);
+}
+
+static void sip_rounds(uint64_t v[4], int n)
+{
+    while (n-- > 0) {
+        v[0] += v[1];
+        v[1] = rotl(v[1], 13) ^ v[0];
+        v[0] = rotl(v[0], 32);
+        v[2] += v[3];
+        v[3] = rotl(v[3], 16) ^ v[2];
+        v[0] += v[3];
+        v[3] = rotl(v[3], 21) ^ v[0];
+        v[2] += v[1];
+        v[1] = rotl(v[1], 17) ^ v[2];
+        v[2] = rotl(v[2], 32);
+    }
+}
+
+/* Little-endian, whatever the machine is. */
+static uint64_t load64(const unsigned char *p, size_t n)
+{
+    uint64_t v = 0;
+
+    assert(n <= 8);
+    for (size_t i = 0; i < n; i++)
+        v |= (uint64_t)p[i] << (8 * i);
+    return v;
+}
+
+uint64_t crypto_siphash(struct slice data)
+{
+    const unsigned char *p = bytes(data);
+    uint64_t v[4] = {
+        sip_key[0] ^ UINT64_C(0x736f6d6570736575),
+        sip_key[1] ^ UINT64_C(0x646f72616e646f6d),
+        sip_key[0] ^ UINT64_C(0x6c7967656e657261),
+        sip_key[1] ^ UINT64_C(0x7465646279746573),
+    };
+    size_t i = 0;
+
+    for (; data.n - i >= 8; i += 8) {
+        uint64_t word = load64(p + i, 8);
+        v[3] ^= word;
+        sip_rounds(v, 2);
+        v[0] ^= word;
+    }
+    uint64_t last = (uint64_t)data.n << 56 | load64(p + i, data.n - i);
+    v[3] ^= last;
+    sip_rounds(v, 2);
+    v[0] ^= last;
+    v[2] ^= 0xff;
+    sip_rounds(v, 4);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}

@@ -1,0 +1,37 @@
+/* The few primitives the house needs; the algorithms are mbedTLS's.
+ *
+ * Call crypto_init() once before anything else, on the main thread. All other functions may be
+ * called from any thread. Failures of the primitives themselves (no entropy) end the process. */
+#ifndef SLUICE_BASE_CRYPTO_H
+#define SLUICE_BASE_CRYPTO_H
+
+#include "base/mem.h"
+
+#define CRYPTO_SHA256 32
+#define CRYPTO_KEY    32 /* AES-256 */
+#define CRYPTO_NONCE  12 /* 96-bit random nonce, new for every seal */
+#define CRYPTO_TAG    16
+
+void crypto_init(void);
+void crypto_random(void *p, size_t n);
+void crypto_sha256(uint8_t out[CRYPTO_SHA256], struct slice data);
+void crypto_hmac_sha256(uint8_t out[CRYPTO_SHA256], const void *key, size_t key_len,
+                        struct slice data);
+/* HKDF-SHA-256 (RFC 5869), extract and expand; n <= 255 * 32. */
+void crypto_hkdf(void *out, size_t n, const void *key, size_t key_len, struct slice salt,
+                 struct slice info);
+
+/* AES-256-GCM. Sealed form: nonce(12) | ciphertext | tag(16). `aad` is bound, not stored. */
+MUST_USE enum err crypto_seal(struct buf *out, const uint8_t key[CRYPTO_KEY], struct slice aad,
+                              struct slice plain);
+/* ERR_CORRUPT when the tag does not fit: wrong key, changed bytes or another row's aad. */
+MUST_USE enum err crypto_open(struct buf *out, const uint8_t key[CRYPTO_KEY], struct slice aad,
+                              struct slice sealed);
+
+bool crypto_equal(const void *a, const void *b, size_t n); /* constant time */
+void crypto_wipe(void *p, size_t n);                       /* never optimised away */
+uint32_t crypto_crc32(struct slice data);                  /* IEEE 802.3, as in zip */
+/* SipHash-2-4 under a key drawn at crypto_init (a fixed one before it). */
+uint64_t crypto_siphash(struct slice data);
+
+#endif

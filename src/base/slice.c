@@ -1,0 +1,121 @@
+/* Slices: borrowed bytes. An empty slice may have no pointer, so the C library's mem* functions,
+ * which forbid NULL even for nothing, are only reached with at least one byte. */
+#include "base/base.h"
+
+#include <string.h>
+
+struct slice slice_of(const char *cstr)
+{
+    return cstr != NULL ? (struct slice){cstr, strlen(cstr)} : (struct slice){"", 0};
+}
+
+static bool bytes_eq(const char *a, const char *b, size_t n)
+{
+    assert(n == 0 || (a != NULL && b != NULL));
+    return n == 0 || memcmp(a, b, n) == 0;
+}
+
+static unsigned char fold(char c)
+{
+    unsigned char u = (unsigned char)c;
+
+    return u >= 'A' && u <= 'Z' ? (unsigned char)(u | 0x20) : u;
+}
+
+static bool bytes_ieq(const char *a, const char *b, size_t n)
+{
+    assert(n == 0 || (a != NULL && b != NULL));
+    for (size_t i = 0; i < n; i++)
+        if (fold(a[i]) != fold(b[i]))
+            return false;
+    return true;
+}
+
+bool slice_eq(struct slice a, struct slice b)
+{
+    return a.n == b.n && bytes_eq(a.p, b.p, a.n);
+}
+
+bool slice_ieq(struct slice a, struct slice b)
+{
+    return a.n == b.n && bytes_ieq(a.p, b.p, a.n);
+}
+
+bool slice_starts(struct slice s, struct slice prefix)
+{
+    return s.n >= prefix.n && bytes_eq(s.p, prefix.p, prefix.n);
+}
+
+bool slice_istarts(struct slice s, struct slice prefix)
+{
+    return s.n >= prefix.n && bytes_ieq(s.p, prefix.p, prefix.n);
+}
+
+bool slice_ends(struct slice s, struct slice suffix)
+{
+    return suffix.n == 0 ||
+           (s.n >= suffix.n && bytes_eq(s.p + (s.n - suffix.n), suffix.p, suffix.n));
+}
+
+ptrdiff_t slice_find(struct slice s, char c)
+{
+    if (s.n == 0)
+        return -1;
+    const char *hit = memchr(s.p, c, s.n);
+
+    return hit != NULL ? hit - s.p : -1;
+}
+
+/* Quadratic in the worst case: needles are ours and short. */
+ptrdiff_t slice_search(struct slice s, struct slice needle)
+{
+    size_t at = 0;
+
+    if (needle.n == 0)
+        return 0;
+    while (s.n - at >= needle.n) {
+        const char *hit = memchr(s.p + at, needle.p[0], s.n - at - needle.n + 1);
+        if (hit == NULL)
+            return -1;
+        if (bytes_eq(hit, needle.p, needle.n))
+            return hit - s.p;
+        at = (size_t)(hit - s.p) + 1;
+        assert(at <= s.n);
+    }
+    return -1;
+}
+
+struct slice slice_sub(struct slice s, size_t from, size_t to)
+{
+    assert(from <= to);
+    assert(to <= s.n);
+    return (struct slice){s.p != NULL ? s.p + from : "", to - from};
+}
+
+struct slice slice_trim(struct slice s)
+{
+    while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t')) {
+        s.p++;
+        s.n--;
+    }
+    while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
+        s.n--;
+    return s;
+}
+
+bool slice_cut(struct slice *s, char sep, struct slice *part)
+{
+    assert(s != NULL && part != NULL);
+    if (s->n == 0)
+        return false;
+    ptrdiff_t at = slice_find(*s, sep);
+
+    if (at < 0) {
+        *part = *s;
+        *s = slice_sub(*s, s->n, s->n);
+    } else {
+        *part = slice_sub(*s, 0, (size_t)at);
+        *s = slice_sub(*s, (size_t)at + 1, s->n);
+    }
+    return true;
+}
