@@ -1,0 +1,121 @@
+/* backend: what a storage engine must be able to do.
+ *
+ * An engine is a table of functions over its own `struct backend`. All of them are synchronous and
+ * may wait for a disk or a network: the store calls them on its own thread, never on the loop's
+ * (but for open and close, which happen in the caller's). One at a time, never two at once; the
+ * engine needs no locks.
+ *
+ * What every engine must keep to:
+ *  - A call happens whole or not at all. After a failure the engine is usable again at once.
+ *  - Account and key changes, and batches holding objects, survive a power cut once they have
+ *    answered OK. A batch of records alone may lose its last moments then, but never its order.
+ *  - Secrets come sealed and are opaque bytes; a clear one never passes this door.
+ *  - Failures are told apart: ERR_BUSY (somebody holds a lock, try again), ERR_FULL (no space),
+ *    ERR_IO, ERR_DENIED (not writable), ERR_CORRUPT, ERR_NOMEM. These are the engine's troubles;
+ *    ERR_NOTFOUND, ERR_EXISTS and ERR_CONFLICT are answers.
+ *  - Nothing here may log, call back (except `each`, during the call) or know the time. */
+#ifndef SLUICE_BACKEND_H
+#define SLUICE_BACKEND_H
+
+#include "store/store.h" /* the rows are those of the store's door */
+
+struct backend; /* the engine's own */
+
+struct backend_options {
+    const char *path;    /* the database file; NULL: in memory, gone at close */
+    int busy_ms;         /* how long a call may wait for another process's lock */
+    int64_t objects_max; /* beyond this many the oldest objects go */
+};
+
+/* ---- notes: small facts that ride along with a batch of records -------------------------------- */
+
+struct backend_fact { /* ignored when the account is gone or its stored seen_at is newer */
+    int64_t account_id, seen_at, cool_until;
+    char cool_reason[32];
+};
+struct backend_use { /* the later of this and the stored time stays */
+    char key_id[STORE_KEYID_MAX];
+    int64_t at;
+};
+struct backend_object { /* the newest put of a name wins */
+    char name[STORE_OBJECT_MAX];
+    int64_t account_id, at;
+};
+
+struct backend_batch {
+    const struct record *records; /* `row` is not read: the engine numbers them, always upward */
+    size_t records_n;
+    const struct backend_fact *facts;
+    size_t facts_n;
+    const struct backend_use *uses;
+    size_t uses_n;
+    const struct backend_object *objects;
+    size_t objects_n;
+};
+
+/* ---- reading and pruning in bites: the store puts other calls between two of them --------------- */
+
+/* A row in `each` is valid during that call only; `sealed` is empty when the account has no secret. */
+typedef void backend_account_fn(void *arg, const struct account_row *row, struct slice sealed);
+typedef void backend_key_fn(void *arg, const struct key_row *row);
+
+struct backend_scan {
+    const struct record_query *query;
+    struct record *rows; /* room for query->limit */
+    size_t n;            /* filled so far */
+    int64_t at;          /* the engine's place; the caller starts it at 0 */
+    bool more;           /* call again: neither the limit nor the end of the table is reached */
+};
+
+struct backend_prune {
+    int64_t before_at; /* records older than this go; 0 = no age limit */
+    int64_t max_bytes; /* then the oldest go until the database fits; 0 = no size limit */
+    int64_t removed;   /* rows removed so far; the caller starts it at 0 */
+    bool more;         /* call again */
+};
+
+struct backend_ops {
+    const char *name;
+
+    /* Opens, creates or migrates. `why` gets a sentence for the operator when it fails. */
+    enum err (*open)(const struct backend_options *o, struct backend **out, char *why,
+                     size_t why_size);
+    /* Folds what is pending into the main file and closes. */
+    void (*close)(struct backend *b);
+    /* How long a call may wait for another process's lock from now on. */
+    void (*patience)(struct backend *b, int busy_ms);
+    /* What went wrong in the last call that failed, in the engine's words; never NULL. */
+    const char *(*why)(const struct backend *b);
+    int64_t (*bytes)(struct backend *b); /* of the database; 0 when it cannot be told */
+
+    /* A number for a new account: never given twice, not even after a restart. The account's
+     * secret is sealed under it, so it must be known before the row exists. */
+    enum err (*account_id)(struct backend *b, int64_t *id);
+    /* One account, or all of them in order of their numbers when `id` is 0. */
+    enum err (*accounts_load)(struct backend *b, int64_t id, backend_account_fn *each, void *arg);
+    /* ERR_EXISTS when the name is taken. row->secret is not looked at. */
+    enum err (*account_add)(struct backend *b, const struct account_row *row, struct slice sealed);
+    /* ERR_NOTFOUND, ERR_CONFLICT (another version), ERR_EXISTS (name). Raises the version by one.
+     * An empty `sealed` leaves the stored one as it is. */
+    enum err (*account_update)(struct backend *b, const struct account_row *row,
+                               struct slice sealed);
+    /* ERR_NOTFOUND. Its objects go too, its records stay. */
+    enum err (*account_remove)(struct backend *b, int64_t id);
+
+    enum err (*keys_load)(struct backend *b, backend_key_fn *each, void *arg);
+    /* ERR_EXISTS: the id is taken, or the name by a key that is not revoked. */
+    enum err (*key_add)(struct backend *b, const struct key_row *row);
+    /* ERR_NOTFOUND. Revoking a revoked key keeps its first time. */
+    enum err (*key_revoke)(struct backend *b, const char *id, int64_t at);
+
+    /* All of it in one transaction. */
+    enum err (*apply)(struct backend *b, const struct backend_batch *batch);
+    enum err (*records_scan)(struct backend *b, struct backend_scan *scan);
+    enum err (*prune)(struct backend *b, struct backend_prune *prune);
+    enum err (*object_get)(struct backend *b, struct slice name, int64_t *account_id);
+};
+
+/* The engine every installation has: one file, SQLite in WAL mode. */
+extern const struct backend_ops backend_sqlite;
+
+#endif

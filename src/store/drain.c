@@ -1,0 +1,337 @@
+/* The one-way street to the disk: request records, and notes (facts, key uses, objects).
+ *
+ *   store_record --> [ring]--.
+ *   facts, uses, objects --> [fresh] --> [taken] --> one batch, one transaction --> through
+ *                                           ^                      |
+ *                                           '--- kept, later again -'  (locked, full, I/O)
+ *
+ * At most one batch is under way. It leaves when BATCH_MAX rows are there or the oldest has waited
+ * BATCH_WAIT_MS, or when a verb needs to see what was put before it. A batch that failed is kept as it
+ * was and offered again; meanwhile the ring fills, and what finds it full is dropped and counted. */
+#include "store/inside.h"
+
+#include <string.h>
+
+/* ---- notes --------------------------------------------------------------------------------------- */
+
+static void notes_clear(struct notes *n)
+{
+    n->facts_n = n->uses_n = n->objects_n = 0;
+}
+
+static bool notes_empty(const struct notes *n)
+{
+    return n->facts_n == 0 && n->uses_n == 0 && n->objects_n == 0;
+}
+
+static void notes_free(struct notes *n)
+{
+    mem_free(n->facts);
+    mem_free(n->uses);
+    mem_free(n->objects);
+    *n = (struct notes){0};
+}
+
+/* Room for one more of `size` bytes in a growing array: sizes 16, 32, 64... */
+static void *notes_room(void *p, size_t n, size_t size)
+{
+    assert(n < NOTES_MAX);
+    if (n != 0 && (n < 16 || (n & (n - 1)) != 0))
+        return p;
+    return mem_grow(p, (n == 0 ? 16 : 2 * n) * size);
+}
+
+static void notes_put_one(struct store *s, bool urgent)
+{
+    struct drain *d = &s->drain;
+    d->notes_put++;
+    if (d->flying || d->stalled)
+        return;
+    if (urgent)
+        drain_kick(s);
+    else if (!timer_armed(&d->timer))
+        timer_set(&d->timer, loop_now(s->loop) + BATCH_WAIT_MS);
+}
+
+void store_facts_put(struct store *s, int64_t account_id, int64_t seen_at, int64_t cool_until,
+                     const char *cool_reason)
+{
+    struct notes *n = &s->drain.fresh;
+    struct backend_fact *f = NULL;
+    assert(account_id > 0 && !s->closing);
+    for (size_t i = 0; i < n->facts_n && f == NULL; i++) {
+        if (n->facts[i].account_id == account_id)
+            f = &n->facts[i];
+    }
+    if (f != NULL && f->seen_at > seen_at)
+        return;
+    if (f == NULL) {
+        if (n->facts_n == NOTES_MAX)
+            return; /* more accounts than that change only while the disk is away for long */
+        n->facts = notes_room(n->facts, n->facts_n, sizeof *n->facts);
+        f = &n->facts[n->facts_n++];
+    }
+    *f = (struct backend_fact){
+        .account_id = account_id, .seen_at = seen_at, .cool_until = cool_until};
+    text_copy(f->cool_reason, sizeof f->cool_reason, slice_of(cool_reason));
+    notes_put_one(s, false);
+}
+
+/* The minute of the last put of each key, so that a busy key costs one look-up a request. */
+static bool used_is_new(struct store *s, const char *id, int64_t minute)
+{
+    int64_t *last = map_get(&s->used, slice_of(id));
+    if (last != NULL && *last >= minute)
+        return false;
+    if (last == NULL) {
+        last = NEW(int64_t);
+        (void)map_put(&s->used, slice_of(id), last);
+    }
+    *last = minute;
+    return true;
+}
+
+void store_key_used(struct store *s, const char *id, int64_t at)
+{
+    struct notes *n = &s->drain.fresh;
+    struct backend_use *u = NULL;
+    int64_t minute = at - at % 60000;
+    assert(id[0] != '\0' && strlen(id) < STORE_KEYID_MAX && !s->closing);
+    if (!used_is_new(s, id, minute))
+        return;
+    for (size_t i = 0; i < n->uses_n && u == NULL; i++) {
+        if (strcmp(n->uses[i].key_id, id) == 0)
+            u = &n->uses[i];
+    }
+    if (u == NULL) {
+        if (n->uses_n == NOTES_MAX)
+            return;
+        n->uses = notes_room(n->uses, n->uses_n, sizeof *n->uses);
+        u = &n->uses[n->uses_n++];
+        text_copy(u->key_id, sizeof u->key_id, slice_of(id));
+    }
+    u->at = minute;
+    notes_put_one(s, false);
+}
+
+void store_object_put(struct store *s, struct slice object, int64_t account_id, int64_t at)
+{
+    struct notes *n = &s->drain.fresh;
+    struct backend_object *o;
+    assert(account_id > 0 && !s->closing);
+    if (object.n == 0 || object.n >= STORE_OBJECT_MAX || n->objects_n == NOTES_MAX) {
+        s->stats.failures++;
+        trouble_log(s, ERR_LIMIT, "an object's name is too long, or too many of them wait");
+        return;
+    }
+    n->objects = notes_room(n->objects, n->objects_n, sizeof *n->objects);
+    o = &n->objects[n->objects_n++];
+    text_copy(o->name, sizeof o->name, object);
+    o->account_id = account_id;
+    o->at = at;
+    notes_put_one(s, true); /* a batch somebody pays for: losing it would lose its results */
+}
+
+static int64_t notes_find(const struct notes *n, struct slice name)
+{
+    for (size_t i = n->objects_n; i-- > 0;) {
+        if (slice_eq(slice_of(n->objects[i].name), name))
+            return n->objects[i].account_id;
+    }
+    return 0;
+}
+
+int64_t drain_find_object(const struct store *s, struct slice name)
+{
+    int64_t id = notes_find(&s->drain.fresh, name);
+    return id != 0 ? id : notes_find(&s->drain.taken, name);
+}
+
+/* ---- records ------------------------------------------------------------------------------------- */
+
+void store_record(struct store *s, const struct record *r)
+{
+    struct drain *d = &s->drain;
+    assert(s->count <= s->cap && !s->closing && r->attempts >= 0);
+    if (s->count == s->cap) {
+        s->stats.records_dropped++;
+        return;
+    }
+    s->ring[(s->head + s->count) % s->cap] = *r;
+    s->count++;
+    d->records_put++;
+    if (d->flying || d->stalled)
+        return;
+    if (s->count >= BATCH_MAX)
+        drain_kick(s);
+    else if (!timer_armed(&d->timer))
+        timer_set(&d->timer, loop_now(s->loop) + BATCH_WAIT_MS);
+}
+
+/* ---- the batch ------------------------------------------------------------------------------------ */
+
+bool drain_idle(const struct store *s)
+{
+    const struct drain *d = &s->drain;
+    return d->records_done == d->records_put && d->notes_done == d->notes_put;
+}
+
+/* A failed batch is offered again with the same notes; rows that came meanwhile may join it. */
+static void batch_fill(struct store *s)
+{
+    struct drain *d = &s->drain;
+    size_t run = s->cap - s->head; /* rows lie in one piece up to the ring's end */
+    if (notes_empty(&d->taken)) {
+        struct notes spare = d->taken;
+        d->taken = d->fresh;
+        d->fresh = spare;
+        d->notes_taken = d->notes_put;
+    }
+    run = run < s->count ? run : s->count;
+    d->batch = (struct backend_batch){.records = &s->ring[s->head],
+                                      .records_n = run < BATCH_MAX ? run : BATCH_MAX,
+                                      .facts = d->taken.facts,
+                                      .facts_n = d->taken.facts_n,
+                                      .uses = d->taken.uses,
+                                      .uses_n = d->taken.uses_n,
+                                      .objects = d->taken.objects,
+                                      .objects_n = d->taken.objects_n};
+}
+
+/* On the store's thread. */
+static void drain_run(struct job *j)
+{
+    struct drain *d = CONTAINER(j, struct drain, job);
+    struct store *s = d->store;
+    if (d->err == OK)
+        d->err = s->ops->apply(s->backend, &d->batch);
+    if (d->err != OK)
+        text_copy(d->why, sizeof d->why, slice_of(engine_why(s, d->err)));
+    d->bytes = s->ops->bytes(s->backend);
+}
+
+static void batch_through(struct store *s)
+{
+    struct drain *d = &s->drain;
+    assert(d->batch.records_n <= s->count);
+    s->head = (s->head + d->batch.records_n) % s->cap;
+    s->count -= d->batch.records_n;
+    if (s->count == 0)
+        s->head = 0; /* the same few pages of the ring stay warm */
+    d->records_done += d->batch.records_n;
+    d->notes_done = d->notes_taken;
+    notes_clear(&d->taken);
+    d->batch = (struct backend_batch){0};
+    assert(d->records_done + s->count == d->records_put);
+}
+
+/* Books what came of the batch; true when it is to be kept and offered again. */
+static bool batch_settle(struct store *s)
+{
+    struct drain *d = &s->drain;
+    size_t n = d->batch.records_n;
+    store_note(s, d->err, d->why, true);
+    if (d->bytes > 0)
+        s->stats.db_bytes = d->bytes;
+    if (err_is_trouble(d->err))
+        return true;
+    /* What the engine will never take (a value out of its bounds) must not block the rest. */
+    if (d->err == OK) {
+        s->stats.records_written += n;
+    } else {
+        s->stats.records_dropped += n;
+        s->stats.failures++;
+        trouble_log(s, d->err, d->why);
+    }
+    batch_through(s);
+    return false;
+}
+
+static void drain_next(struct store *s)
+{
+    struct drain *d = &s->drain;
+    assert(!d->flying && !d->stalled);
+    if (drain_idle(s))
+        return;
+    if (s->count >= BATCH_MAX || !list_empty(&s->waiting) || d->fresh.objects_n > 0)
+        drain_kick(s);
+    else if (!timer_armed(&d->timer))
+        timer_set(&d->timer, loop_now(s->loop) + BATCH_WAIT_MS);
+}
+
+static void drain_done(struct job *j)
+{
+    struct drain *d = CONTAINER(j, struct drain, job);
+    struct store *s = d->store;
+    assert(d->flying);
+    d->flying = false;
+    d->stalled = batch_settle(s);
+    if (s->closing)
+        return;
+    if (d->stalled)
+        timer_set(&d->timer,
+                  loop_now(s->loop) + (d->err == ERR_BUSY ? RETRY_BUSY_MS : RETRY_OTHER_MS));
+    verb_release(s);
+    if (!d->stalled)
+        drain_next(s);
+    if (s->max_bytes > 0 && s->stats.db_bytes > s->max_bytes + s->max_bytes / 8 &&
+        loop_now(s->loop) - s->pruned_at >= PRUNE_SOON_MS)
+        prune_start(s);
+}
+
+static void drain_start(struct store *s)
+{
+    struct drain *d = &s->drain;
+    assert(!d->flying);
+    timer_stop(&d->timer);
+    batch_fill(s);
+    d->flying = true;
+    d->err = fault_here() ? ERR_IO : OK;
+    worker_post(s->worker, &d->job);
+}
+
+void drain_kick(struct store *s)
+{
+    if (!s->drain.flying && !s->drain.stalled && !drain_idle(s))
+        drain_start(s);
+}
+
+static void drain_fire(void *arg)
+{
+    struct store *s = arg;
+    s->drain.stalled = false;
+    drain_kick(s);
+}
+
+void drain_init(struct store *s)
+{
+    struct drain *d = &s->drain;
+    d->store = s;
+    d->job = (struct job){.run = drain_run, .done = drain_done};
+    list_init(&d->job.link);
+    timer_init(&d->timer, s->loop, drain_fire, s);
+}
+
+void drain_close(struct store *s)
+{
+    struct drain *d = &s->drain;
+    assert(s->closing && !d->flying && s->worker == NULL);
+    while (!drain_idle(s)) {
+        batch_fill(s);
+        d->err = OK;
+        drain_run(&d->job);
+        if (batch_settle(s))
+            break;
+    }
+    if (s->count > 0) {
+        s->stats.records_dropped += s->count;
+        log_error("records lost at shutdown", LF_INT("records", s->count),
+                  LF_STR("error", err_name(d->err)), LF_STR("why", d->why));
+    }
+}
+
+void drain_free(struct store *s)
+{
+    notes_free(&s->drain.fresh);
+    notes_free(&s->drain.taken);
+}

@@ -1,0 +1,122 @@
+/* inside: what the store's own files share.
+ *
+ *      loop's thread                                   store's thread
+ *      store_record, notes -> ring --- one drain job at a time ----> engine
+ *      verbs ---- wait until what was put before them is through --> engine
+ *               <- done: callbacks, counters, the next drain -------
+ *
+ * Two threads, no locks: what a posted job points to belongs to the store's thread until its `done`
+ * runs. The rows a drain job covers stay in the ring, and the loop writes only outside of them. */
+#ifndef SLUICE_STORE_INSIDE_H
+#define SLUICE_STORE_INSIDE_H
+
+#include "base/base.h"
+#include "net/net.h"
+#include "sluice/backend.h"
+#include "store/store.h"
+#include "store/vault.h"
+
+#define RING_DEFAULT    4096
+#define BATCH_MAX       500   /* rows in one commit */
+#define BATCH_WAIT_MS   100   /* a row waits no longer than this for company */
+#define RETRY_BUSY_MS   250
+#define RETRY_OTHER_MS  1000
+#define NOTES_MAX       4096  /* of each kind */
+#define PRUNE_FIRST_MS  60000
+#define PRUNE_EVERY_MS  600000
+#define PRUNE_SOON_MS   10000 /* between two prunings because of size */
+#define LOG_EVERY_MS    60000 /* the same kind of trouble is logged once in this time */
+#define BUSY_MS         100   /* a lock held by another program is waited for this long */
+#define BUSY_CLOSING_MS 2000
+#define OBJECTS_MAX     1000000
+#define TROUBLE_MAX     160
+
+/* Small facts on their way to the disk. */
+struct notes {
+    struct backend_fact *facts;
+    struct backend_use *uses;
+    struct backend_object *objects;
+    size_t facts_n, uses_n, objects_n;
+};
+
+struct drain {
+    struct job job;
+    struct store *store;
+    bool flying;  /* the job is out */
+    bool stalled; /* the last one failed; the timer is armed for another try */
+    struct timer timer;
+    struct backend_batch batch; /* of the flying or failed job */
+    struct notes fresh, taken;  /* to be put; in the batch */
+    enum err err;
+    char why[TROUBLE_MAX];
+    int64_t bytes;
+    /* Everything ever put, and everything that is through: what a verb waits for. */
+    uint64_t records_put, records_done, notes_put, notes_taken, notes_done;
+};
+
+/* A call with an answer. The specific verbs embed it. */
+struct verb {
+    struct job job;
+    struct store *store;
+    struct link wait; /* in store->waiting */
+    uint64_t after_records, after_notes;
+    bool writes;
+    bool again; /* run() asks for another turn: the job goes to the end of the queue */
+    enum err err;
+    char why[TROUBLE_MAX];
+    void (*run)(struct verb *v);     /* store's thread */
+    void (*finish)(struct verb *v);  /* loop's thread: the caller's callback */
+    void (*destroy)(struct verb *v); /* loop's thread: frees all of it; the store may be gone */
+};
+
+struct store {
+    struct loop *loop;
+    struct worker *worker;
+    const struct backend_ops *ops;
+    struct backend *backend;
+    struct vault vault;
+    int lock_fd;
+    bool closing;
+    int64_t max_age_ms, max_bytes;
+
+    struct record *ring;
+    size_t cap, head, count; /* a drain job covers [head, head + batch.records_n) */
+    struct drain drain;
+    struct link waiting; /* verbs, oldest first */
+    struct map used;     /* key id -> the minute last put */
+
+    struct timer prune_timer;
+    bool pruning; /* by the timer or by size */
+    int64_t pruned_at;
+
+    struct store_stats stats;
+    int64_t logged_at[ERR_COUNT];
+    uint64_t unlogged[ERR_COUNT];
+};
+
+/* ---- store.c ------------------------------------------------------------------------------------- */
+
+/* Counts and logs what the engine has answered; ERR_NOTFOUND and its like are no trouble. */
+void store_note(struct store *s, enum err e, const char *why, bool wrote);
+bool err_is_trouble(enum err e);
+/* At most once in LOG_EVERY_MS for each `e`. */
+void trouble_log(struct store *s, enum err e, const char *why);
+
+/* ---- verbs.c ------------------------------------------------------------------------------------- */
+
+void verb_release(struct store *s);  /* sends off the waiting verbs whose turn has come */
+void verbs_close(struct store *s);   /* runs the waiting ones, in order, without an answer */
+void prune_start(struct store *s);   /* in the background */
+const char *engine_why(const struct store *s, enum err e);
+
+/* ---- drain.c ------------------------------------------------------------------------------------- */
+
+void drain_init(struct store *s);
+bool drain_idle(const struct store *s); /* nothing put that is not through */
+void drain_kick(struct store *s);       /* now rather than in BATCH_WAIT_MS */
+void drain_close(struct store *s);      /* the thread is gone: writes the rest here, or counts it lost */
+void drain_free(struct store *s);
+/* An object still on its way; 0 = none. */
+int64_t drain_find_object(const struct store *s, struct slice name);
+
+#endif

@@ -1,0 +1,119 @@
+/* sqlite: what the files of the SQLite engine share. Together with schema.c they are the only ones
+ * that include sqlite3.h.
+ *
+ * Every statement is prepared once and kept; each use ends in stmt_end, on all paths, because a
+ * statement that is not reset holds its read transaction open and so keeps the write-ahead log from
+ * being folded back. */
+#ifndef SLUICE_STORE_SQLITE_H
+#define SLUICE_STORE_SQLITE_H
+
+#include <sqlite3.h>
+
+#include "base/base.h"
+#include "sluice/backend.h"
+
+enum stmt {
+    ST_BEGIN,
+    ST_COMMIT,
+    ST_PAGE_COUNT,
+    ST_FREE_COUNT,
+    ST_META_GET,
+    ST_META_PUT,
+    ST_ACCOUNTS,
+    ST_ACCOUNT,
+    ST_ACCOUNT_ADD,
+    ST_ACCOUNT_UPDATE,
+    ST_ACCOUNT_SECRET,
+    ST_ACCOUNT_REMOVE,
+    ST_ACCOUNT_OBJECTS,
+    ST_ACCOUNT_FACTS,
+    ST_KEYS,
+    ST_KEY_ADD,
+    ST_KEY_REVOKE,
+    ST_KEY_USED,
+    ST_RECORD_ADD,
+    ST_RECORDS_UP,
+    ST_RECORDS_DOWN,
+    ST_RECORDS_EDGES,
+    ST_RECORDS_OLD,
+    ST_RECORDS_OLDEST,
+    ST_OBJECT_PUT,
+    ST_OBJECT_GET,
+    ST_OBJECTS_TRIM,
+    ST_COUNT
+};
+
+#define INTERN_MAX 256 /* different words of ours that may come back from the disk */
+#define WHY_MAX 160
+
+struct backend {
+    sqlite3 *db;
+    sqlite3_stmt *stmt[ST_COUNT];
+    int64_t next_record; /* the number of the next record */
+    int64_t objects_max;
+    int64_t page_size;
+    bool memory;
+    char why[WHY_MAX];
+    struct buf text; /* scratch for one record's attempts */
+    char *word[INTERN_MAX];
+    size_t words;
+};
+
+/* ---- sqlite.c ------------------------------------------------------------------------------------ */
+
+/* Our word for what SQLite answered, and SQLite's own sentence into b->why. */
+MUST_USE enum err sq_fail(struct backend *b, int rc);
+MUST_USE enum err sq_exec(struct backend *b, const char *sql);
+/* The prepared statement, reset and unbound; NULL and *e when it cannot be had. */
+sqlite3_stmt *stmt_use(struct backend *b, enum stmt which, enum err *e);
+void stmt_end(sqlite3_stmt *st);
+/* Steps a statement that gives no row to its end, and ends it. */
+MUST_USE enum err stmt_run(struct backend *b, sqlite3_stmt *st);
+/* One number, with `absent` when there is no row or a NULL. */
+MUST_USE enum err stmt_int(struct backend *b, sqlite3_stmt *st, int64_t absent, int64_t *out);
+
+/* Every write happens between these two. A durable one is on the disk when tx_end answers OK. */
+MUST_USE enum err tx_begin(struct backend *b, bool durable);
+/* Commits if `e` is OK, else takes everything back; answers what has come of it. */
+MUST_USE enum err tx_end(struct backend *b, bool durable, enum err e);
+
+MUST_USE enum err meta_get(struct backend *b, const char *name, int64_t absent, int64_t *out);
+MUST_USE enum err meta_put(struct backend *b, const char *name, int64_t value);
+
+/* Terminated strings must stay as they are until stmt_end. */
+void bind_cstr(sqlite3_stmt *st, int at, const char *s);
+void bind_slice(sqlite3_stmt *st, int at, struct slice s);
+void col_copy(sqlite3_stmt *st, int at, char *out, size_t size);
+
+/* ---- sqlite_rows.c, sqlite_records.c --------------------------------------------------------------- */
+
+enum err rows_account_id(struct backend *b, int64_t *id);
+enum err rows_accounts_load(struct backend *b, int64_t id, backend_account_fn *each, void *arg);
+enum err rows_account_add(struct backend *b, const struct account_row *row, struct slice sealed);
+enum err rows_account_update(struct backend *b, const struct account_row *row,
+                             struct slice sealed);
+enum err rows_account_remove(struct backend *b, int64_t id);
+enum err rows_keys_load(struct backend *b, backend_key_fn *each, void *arg);
+enum err rows_key_add(struct backend *b, const struct key_row *row);
+enum err rows_key_revoke(struct backend *b, const char *id, int64_t at);
+enum err rows_facts(struct backend *b, const struct backend_fact *f, size_t n);
+enum err rows_uses(struct backend *b, const struct backend_use *u, size_t n);
+enum err rows_objects(struct backend *b, const struct backend_object *o, size_t n);
+enum err rows_object_get(struct backend *b, struct slice name, int64_t *account_id);
+
+/* Where the numbers go on after a restart. */
+MUST_USE enum err records_open(struct backend *b);
+enum err records_apply(struct backend *b, const struct backend_batch *batch);
+enum err records_scan(struct backend *b, struct backend_scan *scan);
+enum err records_prune(struct backend *b, struct backend_prune *prune);
+
+/* ---- schema.c -------------------------------------------------------------------------------------- */
+
+#define SCHEMA_VERSION 3
+#define SCHEMA_APPLICATION 0x736c7563 /* "sluc", in the file's header */
+
+/* Brings the database to SCHEMA_VERSION, each step in a transaction of its own. ERR_UNSUPPORTED: it
+ * is a newer sluice's, or nobody's we know. */
+MUST_USE enum err schema_migrate(struct backend *b, char *why, size_t why_size);
+
+#endif

@@ -1,0 +1,409 @@
+/* Records: many rows, written in batches, read by their numbers, pruned from the old end. */
+#include "store/sqlite.h"
+
+#include <string.h>
+
+#define SCAN_SPAN    20000 /* numbers looked at in one bite of a filtered query */
+#define PRUNE_BITE   1000  /* rows removed in one bite */
+#define VACUUM_BITE  512   /* pages given back in one bite */
+#define VACUUM_SLACK 1024  /* free pages that may stay in the file, for the rows to come */
+
+static enum err records_edges(struct backend *b, int64_t *lowest, int64_t *highest)
+{
+    enum err e;
+    sqlite3_stmt *st = stmt_use(b, ST_RECORDS_EDGES, &e);
+    if (st == NULL)
+        return e;
+    int rc = sqlite3_step(st);
+    if (rc == SQLITE_ROW) {
+        *lowest = sqlite3_column_int64(st, 0); /* NULL reads as 0: an empty table */
+        *highest = sqlite3_column_int64(st, 1);
+    } else {
+        e = sq_fail(b, rc);
+    }
+    stmt_end(st);
+    return e;
+}
+
+/* `pruned_to` is written whenever rows go, so that numbers grow on though the table be empty. */
+enum err records_open(struct backend *b)
+{
+    int64_t lowest = 0, highest = 0, pruned = 0;
+    enum err e = records_edges(b, &lowest, &highest);
+    if (e == OK)
+        e = meta_get(b, "pruned_to", 0, &pruned);
+    if (e != OK)
+        return e;
+    b->next_record = (highest > pruned ? highest : pruned) + 1;
+    assert(b->next_record > 0);
+    return OK;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------- */
+
+static int tries_kept(const struct record *r)
+{
+    return r->attempts > STORE_ATTEMPTS ? STORE_ATTEMPTS : r->attempts;
+}
+
+/* [[account id, account, status, reason, ms], ...]: for people with a SQL prompt, too. */
+static enum err tries_print(struct buf *out, const struct record *r)
+{
+    struct jw w;
+    buf_clear(out);
+    jw_init(&w, out);
+    jw_arr(&w);
+    for (int i = 0; i < tries_kept(r); i++) {
+        const struct record_attempt *a = &r->attempt[i];
+        jw_arr(&w);
+        jw_i64(&w, a->account_id);
+        jw_cstr(&w, a->account);
+        jw_i64(&w, a->status);
+        jw_cstr(&w, a->reason);
+        jw_i64(&w, a->ms);
+        jw_end_arr(&w);
+    }
+    jw_end_arr(&w);
+    return w.err;
+}
+
+static const char *last_account(const struct record *r)
+{
+    int n = tries_kept(r);
+    return n > 0 ? r->attempt[n - 1].account : "";
+}
+
+/* In the order of RECORD_COLUMNS, like record_read. */
+static void record_bind(sqlite3_stmt *st, const struct record *r, int64_t num, struct slice tries)
+{
+    int at = 0;
+    (void)sqlite3_bind_int64(st, ++at, num);
+    bind_cstr(st, ++at, r->id);
+    (void)sqlite3_bind_int64(st, ++at, r->at);
+    bind_cstr(st, ++at, r->key_id);
+    bind_cstr(st, ++at, r->key_name);
+    bind_cstr(st, ++at, r->client);
+    bind_cstr(st, ++at, r->route);
+    bind_cstr(st, ++at, r->model_asked);
+    bind_cstr(st, ++at, r->model_answered);
+    bind_cstr(st, ++at, r->session);
+    bind_cstr(st, ++at, r->upstream_id);
+    (void)sqlite3_bind_int(st, ++at, r->stream);
+    (void)sqlite3_bind_int(st, ++at, r->status);
+    bind_cstr(st, ++at, r->end);
+    bind_cstr(st, ++at, last_account(r));
+    (void)sqlite3_bind_int(st, ++at, r->attempts);
+    bind_slice(st, ++at, tries);
+    (void)sqlite3_bind_int(st, ++at, r->ttfb_ms);
+    (void)sqlite3_bind_int(st, ++at, r->duration_ms);
+    (void)sqlite3_bind_int64(st, ++at, r->bytes_in);
+    (void)sqlite3_bind_int64(st, ++at, r->bytes_out);
+    (void)sqlite3_bind_int(st, ++at, r->usage_known);
+    (void)sqlite3_bind_int64(st, ++at, r->input);
+    (void)sqlite3_bind_int64(st, ++at, r->output);
+    (void)sqlite3_bind_int64(st, ++at, r->cache_read);
+    (void)sqlite3_bind_int64(st, ++at, r->cache_write_5m);
+    (void)sqlite3_bind_int64(st, ++at, r->cache_write_1h);
+    (void)sqlite3_bind_int64(st, ++at, r->thinking);
+    (void)sqlite3_bind_int(st, ++at, r->web_searches);
+    (void)sqlite3_bind_int(st, ++at, r->web_fetches);
+    bind_cstr(st, ++at, r->service_tier);
+    bind_cstr(st, ++at, r->stop_reason);
+    (void)sqlite3_bind_int64(st, ++at, r->cost_nano_usd);
+    bind_cstr(st, ++at, r->price_date);
+    assert(at == sqlite3_bind_parameter_count(st));
+}
+
+static enum err records_write(struct backend *b, const struct record *r, size_t n)
+{
+    enum err e = OK;
+    for (size_t i = 0; i < n && e == OK; i++) {
+        sqlite3_stmt *st = stmt_use(b, ST_RECORD_ADD, &e);
+        if (st == NULL)
+            return e;
+        e = tries_print(&b->text, &r[i]);
+        if (e != OK)
+            return e;
+        record_bind(st, &r[i], b->next_record + (int64_t)i, buf_slice(&b->text));
+        e = stmt_run(b, st);
+    }
+    return e;
+}
+
+enum err records_apply(struct backend *b, const struct backend_batch *batch)
+{
+    bool durable = batch->objects_n > 0;
+    enum err e = tx_begin(b, durable);
+    if (e != OK)
+        return e;
+    e = records_write(b, batch->records, batch->records_n);
+    bool renumber = e == ERR_EXISTS;
+    if (e == OK)
+        e = rows_facts(b, batch->facts, batch->facts_n);
+    if (e == OK)
+        e = rows_uses(b, batch->uses, batch->uses_n);
+    if (e == OK)
+        e = rows_objects(b, batch->objects, batch->objects_n);
+    e = tx_end(b, durable, e);
+    if (e == OK) {
+        b->next_record += (int64_t)batch->records_n;
+    } else if (renumber) {
+        /* Another program has put rows into our table: go on after them. */
+        e = records_open(b);
+        if (e == OK)
+            e = ERR_BUSY;
+    }
+    return e;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------- */
+
+/* Words that were static when they were written are static again: kept once, as long as the engine
+ * lives. A file full of foreign words cannot make the table grow without end. */
+static const char *intern(struct backend *b, struct slice s)
+{
+    if (s.n > 64)
+        s.n = 64;
+    for (size_t i = 0; i < b->words; i++) {
+        if (slice_eq(slice_of(b->word[i]), s))
+            return b->word[i];
+    }
+    if (b->words == INTERN_MAX)
+        return "?";
+    b->word[b->words] = mem_slicedup(s);
+    return b->word[b->words++];
+}
+
+static struct slice col_slice(sqlite3_stmt *st, int at)
+{
+    const char *p = (const char *)sqlite3_column_text(st, at);
+    return p == NULL ? S("") : (struct slice){p, (size_t)sqlite3_column_bytes(st, at)};
+}
+
+static void tries_read(struct backend *b, struct slice text, struct record *r)
+{
+    struct json *doc = NULL;
+    const struct json_val *all;
+    /* A row somebody has damaged keeps its other columns. */
+    if (json_parse(text, &doc) != OK)
+        return;
+    all = json_root(doc);
+    for (size_t i = 0; i < json_len(all) && i < STORE_ATTEMPTS; i++) {
+        const struct json_val *one = json_at(all, i);
+        struct record_attempt *a = &r->attempt[i];
+        struct slice name = S(""), reason = S("");
+        int64_t status = 0, ms = 0;
+        (void)json_i64(json_at(one, 0), &a->account_id);
+        (void)json_str(json_at(one, 1), &name);
+        (void)json_i64(json_at(one, 2), &status);
+        (void)json_str(json_at(one, 3), &reason);
+        (void)json_i64(json_at(one, 4), &ms);
+        text_copy(a->account, sizeof a->account, name);
+        a->status = (int32_t)status;
+        a->reason = intern(b, reason);
+        a->ms = (int32_t)ms;
+    }
+    json_free(doc);
+}
+
+/* In the order of RECORD_COLUMNS, like record_bind. */
+static void record_read(struct backend *b, sqlite3_stmt *st, struct record *r)
+{
+    int at = 0;
+    *r = (struct record){.row = sqlite3_column_int64(st, at)};
+    for (size_t i = 0; i < STORE_ATTEMPTS; i++)
+        r->attempt[i].reason = "";
+    col_copy(st, ++at, r->id, sizeof r->id);
+    r->at = sqlite3_column_int64(st, ++at);
+    col_copy(st, ++at, r->key_id, sizeof r->key_id);
+    col_copy(st, ++at, r->key_name, sizeof r->key_name);
+    col_copy(st, ++at, r->client, sizeof r->client);
+    r->route = intern(b, col_slice(st, ++at));
+    col_copy(st, ++at, r->model_asked, sizeof r->model_asked);
+    col_copy(st, ++at, r->model_answered, sizeof r->model_answered);
+    col_copy(st, ++at, r->session, sizeof r->session);
+    col_copy(st, ++at, r->upstream_id, sizeof r->upstream_id);
+    r->stream = sqlite3_column_int(st, ++at) != 0;
+    r->status = sqlite3_column_int(st, ++at);
+    r->end = intern(b, col_slice(st, ++at));
+    ++at; /* the last attempt's account: only filters need it */
+    r->attempts = sqlite3_column_int(st, ++at);
+    if (r->attempts < 0)
+        r->attempts = 0;
+    tries_read(b, col_slice(st, ++at), r);
+    r->ttfb_ms = sqlite3_column_int(st, ++at);
+    r->duration_ms = sqlite3_column_int(st, ++at);
+    r->bytes_in = sqlite3_column_int64(st, ++at);
+    r->bytes_out = sqlite3_column_int64(st, ++at);
+    r->usage_known = sqlite3_column_int(st, ++at) != 0;
+    r->input = sqlite3_column_int64(st, ++at);
+    r->output = sqlite3_column_int64(st, ++at);
+    r->cache_read = sqlite3_column_int64(st, ++at);
+    r->cache_write_5m = sqlite3_column_int64(st, ++at);
+    r->cache_write_1h = sqlite3_column_int64(st, ++at);
+    r->thinking = sqlite3_column_int64(st, ++at);
+    r->web_searches = sqlite3_column_int(st, ++at);
+    r->web_fetches = sqlite3_column_int(st, ++at);
+    col_copy(st, ++at, r->service_tier, sizeof r->service_tier);
+    col_copy(st, ++at, r->stop_reason, sizeof r->stop_reason);
+    r->cost_nano_usd = sqlite3_column_int64(st, ++at);
+    col_copy(st, ++at, r->price_date, sizeof r->price_date);
+    assert(at + 1 == sqlite3_column_count(st));
+}
+
+/* The numbers this bite looks at, both ends outside; scan->at is the edge of what has been seen. */
+static enum err scan_window(struct backend *b, struct backend_scan *scan, int64_t *above,
+                            int64_t *below)
+{
+    const struct record_query *q = scan->query;
+    int64_t lowest = 0, highest = 0;
+    enum err e = records_edges(b, &lowest, &highest);
+    if (e != OK)
+        return e;
+    if (q->forward) {
+        *above = scan->at > q->after_row ? scan->at : q->after_row;
+        if (*above < lowest - 1)
+            *above = lowest - 1;
+        *below = *above >= highest ? *above + 1
+                                   : (highest - *above > SCAN_SPAN ? *above + SCAN_SPAN + 1
+                                                                   : highest + 1);
+        scan->at = *below - 1;
+        scan->more = scan->at < highest;
+    } else {
+        *below = q->before_row > 0 && q->before_row <= highest ? q->before_row : highest + 1;
+        if (scan->at > 0 && scan->at < *below)
+            *below = scan->at;
+        *above = *below - lowest > SCAN_SPAN ? *below - SCAN_SPAN - 1 : lowest - 1;
+        scan->at = *above + 1;
+        scan->more = scan->at > lowest;
+    }
+    return OK;
+}
+
+enum err records_scan(struct backend *b, struct backend_scan *scan)
+{
+    const struct record_query *q = scan->query;
+    size_t limit = (size_t)q->limit;
+    int64_t above = 0, below = 0;
+    int rc = SQLITE_DONE;
+    sqlite3_stmt *st;
+    enum err e = scan_window(b, scan, &above, &below);
+    assert(q->limit > 0 && scan->n < limit);
+    if (e != OK)
+        return e;
+    st = stmt_use(b, q->forward ? ST_RECORDS_UP : ST_RECORDS_DOWN, &e);
+    if (st == NULL)
+        return e;
+    (void)sqlite3_bind_int64(st, 1, above);
+    (void)sqlite3_bind_int64(st, 2, below);
+    if (q->account != NULL)
+        bind_cstr(st, 3, q->account);
+    if (q->key != NULL)
+        bind_cstr(st, 4, q->key);
+    (void)sqlite3_bind_int64(st, 5, (int64_t)(limit - scan->n));
+    while (scan->n < limit && (rc = sqlite3_step(st)) == SQLITE_ROW)
+        record_read(b, st, &scan->rows[scan->n++]);
+    if (rc != SQLITE_DONE && rc != SQLITE_ROW)
+        e = sq_fail(b, rc);
+    stmt_end(st);
+    if (scan->n == limit)
+        scan->more = false;
+    return e;
+}
+
+/* ---- pruning ------------------------------------------------------------------------------------- */
+
+struct room {
+    int64_t pages, unused;
+};
+
+static enum err room_get(struct backend *b, struct room *r)
+{
+    enum err e;
+    sqlite3_stmt *st = stmt_use(b, ST_PAGE_COUNT, &e);
+    if (st != NULL)
+        e = stmt_int(b, st, 0, &r->pages);
+    if (e != OK)
+        return e;
+    st = stmt_use(b, ST_FREE_COUNT, &e);
+    if (st != NULL)
+        e = stmt_int(b, st, 0, &r->unused);
+    return e;
+}
+
+static bool room_lacking(const struct backend *b, const struct backend_prune *p,
+                         const struct room *r)
+{
+    return p->max_bytes > 0 && (r->pages - r->unused) * b->page_size > p->max_bytes;
+}
+
+static enum err prune_delete(struct backend *b, enum stmt which, int64_t before_at, int64_t *gone)
+{
+    enum err e;
+    sqlite3_stmt *st = stmt_use(b, which, &e);
+    if (st == NULL)
+        return e;
+    (void)sqlite3_bind_int64(st, 1, PRUNE_BITE);
+    if (which == ST_RECORDS_OLD)
+        (void)sqlite3_bind_int64(st, 2, before_at);
+    e = stmt_run(b, st);
+    if (e == OK)
+        *gone += sqlite3_changes(b->db);
+    return e;
+}
+
+/* Gives free pages back when the file is over its size, or far more is free than will be needed. */
+static enum err prune_vacuum(struct backend *b, struct backend_prune *p, const struct room *r)
+{
+    char sql[64];
+    bool over = p->max_bytes > 0 && r->pages * b->page_size > p->max_bytes;
+    if (r->unused <= (over ? 0 : VACUUM_SLACK))
+        return OK;
+    (void)text_format(sql, sizeof sql, "PRAGMA incremental_vacuum(%d)", VACUUM_BITE);
+    p->more = true;
+    return sq_exec(b, sql);
+}
+
+/* One bite: by age first, then by size; then space, once nothing more has to go. */
+static enum err prune_bite(struct backend *b, struct backend_prune *p)
+{
+    struct room r = {0, 0};
+    int64_t gone = 0;
+    enum err e = OK;
+    if (p->before_at > 0)
+        e = prune_delete(b, ST_RECORDS_OLD, p->before_at, &gone);
+    if (e == OK)
+        e = room_get(b, &r);
+    if (e == OK && gone == 0 && room_lacking(b, p, &r))
+        e = prune_delete(b, ST_RECORDS_OLDEST, 0, &gone);
+    if (e == OK && gone > 0)
+        e = meta_put(b, "pruned_to", b->next_record - 1);
+    if (e != OK)
+        return e;
+    p->more = gone > 0;
+    p->removed += gone;
+    return gone > 0 ? OK : prune_vacuum(b, p, &r);
+}
+
+enum err records_prune(struct backend *b, struct backend_prune *p)
+{
+    struct room before = {0, 0}, after = {0, 0};
+    enum err e = tx_begin(b, false);
+    int64_t removed = p->removed;
+    p->more = false;
+    if (e != OK)
+        return e;
+    e = room_get(b, &before);
+    if (e == OK)
+        e = prune_bite(b, p);
+    e = tx_end(b, false, e);
+    if (e == OK)
+        e = room_get(b, &after);
+    /* A database without auto_vacuum (made by another tool) gives nothing back: do not try on. */
+    if (e == OK && p->more && p->removed == removed && after.pages == before.pages &&
+        after.unused == before.unused)
+        p->more = false;
+    if (e != OK)
+        p->more = false;
+    return e;
+}
