@@ -1,0 +1,102 @@
+/* The row of dialects, and what is the same for all of them. */
+#include "codec/dialect.h"
+
+#include <string.h>
+
+static const struct dialect_ops *const rows[DIALECT_COUNT] = {
+    [DIALECT_ANTHROPIC] = &dialect_anthropic,
+};
+
+const struct dialect_ops *dialect_ops_of(enum dialect d)
+{
+    assert((int)d >= 0 && d < DIALECT_COUNT && rows[d] != NULL);
+    return rows[d];
+}
+
+void reading_init(struct reading *r)
+{
+    *r = (struct reading){.input = -1,
+                          .output = -1,
+                          .cache_read = -1,
+                          .thinking = -1,
+                          .web_searches = -1,
+                          .web_fetches = -1,
+                          .cache_write = -1,
+                          .cache_write_5m = -1,
+                          .cache_write_1h = -1};
+}
+
+enum err codec_request_scan(enum dialect d, struct slice body, struct request_facts *out,
+                            const char **why)
+{
+    *out = (struct request_facts){.max_tokens = -1};
+    *why = "";
+    enum err e = dialect_ops_of(d)->request(body, out, why);
+    assert((e == OK) == (**why == '\0'));
+    return e;
+}
+
+static enum err error_print(const struct dialect_ops *ops, int status, struct slice message,
+                            struct slice request_id, struct buf *out)
+{
+    struct jw w;
+    jw_init(&w, out);
+    jw_obj(&w);
+    jw_kcstr(&w, "type", "error");
+    jw_key(&w, "error");
+    jw_obj(&w);
+    jw_kcstr(&w, "type", ops->error_type(status));
+    jw_kstr(&w, "message", message);
+    jw_end_obj(&w);
+    jw_key(&w, "request_id");
+    if (request_id.n > 0)
+        jw_str(&w, request_id);
+    else
+        jw_null(&w);
+    jw_end_obj(&w);
+    return w.err;
+}
+
+enum err codec_error_body(enum dialect d, int status, struct slice message, struct slice request_id,
+                          struct buf *out)
+{
+    return error_print(dialect_ops_of(d), status, message, request_id, out);
+}
+
+enum err codec_error_event(enum dialect d, int status, struct slice message,
+                           struct slice request_id, struct buf *out)
+{
+    enum err e = buf_puts(out, S("event: error\ndata: "));
+    if (e == OK)
+        e = error_print(dialect_ops_of(d), status, message, request_id, out);
+    if (e == OK)
+        e = buf_puts(out, S("\n\n"));
+    return e;
+}
+
+struct slice codec_ping(enum dialect d)
+{
+    return dialect_ops_of(d)->ping;
+}
+
+void codec_error_read(enum dialect d, int status, struct slice body, struct observation *out)
+{
+    dialect_ops_of(d)->error_read(status, body, out);
+    assert(out->error != REPLY_ERROR_NONE);
+}
+
+uint64_t hash_stable(uint64_t seed, struct slice text)
+{
+    uint64_t h = seed ^ (text.n * 0x9e3779b97f4a7c15ULL);
+    size_t at = 0;
+    for (; at < text.n; at += 8) {
+        uint64_t word = 0; /* put together byte by byte: the same on any byte order */
+        size_t n = text.n - at < 8 ? text.n - at : 8;
+        for (size_t i = 0; i < n; i++)
+            word |= (uint64_t)(uint8_t)text.p[at + i] << (8 * i);
+        h = (h ^ word) * 0xff51afd7ed558ccdULL;
+        h ^= h >> 32;
+    }
+    h = (h ^ (h >> 29)) * 0xc4ceb9fe1a85ec53ULL;
+    return h ^ (h >> 32);
+}

@@ -1,0 +1,126 @@
+/* codec: what the bytes mean, one file per dialect; pure functions of bytes.
+ *
+ * A codec never sees a socket, an account or a clock. For a request it finds what the gateway must know
+ * and where it stands (byte offsets, so that a value can be spliced without printing the rest anew). For a
+ * reply it is an *observer*: it watches the bytes go by for usage, stop reason and errors, and can never
+ * disturb them; confused, it goes blind and says so. Facts: wire/anthropic-messages.md. */
+#ifndef SLUICE_CODEC_H
+#define SLUICE_CODEC_H
+
+#include "base/base.h"
+#include "http/http.h"
+
+enum dialect { DIALECT_ANTHROPIC, DIALECT_COUNT };
+
+/* ---- the top-level span scanner ------------------------------------------------------------------- */
+
+struct span {
+    size_t from, to; /* of the value's bytes, quotes included */
+};
+/* Walks the members of a JSON object's top level in one pass; nested values are skipped but checked for
+ * balance, depth (64) and string syntax. */
+struct json_scan {
+    struct slice text;
+    size_t at;
+    int state;
+};
+void json_scan_init(struct json_scan *s, struct slice text);
+/* OK: the next member, `key` without quotes (raw: escapes are not undone), `value` its span.
+ * ERR_NOTFOUND: the object has ended properly and only white space follows. ERR_SYNTAX: not a JSON
+ * object. ERR_LIMIT: nested too deep. */
+MUST_USE enum err json_scan_next(struct json_scan *s, struct slice *key, struct span *value);
+/* The text of a string value with its escapes undone, into `out` (truncated to size - 1, terminated);
+ * false when the value is no string. */
+bool json_span_text(struct slice text, struct span v, char *out, size_t size);
+
+/* ---- requests --------------------------------------------------------------------------------------- */
+
+struct request_facts {
+    char model[96];          /* "" when absent; escapes undone; truncated */
+    struct span model_span;  /* {0,0} when absent */
+    bool stream;
+    int64_t max_tokens;      /* -1 when absent */
+    /* Who is talking, for affinity: the session part of metadata.user_id (a string holding JSON with
+     * session_id, or the older ..._session_<uuid> form), else a hash of system, tools and the first
+     * user message; 0 when there is nothing to go by. The session header is the gateway's business. */
+    uint64_t conversation;
+};
+/* ERR_SYNTAX: not a JSON object, a member of interest has the wrong type, or `model` stands twice;
+ * ERR_LIMIT: nested deeper than 64. `why` is a static sentence for the client. */
+MUST_USE enum err codec_request_scan(enum dialect d, struct slice body, struct request_facts *out,
+                                     const char **why);
+
+/* ---- replies: the observer ---------------------------------------------------------------------------- */
+
+struct usage {
+    bool known;
+    int64_t input, output, cache_read, cache_write_5m, cache_write_1h, thinking;
+    int64_t web_searches, web_fetches;
+    char service_tier[16], speed[16], inference_geo[16];
+};
+enum reply_kind {
+    REPLY_SSE,
+    REPLY_JSON,   /* one JSON object; kept for reading up to 1 MiB, longer ones are scanned blind */
+    REPLY_OPAQUE, /* anything else: bytes only */
+};
+enum reply_error { /* an error told inside a stream, or by an error body */
+    REPLY_ERROR_NONE,
+    REPLY_ERROR_RATE_LIMIT,
+    REPLY_ERROR_OVERLOADED,
+    REPLY_ERROR_SERVER,  /* api_error, timeout_error */
+    REPLY_ERROR_AUTH,    /* authentication_error, permission_error */
+    REPLY_ERROR_BILLING, /* billing_error and spend-limit texts */
+    REPLY_ERROR_CLIENT,  /* invalid_request_error, not_found_error, request_too_large, ... */
+    REPLY_ERROR_OTHER,
+};
+struct observation {
+    struct usage usage;
+    char model[96], stop_reason[32], message_id[64];
+    bool meaningful; /* something other than ping, comment and message_start has been seen */
+    bool terminal;   /* the dialect's own end was seen: message_stop, or the JSON body whole */
+    bool blind;      /* the bytes made no sense at some point; what was read before still stands */
+    enum reply_error error;
+    char error_type[48], error_message[256];
+};
+struct observer; /* opaque; a few hundred bytes while idle */
+struct observer *observer_new(enum dialect d, enum reply_kind kind);
+void observer_free(struct observer *o); /* NULL is fine */
+/* Looks at the next bytes. Returns how many bytes at the front of `bytes` complete an event: after
+ * them the stream stands between two events (SSE). For other kinds: all of them. */
+size_t observer_feed(struct observer *o, struct slice bytes);
+void observer_end(struct observer *o); /* the body is complete by its framing */
+const struct observation *observer_see(const struct observer *o);
+
+/* ---- what the gateway itself says, in the client's dialect ------------------------------------------------ */
+
+/* {"type":"error","error":{"type":...,"message":...},"request_id":...}; the type follows from the status
+ * (wire/anthropic-messages.md section 7). */
+MUST_USE enum err codec_error_body(enum dialect d, int status, struct slice message,
+                                   struct slice request_id, struct buf *out);
+/* The same as an SSE event, complete with its blank line. */
+MUST_USE enum err codec_error_event(enum dialect d, int status, struct slice message,
+                                    struct slice request_id, struct buf *out);
+struct slice codec_ping(enum dialect d); /* "event: ping\ndata: {\"type\": \"ping\"}\n\n" */
+/* Reads an error body (any shape); fills type and message as far as there are any. */
+void codec_error_read(enum dialect d, int status, struct slice body, struct observation *out);
+
+/* ---- model lists ------------------------------------------------------------------------------------------ */
+
+/* Union of several GET /v1/models answers, newest first, each id once, with Anthropic's paging (limit
+ * 1..1000, after_id, before_id). Bodies that do not parse are skipped. */
+struct model_page {
+    int64_t limit; /* 0 = 20 */
+    struct slice after_id, before_id;
+};
+MUST_USE enum err codec_models_merge(const struct slice *bodies, int n, const struct model_page *page,
+                                     struct buf *out);
+
+/* ---- batches ------------------------------------------------------------------------------------------------ */
+
+/* Ids of objects a reply speaks of: the top-level "id" of a created batch or file. "" when none. */
+void codec_object_id(struct slice body, char *out, size_t size);
+/* Copies `body`, with the origin (scheme://host[:port]) of every "results_url" value replaced by
+ * `origin`; everything else is the same to the byte. */
+MUST_USE enum err codec_results_rewrite(struct slice body, struct slice origin, struct buf *out);
+
+#endif

@@ -1,0 +1,47 @@
+/* Inside the codec room: what one dialect must be able to do. A dialect is one file that fills this
+ * table, and one row in codec.c. */
+#ifndef SLUICE_CODEC_DIALECT_H
+#define SLUICE_CODEC_DIALECT_H
+
+#include "codec/codec.h"
+
+/* What a reader keeps while it watches a reply: counts arrive in pieces, and a later piece may tell
+ * only half of what an earlier one told. -1: not told yet. */
+struct reading {
+    struct observation seen;
+    int64_t input, output, cache_read, thinking, web_searches, web_fetches;
+    int64_t cache_write, cache_write_5m, cache_write_1h; /* the sum, and how it splits */
+    int64_t aside_input, aside_output, aside_cache_read, aside_cache_write; /* beside the totals */
+};
+
+/* What the framer must do with an event, told by its name alone. */
+enum event_use {
+    EVENT_READ,  /* keep its data and hand it to `event` */
+    EVENT_LIFE,  /* says only that the stream is alive */
+    EVENT_PASS,  /* meaningful, but nothing to be read in it */
+    EVENT_SNIFF, /* no name: keep its data, `event` will find out */
+};
+
+struct dialect_ops {
+    const char *name;
+    struct slice ping;
+    enum err (*request)(struct slice body, struct request_facts *out, const char **why);
+    enum event_use (*event_use)(struct slice name);
+    /* One event's data; false when it made no sense. */
+    bool (*event)(struct reading *r, struct slice name, struct slice data);
+    /* A whole JSON body; false when it made no sense. */
+    bool (*body)(struct reading *r, struct slice json);
+    const char *(*error_type)(int status);
+    void (*error_read)(int status, struct slice body, struct observation *out);
+};
+
+extern const struct dialect_ops dialect_anthropic;
+const struct dialect_ops *dialect_ops_of(enum dialect d);
+void reading_init(struct reading *r);
+
+/* A hash that is the same in every process and on every machine, because two nodes and a restarted
+ * one must send a conversation to the same account. Not keyed: whoever chooses the text can choose
+ * the account, and could do so by its session id as well. */
+uint64_t hash_stable(uint64_t seed, struct slice text);
+
+#endif

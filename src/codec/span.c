@@ -1,0 +1,574 @@
+/* The span scanner: where the members of a JSON object stand in its text.
+ *
+ * Our own, not the library's, because splicing needs byte offsets and because a request of 100 KiB
+ * must not become a tree only to have one word read. Nested values are crossed in blocks of 64
+ * bytes: each block becomes five bit masks, a prefix XOR over the quotes tells which bytes lie
+ * within strings, and only the brackets outside of them (a few per block) are looked at one by one.
+ * What is checked: the grammar of the top level; inside nested values the strings (escapes, no
+ * control characters), the kinds of brackets and the depth. What is not: commas, colons and words
+ * inside nested values; the provider reads those. */
+#include "codec/span.h"
+
+#include <string.h>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#define BLOCK 64
+
+struct masks { /* bit i: byte i of the block is ... */
+    uint64_t quote, backslash, open, close, control;
+};
+
+#if defined(__SSE2__)
+
+static uint64_t mask_of(__m128i m, unsigned lane)
+{
+    return (uint64_t)(uint32_t)_mm_movemask_epi8(m) << (16U * lane);
+}
+
+static void masks_read(struct masks *m, const char *p)
+{
+    memset(m, 0, sizeof *m);
+    for (unsigned i = 0; i < 4; i++) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + 16U * i));
+        /* '[' and '{', ']' and '}' differ in one bit only */
+        __m128i folded = _mm_or_si128(v, _mm_set1_epi8(0x20));
+        m->quote |= mask_of(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), i);
+        m->backslash |= mask_of(_mm_cmpeq_epi8(v, _mm_set1_epi8('\\')), i);
+        m->open |= mask_of(_mm_cmpeq_epi8(folded, _mm_set1_epi8('{')), i);
+        m->close |= mask_of(_mm_cmpeq_epi8(folded, _mm_set1_epi8('}')), i);
+        m->control |= mask_of(_mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v), i);
+    }
+}
+
+#else
+
+static void masks_read(struct masks *m, const char *p)
+{
+    memset(m, 0, sizeof *m);
+    for (unsigned i = 0; i < BLOCK; i++) {
+        uint8_t c = (uint8_t)p[i], folded = c | 0x20U;
+        m->quote |= (uint64_t)(c == '"') << i;
+        m->backslash |= (uint64_t)(c == '\\') << i;
+        m->open |= (uint64_t)(folded == '{') << i;
+        m->close |= (uint64_t)(folded == '}') << i;
+        m->control |= (uint64_t)(c < 0x20) << i;
+    }
+}
+
+#endif
+
+static unsigned bit_first(uint64_t m)
+{
+    assert(m != 0);
+    return (unsigned)__builtin_ctzll(m);
+}
+
+/* Bit i of the result: an odd number of ones in bits 0..i. */
+static uint64_t prefix_xor(uint64_t m)
+{
+    for (unsigned shift = 1; shift < 64; shift *= 2)
+        m ^= m << shift;
+    return m;
+}
+
+static bool is_hex(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+/* `at` is the byte behind a backslash within a string. */
+static bool escape_ok(struct slice t, size_t at)
+{
+    if (at >= t.n)
+        return false;
+    switch (t.p[at]) {
+    case '"':
+    case '\\':
+    case '/':
+    case 'b':
+    case 'f':
+    case 'n':
+    case 'r':
+    case 't':
+        return true;
+    case 'u':
+        return t.n - at > 4 && is_hex(t.p[at + 1]) && is_hex(t.p[at + 2]) && is_hex(t.p[at + 3]) &&
+               is_hex(t.p[at + 4]);
+    default:
+        return false;
+    }
+}
+
+static bool escapes_ok(struct slice t, size_t base, uint64_t escaped)
+{
+    for (; escaped != 0; escaped &= escaped - 1) {
+        if (!escape_ok(t, base + bit_first(escaped)))
+            return false;
+    }
+    return true;
+}
+
+/* Which bytes stand behind a backslash that is not itself escaped. `*carry` is 1 when the first
+ * byte of this block does, and is set for the next. Blocks without a backslash, most of them, are
+ * free. */
+static uint64_t escaped_of(uint64_t backslash, uint64_t *carry)
+{
+    if (backslash == 0) {
+        uint64_t e = *carry;
+        *carry = 0;
+        return e;
+    }
+    /* A run of backslashes escapes every second byte, counted from its start. Adding a bit at the
+     * odd starts makes the carry run to the run's end, where its parity can be read off. */
+    const uint64_t even = 0x5555555555555555ULL;
+    uint64_t starts = backslash & ~*carry;
+    uint64_t follows = (starts << 1) | *carry;
+    uint64_t odd_starts = starts & ~even & ~follows;
+    uint64_t sum = odd_starts + starts;
+    *carry = sum < odd_starts ? 1 : 0;
+    return ((sum << 1) ^ even) & follows;
+}
+
+/* ---- crossing a nested value
+ * ------------------------------------------------------------------------ */
+
+struct nest {
+    uint64_t kinds;     /* bit d: the bracket opened at depth d + 1 is a square one */
+    uint64_t in_string; /* all ones when the block begins inside a string */
+    uint64_t carry;     /* 1 when its first byte is escaped */
+    int depth, floor;   /* the value is over when depth comes back to floor */
+};
+
+/* Looks at the brackets of one block. ERR_AGAIN: not over yet. */
+static enum err nest_brackets(struct nest *n, const char *block, uint64_t open, uint64_t close,
+                              unsigned *over)
+{
+    for (uint64_t m = open | close; m != 0; m &= m - 1) {
+        unsigned i = bit_first(m);
+        uint64_t square = (uint64_t)(((uint8_t)block[i] & 0x20U) == 0);
+        if ((open >> i & 1U) != 0) {
+            if (n->depth == SPAN_DEPTH)
+                return ERR_LIMIT;
+            uint64_t bit = 1ULL << (unsigned)n->depth++;
+            n->kinds = square != 0 ? n->kinds | bit : n->kinds & ~bit;
+            continue;
+        }
+        assert(n->depth > n->floor);
+        n->depth--;
+        if ((n->kinds >> (unsigned)n->depth & 1U) != square)
+            return ERR_SYNTAX;
+        if (n->depth == n->floor) {
+            *over = i;
+            return OK;
+        }
+    }
+    return ERR_AGAIN;
+}
+
+/* One block at `base` of the text; `block` holds its 64 bytes (padded with spaces at the end). */
+static enum err nest_block(struct nest *n, struct slice t, size_t base, const char *block,
+                           size_t *end)
+{
+    struct masks m;
+    masks_read(&m, block);
+    uint64_t escaped = escaped_of(m.backslash, &n->carry);
+    uint64_t within = prefix_xor(m.quote & ~escaped) ^ n->in_string;
+    unsigned over = BLOCK;
+    enum err e = nest_brackets(n, block, m.open & ~within, m.close & ~within, &over);
+    if (e != OK && e != ERR_AGAIN)
+        return e;
+    /* What lies behind the end is none of this value's business. */
+    uint64_t mine = over < BLOCK ? (1ULL << over) - 1 : ~0ULL;
+    if ((m.control & within & mine) != 0 || (m.backslash & ~within & mine) != 0)
+        return ERR_SYNTAX;
+    if (!escapes_ok(t, base, escaped & mine))
+        return ERR_SYNTAX;
+    n->in_string = (within >> 63) != 0 ? ~0ULL : 0;
+    *end = base + over + 1;
+    return e;
+}
+
+/* The object or array that begins at `at`. */
+static enum err span_nested(struct slice t, size_t at, int depth, size_t *end)
+{
+    assert(depth >= 1);
+    struct nest n = {.depth = depth - 1, .floor = depth - 1};
+    if (n.depth >= SPAN_DEPTH)
+        return ERR_LIMIT;
+    size_t base = at;
+    for (; t.n - base >= BLOCK; base += BLOCK) {
+        enum err e = nest_block(&n, t, base, t.p + base, end);
+        if (e != ERR_AGAIN)
+            return e;
+    }
+    char last[BLOCK];
+    memset(last, ' ', sizeof last);
+    memcpy(last, t.p + base, t.n - base);
+    enum err e = nest_block(&n, t, base, last, end);
+    return e == ERR_AGAIN ? ERR_SYNTAX : e;
+}
+
+/* ---- the other values
+ * ---------------------------------------------------------------------------- */
+
+/* Offset of the first quote, backslash or control character at or behind `at`. */
+static size_t string_stop(struct slice t, size_t at)
+{
+#if defined(__SSE2__)
+    for (; t.n - at >= 16; at += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(t.p + at));
+        __m128i stop = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
+                                    _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+        stop = _mm_or_si128(stop, _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v));
+        uint64_t m = mask_of(stop, 0);
+        if (m != 0)
+            return at + bit_first(m);
+    }
+#endif
+    while (at < t.n && t.p[at] != '"' && t.p[at] != '\\' && (uint8_t)t.p[at] >= 0x20)
+        at++;
+    return at;
+}
+
+enum err span_string(struct slice text, size_t at, size_t *end)
+{
+    assert(at < text.n && text.p[at] == '"');
+    for (at++;;) {
+        at = string_stop(text, at);
+        if (at == text.n || (uint8_t)text.p[at] < 0x20)
+            return ERR_SYNTAX;
+        if (text.p[at] == '"') {
+            *end = at + 1;
+            return OK;
+        }
+        if (!escape_ok(text, at + 1))
+            return ERR_SYNTAX;
+        at += 2;
+    }
+}
+
+static enum err span_word(struct slice t, size_t at, struct slice word, size_t *end)
+{
+    if (t.n - at < word.n || memcmp(t.p + at, word.p, word.n) != 0)
+        return ERR_SYNTAX;
+    *end = at + word.n;
+    return OK;
+}
+
+static size_t digits(struct slice t, size_t at)
+{
+    while (at < t.n && t.p[at] >= '0' && t.p[at] <= '9')
+        at++;
+    return at;
+}
+
+/* RFC 8259 section 6. */
+static enum err span_number(struct slice t, size_t at, size_t *end)
+{
+    if (at < t.n && t.p[at] == '-')
+        at++;
+    size_t from = at;
+    at = digits(t, at);
+    if (at == from || (t.p[from] == '0' && at - from > 1))
+        return ERR_SYNTAX;
+    if (at < t.n && t.p[at] == '.') {
+        from = ++at;
+        at = digits(t, at);
+        if (at == from)
+            return ERR_SYNTAX;
+    }
+    if (at < t.n && (t.p[at] == 'e' || t.p[at] == 'E')) {
+        at++;
+        if (at < t.n && (t.p[at] == '+' || t.p[at] == '-'))
+            at++;
+        from = at;
+        at = digits(t, at);
+        if (at == from)
+            return ERR_SYNTAX;
+    }
+    *end = at;
+    return OK;
+}
+
+enum err span_value(struct slice text, size_t at, int depth, size_t *end)
+{
+    if (at >= text.n)
+        return ERR_SYNTAX;
+    switch (text.p[at]) {
+    case '{':
+    case '[':
+        return span_nested(text, at, depth, end);
+    case '"':
+        return span_string(text, at, end);
+    case 't':
+        return span_word(text, at, S("true"), end);
+    case 'f':
+        return span_word(text, at, S("false"), end);
+    case 'n':
+        return span_word(text, at, S("null"), end);
+    default:
+        return span_number(text, at, end);
+    }
+}
+
+size_t span_skip_space(struct slice text, size_t at)
+{
+    while (at < text.n &&
+           (text.p[at] == ' ' || text.p[at] == '\n' || text.p[at] == '\r' || text.p[at] == '\t'))
+        at++;
+    return at;
+}
+
+/* ---- walking one level
+ * ----------------------------------------------------------------------------- */
+
+enum { WALK_START, WALK_FIRST, WALK_NEXT, WALK_OVER, WALK_BROKEN };
+
+/* Stands the walk in front of the next member or element. ERR_NOTFOUND when there is none. */
+static enum err walk_next(struct slice t, size_t *at, int *state, char open, char close)
+{
+    assert(*at <= t.n);
+    if (*state == WALK_OVER)
+        return ERR_NOTFOUND;
+    if (*state == WALK_BROKEN)
+        return ERR_SYNTAX;
+    size_t i = span_skip_space(t, *at);
+    if (*state == WALK_START) {
+        if (i >= t.n || t.p[i] != open)
+            return ERR_SYNTAX;
+        i = span_skip_space(t, i + 1);
+        *state = WALK_FIRST;
+    }
+    if (i < t.n && t.p[i] == close) {
+        i = span_skip_space(t, i + 1);
+        *at = i;
+        *state = WALK_OVER;
+        return i == t.n ? ERR_NOTFOUND : ERR_SYNTAX;
+    }
+    if (*state == WALK_NEXT) {
+        if (i >= t.n || t.p[i] != ',')
+            return ERR_SYNTAX;
+        i = span_skip_space(t, i + 1);
+    }
+    *state = WALK_NEXT;
+    *at = i;
+    return OK;
+}
+
+void json_scan_init(struct json_scan *s, struct slice text)
+{
+    *s = (struct json_scan){.text = text, .state = WALK_START};
+}
+
+static enum err scan_member(struct json_scan *s, struct slice *key, struct span *value)
+{
+    struct slice t = s->text;
+    size_t from = s->at, end = 0;
+    if (from >= t.n || t.p[from] != '"')
+        return ERR_SYNTAX;
+    enum err e = span_string(t, from, &end);
+    if (e != OK)
+        return e;
+    *key = slice_sub(t, from + 1, end - 1);
+    size_t i = span_skip_space(t, end);
+    if (i >= t.n || t.p[i] != ':')
+        return ERR_SYNTAX;
+    value->from = span_skip_space(t, i + 1);
+    e = span_value(t, value->from, 2, &value->to);
+    if (e == OK)
+        s->at = value->to;
+    return e;
+}
+
+enum err json_scan_next(struct json_scan *s, struct slice *key, struct span *value)
+{
+    enum err e = walk_next(s->text, &s->at, &s->state, '{', '}');
+    if (e == OK)
+        e = scan_member(s, key, value);
+    if (e != OK && e != ERR_NOTFOUND)
+        s->state = WALK_BROKEN;
+    assert(e != OK || (value->from < value->to && value->to <= s->text.n));
+    return e;
+}
+
+void span_list_init(struct span_list *l, struct slice text)
+{
+    *l = (struct span_list){.text = text, .state = WALK_START};
+}
+
+enum err span_list_next(struct span_list *l, struct span *value)
+{
+    enum err e = walk_next(l->text, &l->at, &l->state, '[', ']');
+    if (e == OK) {
+        value->from = l->at;
+        e = span_value(l->text, l->at, 2, &value->to);
+    }
+    if (e == OK)
+        l->at = value->to;
+    else if (e != ERR_NOTFOUND)
+        l->state = WALK_BROKEN;
+    assert(e != OK || (value->from < value->to && value->to <= l->text.n));
+    return e;
+}
+
+struct slice span_slice(struct slice text, struct span v)
+{
+    return slice_sub(text, v.from, v.to);
+}
+
+bool span_member(struct slice text, struct slice key, struct span *value)
+{
+    struct json_scan s;
+    struct slice k;
+    struct span v;
+    json_scan_init(&s, text);
+    while (json_scan_next(&s, &k, &v) == OK) {
+        if (span_key_is(k, key)) {
+            *value = v;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- the text of a string
+ * ------------------------------------------------------------------------------ */
+
+static uint32_t hex4(const char *p)
+{
+    uint32_t v = 0;
+    for (int i = 0; i < 4; i++) {
+        uint32_t c = (uint8_t)p[i];
+        assert(is_hex(p[i]));
+        v = v << 4 | (c <= '9' ? c - '0' : (c | 0x20U) - 'a' + 10);
+    }
+    return v;
+}
+
+static size_t utf8_put(char out[4], uint32_t c)
+{
+    if (c < 0x80) {
+        out[0] = (char)c;
+        return 1;
+    }
+    size_t n = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (size_t i = n; i-- > 1; c >>= 6)
+        out[i] = (char)(0x80U | (c & 0x3fU));
+    out[0] = (char)((n == 2 ? 0xc0U : n == 3 ? 0xe0U : 0xf0U) | c);
+    return n;
+}
+
+/* The character of the \u escape whose 'u' is at `*at`; moves to its last digit. Halves of a pair
+ * that stand alone, and NUL, which would cut a terminated text short, become U+FFFD. */
+static uint32_t escape_u(struct slice t, size_t *at)
+{
+    uint32_t c = hex4(t.p + *at + 1);
+    *at += 4;
+    if (c >= 0xd800 && c < 0xdc00 && t.n - *at > 6 && t.p[*at + 1] == '\\' && t.p[*at + 2] == 'u') {
+        uint32_t low = hex4(t.p + *at + 3);
+        if (low >= 0xdc00 && low < 0xe000) {
+            *at += 6;
+            return 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
+        }
+    }
+    return c == 0 || (c >= 0xd800 && c < 0xe000) ? 0xfffd : c;
+}
+
+/* One character or escape at `*at`, moving past it. */
+static size_t unescape_one(struct slice t, size_t *at, char out[4])
+{
+    char c = t.p[(*at)++];
+    if (c != '\\') {
+        out[0] = c;
+        return 1;
+    }
+    c = t.p[*at];
+    uint32_t u = 0;
+    switch (c) {
+    case 'b':
+        u = '\b';
+        break;
+    case 'f':
+        u = '\f';
+        break;
+    case 'n':
+        u = '\n';
+        break;
+    case 'r':
+        u = '\r';
+        break;
+    case 't':
+        u = '\t';
+        break;
+    case 'u':
+        u = escape_u(t, at);
+        break;
+    default:
+        u = (uint8_t)c;
+        break;
+    }
+    (*at)++;
+    return utf8_put(out, u);
+}
+
+/* Takes the last character, which may have been cut, off `len` bytes; ASCII is never cut. */
+static size_t utf8_whole(const char *s, size_t len)
+{
+    while (len > 0 && ((uint8_t)s[len - 1] & 0xc0U) == 0x80)
+        len--;
+    return len > 0 && (uint8_t)s[len - 1] >= 0xc0 ? len - 1 : len;
+}
+
+bool json_span_text(struct slice text, struct span v, char *out, size_t size)
+{
+    size_t end = 0, len = 0;
+    assert(size > 0 && v.to <= text.n);
+    out[0] = '\0';
+    if (v.from >= v.to || text.p[v.from] != '"')
+        return false;
+    if (span_string(text, v.from, &end) != OK || end != v.to)
+        return false;
+    struct slice raw = slice_sub(text, v.from + 1, v.to - 1);
+    for (size_t at = 0; at < raw.n;) {
+        char one[4];
+        const char *from = raw.p + at;
+        size_t n = string_stop(raw, at) - at; /* a run without escapes goes over as it is */
+        if (n > 0) {
+            if (n >= size - len)
+                n = size - len; /* one too many: found out below */
+            at += n;
+        } else {
+            n = unescape_one(raw, &at, one);
+            from = one;
+        }
+        if (len + n >= size) {
+            n = from == one ? 0 : size - 1 - len;
+            memcpy(out + len, from, n);
+            len = utf8_whole(out, len + n);
+            break;
+        }
+        memcpy(out + len, from, n);
+        len += n;
+    }
+    out[len] = '\0';
+    return true;
+}
+
+bool span_key_is(struct slice raw, struct slice name)
+{
+    if (slice_find(raw, '\\') < 0)
+        return slice_eq(raw, name);
+    /* Escapes only ever make a key longer, so a longer text than this is another key. */
+    size_t len = 0;
+    for (size_t at = 0; at < raw.n;) {
+        char one[4];
+        size_t n = unescape_one(raw, &at, one);
+        if (name.n - len < n || memcmp(name.p + len, one, n) != 0)
+            return false;
+        len += n;
+    }
+    return len == name.n;
+}

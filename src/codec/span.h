@@ -1,0 +1,32 @@
+/* Inside the codec room: walking JSON text by byte offsets, without a tree. */
+#ifndef SLUICE_CODEC_SPAN_H
+#define SLUICE_CODEC_SPAN_H
+
+#include "codec/codec.h"
+
+#define SPAN_DEPTH 64 /* of nesting, the outermost value being at depth 1 */
+
+/* The value that begins at `at` (no white space before it): OK and the offset behind it. `depth` is
+ * how deep the value stands, 1 for the outermost. ERR_SYNTAX, ERR_LIMIT. */
+MUST_USE enum err span_value(struct slice text, size_t at, int depth, size_t *end);
+/* The string whose opening quote is at `at`: OK and the offset behind its closing quote. */
+MUST_USE enum err span_string(struct slice text, size_t at, size_t *end);
+/* Offset of the first byte at or behind `at` that is no white space. */
+size_t span_skip_space(struct slice text, size_t at);
+
+/* Walks the elements of an array, like json_scan the members of an object. */
+struct span_list {
+    struct slice text;
+    size_t at;
+    int state;
+};
+void span_list_init(struct span_list *l, struct slice text);
+MUST_USE enum err span_list_next(struct span_list *l, struct span *value);
+
+struct slice span_slice(struct slice text, struct span v);
+/* The member `key` of the object `text`; false when there is none or `text` is no object. */
+bool span_member(struct slice text, struct slice key, struct span *value);
+/* True when the raw key is `name`, whichever way its letters are escaped. */
+bool span_key_is(struct slice raw, struct slice name);
+
+#endif
