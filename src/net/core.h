@@ -1,8 +1,8 @@
 /* core: the half of the loop that is pure: timer heap, deferred tasks, graveyard. Private to net.
  *
- * No libuv, no clock, no descriptor. Each backend (loop_uv.c, and the simulated network of tests/flow)
- * defines its own `struct loop` with `struct loop_core` as the FIRST member; the door's timer_*,
- * task_* and loop_bury are implemented once, in core_loop.c, and work on both.
+ * No libuv, no clock, no descriptor. Each backend (loop_uv.c, and the simulated network of
+ * tests/flow) defines its own `struct loop` with `struct loop_core` as the FIRST member; the door's
+ * timer_*, task_* and loop_bury are implemented once, in core_loop.c, and work on both.
  *
  * One turn of a backend:
  *
@@ -64,7 +64,8 @@ bool core_has_tasks(const struct loop_core *c);
 void core_empty_graveyard(struct loop_core *c);
 
 /* The core of a loop: its first member. */
-static inline struct loop_core *loop_core_of(struct loop *l) {
+static inline struct loop_core *loop_core_of(struct loop *l)
+{
     return (struct loop_core *)(void *)l;
 }
 

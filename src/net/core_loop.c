@@ -1,13 +1,15 @@
 /* core_loop: timer heap, deferred tasks and graveyard, without a clock or a descriptor. */
 #include "net/core.h"
 
-void core_init(struct loop_core *c, void (*wake)(struct loop_core *c)) {
+void core_init(struct loop_core *c, void (*wake)(struct loop_core *c))
+{
     *c = (struct loop_core){.wake = wake, .fired_at = INT64_MIN};
     list_init(&c->tasks);
     list_init(&c->running);
 }
 
-void core_free(struct loop_core *c) {
+void core_free(struct loop_core *c)
+{
     core_empty_graveyard(c);
     assert(c->heap_len == 0);
     assert(list_empty(&c->tasks));
@@ -19,19 +21,22 @@ void core_free(struct loop_core *c) {
 
 /* ---- timer heap ------------------------------------------------------------------------------ */
 
-static bool timer_before(const struct timer *a, const struct timer *b) {
+static bool timer_before(const struct timer *a, const struct timer *b)
+{
     if (a->at_ms != b->at_ms)
         return a->at_ms < b->at_ms;
     return a->order < b->order;
 }
 
-static void heap_place(struct loop_core *c, struct timer *t, uint32_t i) {
+static void heap_place(struct loop_core *c, struct timer *t, uint32_t i)
+{
     assert(i < c->heap_len);
     c->heap[i] = t;
     t->index = i;
 }
 
-static void heap_up(struct loop_core *c, struct timer *t, uint32_t i) {
+static void heap_up(struct loop_core *c, struct timer *t, uint32_t i)
+{
     while (i > 0) {
         uint32_t parent = (i - 1) / 2;
         if (!timer_before(t, c->heap[parent]))
@@ -42,7 +47,8 @@ static void heap_up(struct loop_core *c, struct timer *t, uint32_t i) {
     heap_place(c, t, i);
 }
 
-static void heap_down(struct loop_core *c, struct timer *t, uint32_t i) {
+static void heap_down(struct loop_core *c, struct timer *t, uint32_t i)
+{
     for (;;) {
         uint32_t child = 2 * i + 1;
         if (child >= c->heap_len)
@@ -57,14 +63,16 @@ static void heap_down(struct loop_core *c, struct timer *t, uint32_t i) {
     heap_place(c, t, i);
 }
 
-static void heap_settle(struct loop_core *c, struct timer *t, uint32_t i) {
+static void heap_settle(struct loop_core *c, struct timer *t, uint32_t i)
+{
     if (i > 0 && timer_before(t, c->heap[(i - 1) / 2]))
         heap_up(c, t, i);
     else
         heap_down(c, t, i);
 }
 
-static void heap_add(struct loop_core *c, struct timer *t) {
+static void heap_add(struct loop_core *c, struct timer *t)
+{
     if (c->heap_len == c->heap_cap) {
         assert(c->heap_cap < UINT32_MAX / 4);
         c->heap_cap = c->heap_cap ? 2 * c->heap_cap : 64;
@@ -74,7 +82,8 @@ static void heap_add(struct loop_core *c, struct timer *t) {
     heap_up(c, t, c->heap_len - 1);
 }
 
-static void heap_remove(struct loop_core *c, struct timer *t) {
+static void heap_remove(struct loop_core *c, struct timer *t)
+{
     uint32_t i = t->index;
     assert(i < c->heap_len && c->heap[i] == t);
     struct timer *last = c->heap[--c->heap_len];
@@ -83,11 +92,13 @@ static void heap_remove(struct loop_core *c, struct timer *t) {
         heap_settle(c, last, i);
 }
 
-int64_t core_next_timer_at(const struct loop_core *c) {
+int64_t core_next_timer_at(const struct loop_core *c)
+{
     return c->heap_len ? c->heap[0]->at_ms : CORE_NEVER;
 }
 
-size_t core_fire_timers(struct loop_core *c, int64_t now) {
+size_t core_fire_timers(struct loop_core *c, int64_t now)
+{
     assert(!c->in_callback);
     size_t fired = 0;
     /* What a callback sets for the past is moved to `now` by timer_set and has a higher order than
@@ -108,12 +119,14 @@ size_t core_fire_timers(struct loop_core *c, int64_t now) {
     return fired;
 }
 
-void timer_init(struct timer *t, struct loop *l, void (*fire)(void *), void *arg) {
+void timer_init(struct timer *t, struct loop *l, void (*fire)(void *), void *arg)
+{
     assert(l != NULL && fire != NULL);
     *t = (struct timer){.loop = l, .index = TIMER_IDLE, .fire = fire, .arg = arg};
 }
 
-void timer_set(struct timer *t, int64_t at_ms) {
+void timer_set(struct timer *t, int64_t at_ms)
+{
     struct loop_core *c = loop_core_of(t->loop);
     int64_t earliest = core_next_timer_at(c);
     t->at_ms = at_ms < c->fired_at ? c->fired_at : at_ms;
@@ -127,26 +140,30 @@ void timer_set(struct timer *t, int64_t at_ms) {
         c->wake(c);
 }
 
-void timer_stop(struct timer *t) {
+void timer_stop(struct timer *t)
+{
     if (timer_armed(t))
         heap_remove(loop_core_of(t->loop), t);
     assert(!timer_armed(t));
 }
 
-bool timer_armed(const struct timer *t) {
+bool timer_armed(const struct timer *t)
+{
     return t->index != TIMER_IDLE;
 }
 
 /* ---- tasks ----------------------------------------------------------------------------------- */
 
-void task_init(struct task *t, void (*run)(void *), void *arg) {
+void task_init(struct task *t, void (*run)(void *), void *arg)
+{
     assert(run != NULL);
     list_init(&t->link);
     t->run = run;
     t->arg = arg;
 }
 
-void task_post(struct loop *l, struct task *t) {
+void task_post(struct loop *l, struct task *t)
+{
     struct loop_core *c = loop_core_of(l);
     assert(t->run != NULL);
     if (!list_empty(&t->link))
@@ -157,15 +174,18 @@ void task_post(struct loop *l, struct task *t) {
         c->wake(c);
 }
 
-void task_cancel(struct task *t) {
+void task_cancel(struct task *t)
+{
     list_remove(&t->link);
 }
 
-bool core_has_tasks(const struct loop_core *c) {
+bool core_has_tasks(const struct loop_core *c)
+{
     return !list_empty(&c->tasks);
 }
 
-size_t core_run_tasks(struct loop_core *c) {
+size_t core_run_tasks(struct loop_core *c)
+{
     assert(!c->in_callback);
     assert(list_empty(&c->running));
     size_t ran = 0;
@@ -189,7 +209,8 @@ size_t core_run_tasks(struct loop_core *c) {
 
 /* ---- graveyard ------------------------------------------------------------------------------- */
 
-void loop_bury(struct loop *l, void *mem, void (*free_fn)(void *)) {
+void loop_bury(struct loop *l, void *mem, void (*free_fn)(void *))
+{
     struct loop_core *c = loop_core_of(l);
     assert(mem != NULL && free_fn != NULL);
     if (c->grave_len == c->grave_cap) {
@@ -199,7 +220,8 @@ void loop_bury(struct loop *l, void *mem, void (*free_fn)(void *)) {
     c->graves[c->grave_len++] = (struct grave){mem, free_fn};
 }
 
-void core_empty_graveyard(struct loop_core *c) {
+void core_empty_graveyard(struct loop_core *c)
+{
     assert(!c->in_callback);
     /* By index: free_fn may bury more, which may move the array. */
     for (size_t i = 0; i < c->grave_len; i++) {

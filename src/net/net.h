@@ -8,8 +8,8 @@
  * clock made of an integer. So no other room may assume that a file descriptor exists.
  *
  * Rules of every object here (design.md section 5):
- *  - After x_finish(), x_abort() or x_cancel() returns, x never calls its owner again; its memory goes
- *    when its last handle has closed.
+ *  - After x_finish(), x_abort() or x_cancel() returns, x never calls its owner again; its memory
+ * goes when its last handle has closed.
  *  - No callback runs inside the call that caused it; an immediate failure is a return value, or is
  *    reported in the next turn.
  *  - Polite finish (flush, close_notify, FIN, bounded linger) and abort are two verbs. */
@@ -42,19 +42,21 @@ void task_init(struct task *t, void (*run)(void *), void *arg);
 void task_post(struct loop *l, struct task *t);
 void task_cancel(struct task *t);
 
-/* Frees `mem` with `free_fn` between two turns, when nobody's callback can still be on the stack. */
+/* Frees `mem` with `free_fn` between two turns, when nobody's callback can still be on the stack.
+ */
 void loop_bury(struct loop *l, void *mem, void (*free_fn)(void *));
 
 /* Calls `fn` on the loop when the process gets `signum`. One handler a signal. */
 void loop_on_signal(struct loop *l, int signum, void (*fn)(void *arg, int signum), void *arg);
 
-/* ---- timers: one binary heap over one clock ---------------------------------------------------- */
+/* ---- timers: one binary heap over one clock ----------------------------------------------------
+ */
 
 struct timer {
     struct loop *loop;
-    int64_t at_ms;   /* monotonic */
-    uint32_t index;  /* place in the heap, UINT32_MAX = not armed */
-    uint64_t order;  /* equal times fire in the order they were set */
+    int64_t at_ms;  /* monotonic */
+    uint32_t index; /* place in the heap, UINT32_MAX = not armed */
+    uint64_t order; /* equal times fire in the order they were set */
     void (*fire)(void *arg);
     void *arg;
 };
@@ -78,25 +80,29 @@ size_t worker_depth(const struct worker *w); /* jobs posted and not yet done */
 /* Runs what is queued, calls every `done`, joins the thread. Blocks: for shutdown only. */
 void worker_free(struct worker *w);
 
-/* ---- addresses --------------------------------------------------------------------------------- */
+/* ---- addresses ---------------------------------------------------------------------------------
+ */
 
 #define ADDR_TEXT_MAX 64
 struct addr { /* an IPv4, IPv6 or unix socket address, as text and as what a rule needs to know */
     char text[ADDR_TEXT_MAX]; /* "127.0.0.1:8080", "[::1]:8080", "unix" */
     uint8_t ip[16];           /* IPv6, or IPv4 mapped into it */
     uint16_t port;
-    bool is_unix, is_loopback, is_private; /* private: RFC 1918, CGNAT, ULA, link-local, loopback, ... */
+    /* private: RFC 1918, CGNAT, ULA, link-local, loopback, ... A unix address is all three. */
+    bool is_unix, is_loopback, is_private;
 };
 /* "HOST:PORT", "[V6]:PORT", ":PORT" (all interfaces); numeric hosts only. ERR_SYNTAX, ERR_RANGE. */
 MUST_USE enum err addr_parse(struct slice s, struct addr *out);
 
-/* ---- streams: a connected byte pipe, with or without TLS ---------------------------------------- */
+/* ---- streams: a connected byte pipe, with or without TLS ----------------------------------------
+ */
 
 struct stream;
 struct stream_ops {
     /* Bytes, valid during the call only. */
     void (*on_read)(void *owner, struct slice bytes);
-    /* The peer will send no more (FIN; with TLS only after close_notify: a bare FIN is an error). */
+    /* The peer will send no more (FIN; with TLS only after close_notify: a bare FIN is an error).
+     */
     void (*on_end)(void *owner);
     /* The connection is dead. The owner still owes it a stream_abort. `why` is static. */
     void (*on_error)(void *owner, enum err e, const char *why);
@@ -118,23 +124,26 @@ bool stream_writing(const struct stream *s); /* an ERR_AGAIN is outstanding */
 /* Flushes, says goodbye, then discards what the peer still sends for at most 2 s, and closes. Bytes
  * of an outstanding write are copied if need be: the caller's memory is free when it returns. */
 void stream_finish(struct stream *s);
-void stream_abort(struct stream *s); /* closes at once; what is queued is lost (RST if data unread) */
+void stream_abort(
+    struct stream *s); /* closes at once; what is queued is lost (RST if data unread) */
 const struct addr *stream_peer(const struct stream *s);
 bool stream_is_tls(const struct stream *s);
 /* A static word for the TLS version or "" ("TLSv1.3"). */
 const char *stream_tls_version(const struct stream *s);
 
-/* ---- TLS, client side --------------------------------------------------------------------------- */
+/* ---- TLS, client side ---------------------------------------------------------------------------
+ */
 
 struct tls_client; /* trusted roots, configuration and the session cache: one for the process */
 /* Reads the roots: `ca_file` if not NULL, else $SSL_CERT_FILE as passed in `ca_env`, else the
- * system's usual places. ERR_NOTFOUND when there are none, ERR_SYNTAX when unreadable; `why` (static)
- * says which. Name and chain are always verified; there is no switch. */
+ * system's usual places. ERR_NOTFOUND when there are none, ERR_SYNTAX when unreadable; `why`
+ * (static) says which. Name and chain are always verified; there is no switch. */
 MUST_USE enum err tls_client_new(const char *ca_file, const char *ca_env, struct tls_client **out,
                                  const char **why);
 void tls_client_free(struct tls_client *t);
 
-/* ---- dialling ------------------------------------------------------------------------------------ */
+/* ---- dialling
+ * ------------------------------------------------------------------------------------ */
 
 struct dial;
 struct dial_target {
@@ -142,6 +151,7 @@ struct dial_target {
     uint16_t port;
     struct tls_client *tls; /* NULL: plain */
     bool allow_private;     /* else addresses that are not public are refused: ERR_DENIED */
+    const char *path;       /* a unix socket; wins when not NULL (host and port are unused) */
 };
 /* Resolves (answers are cached for 30 s, errors for 1 s), races the addresses (RFC 8305: 250 ms
  * apart, IPv6 first when both are there), does the TLS handshake. Exactly one `done`, in a later
@@ -152,7 +162,8 @@ struct dial *dial_start(struct loop *l, const struct dial_target *t, dial_done_f
                         void *owner);
 void dial_cancel(struct dial *d); /* done will not be called */
 
-/* ---- listening ------------------------------------------------------------------------------------ */
+/* ---- listening
+ * ------------------------------------------------------------------------------------ */
 
 struct listener;
 struct listener_ops {
@@ -163,8 +174,7 @@ struct listener_ops {
  * 0600). ERR_EXISTS: the address is in use; ERR_DENIED; ERR_IO. Out of descriptors, the listener
  * pauses itself for 100 ms at a time, and logs it once a minute. */
 MUST_USE enum err listener_open(struct loop *l, const struct addr *a, const char *path,
-                                const struct listener_ops *ops, void *owner,
-                                struct listener **out);
+                                const struct listener_ops *ops, void *owner, struct listener **out);
 const struct addr *listener_addr(const struct listener *l); /* with the port the kernel gave */
 void listener_pause(struct listener *l, bool paused);
 void listener_close(struct listener *l); /* removes a unix socket's file */

@@ -1,0 +1,200 @@
+/* listen: TCP and unix listeners.
+ *
+ * The descriptor is polled and accepted from here rather than by libuv, which answers a full
+ * descriptor table by accepting and dropping whoever waits; we leave them in the queue and look
+ * again soon. */
+#include "net/platform.h"
+#include "net/stream.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ACCEPTS_A_TURN 64
+#define STARVED_MS     100
+#define STARVED_LOG_MS 60000
+
+struct listener {
+    uv_poll_t poll;
+    struct loop *loop;
+    int fd;
+    const struct listener_ops *ops;
+    void *owner;
+    struct addr addr;
+    char *path; /* of a unix socket */
+    dev_t dev;  /* which file at path is ours */
+    ino_t ino;
+    bool paused; /* by the owner */
+    bool closed;
+    struct timer starved; /* armed: out of descriptors, accepting rests */
+    int64_t logged_at;    /* monotonic; 0: never */
+};
+
+static void on_ready(uv_poll_t *h, int status, int events);
+
+static void poll_update(struct listener *l)
+{
+    assert(!l->closed);
+    bool on = !l->paused && !timer_armed(&l->starved);
+    int r = on ? uv_poll_start(&l->poll, UV_READABLE, on_ready) : uv_poll_stop(&l->poll);
+    assert(r == 0);
+    (void)r;
+}
+
+static void on_starved_end(void *arg)
+{
+    poll_update(arg);
+}
+
+/* The connections stay in the kernel's queue until descriptors are free again. */
+static void starve(struct listener *l, int r)
+{
+    int64_t now = loop_now(l->loop);
+    if (l->logged_at == 0 || now - l->logged_at >= STARVED_LOG_MS) {
+        l->logged_at = now;
+        log_warn("cannot accept connections, trying again", LF_STR("address", l->addr.text),
+                 LF_STR("reason", uv_strerror(r)));
+    }
+    timer_set(&l->starved, now + STARVED_MS);
+    poll_update(l);
+}
+
+static void accepted(struct listener *l, int fd, const struct sockaddr_storage *peer)
+{
+    bool tcp = !l->addr.is_unix;
+    struct stream *s = stream_new(l->loop, tcp);
+    int r = tcp ? uv_tcp_open(&s->h.tcp, fd) : uv_pipe_open(&s->h.pipe, fd);
+    if (r < 0) {
+        close(fd);
+        stream_abort(s);
+        return;
+    }
+    if (tcp)
+        addr_from_sock(&s->peer, (const struct sockaddr *)peer);
+    else
+        addr_unix(&s->peer);
+    l->ops->on_accept(l->owner, s); /* may pause or close the listener */
+}
+
+static void on_ready(uv_poll_t *h, int status, int events)
+{
+    struct listener *l = h->data;
+    (void)events;
+    (void)status; /* an error shows again in accept */
+    for (int i = 0; i < ACCEPTS_A_TURN && !l->paused && !l->closed; i++) {
+        struct sockaddr_storage peer;
+        int fd = platform_accept(l->fd, !l->addr.is_unix, &peer);
+        if (fd == -EAGAIN)
+            return;
+        if (fd < 0) {
+            starve(l, fd);
+            return;
+        }
+        accepted(l, fd, &peer);
+    }
+}
+
+static void unix_remember(struct listener *l, const char *path)
+{
+    struct stat st;
+    l->path = mem_strdup(path);
+    if (stat(path, &st) == 0) {
+        l->dev = st.st_dev;
+        l->ino = st.st_ino;
+    }
+    addr_unix(&l->addr);
+}
+
+static int open_tcp(const struct addr *a)
+{
+    union sock at;
+    addr_to_sock(a, &at);
+    int fd = platform_listen_tcp(&at);
+    if (fd == -EAFNOSUPPORT && slice_starts(slice_of(a->text), S("[::]:"))) {
+        /* All interfaces, on a machine without IPv6. */
+        at = (union sock){.v4 = {.sin_family = AF_INET}};
+        sock_set_port(&at, a->port);
+        fd = platform_listen_tcp(&at);
+    }
+    return fd;
+}
+
+static enum err open_err(int r)
+{
+    const char *why;
+    enum err e = uv_err(r, &why);
+    switch (e) {
+    case ERR_EXISTS:
+    case ERR_DENIED:
+    case ERR_BUSY:
+    case ERR_RANGE:
+        return e;
+    default:
+        return ERR_IO;
+    }
+}
+
+enum err listener_open(struct loop *loop, const struct addr *a, const char *path,
+                       const struct listener_ops *ops, void *owner, struct listener **out)
+{
+    assert(ops->on_accept != NULL && (path != NULL || (a != NULL && !a->is_unix)));
+    if (fault_here())
+        return ERR_IO;
+    int fd = path != NULL ? platform_listen_unix(path) : open_tcp(a);
+    if (fd < 0)
+        return open_err(fd);
+    struct listener *l = NEW(struct listener);
+    if (uv_poll_init(&loop->uv, &l->poll, fd) < 0) {
+        close(fd);
+        mem_free(l);
+        return ERR_IO;
+    }
+    l->poll.data = l;
+    l->loop = loop;
+    l->fd = fd;
+    l->ops = ops;
+    l->owner = owner;
+    timer_init(&l->starved, loop, on_starved_end, l);
+    loop->open++;
+    struct sockaddr_storage bound;
+    socklen_t len = sizeof bound;
+    if (path != NULL)
+        unix_remember(l, path);
+    else if (getsockname(fd, (struct sockaddr *)&bound, &len) == 0)
+        addr_from_sock(&l->addr, (const struct sockaddr *)&bound);
+    poll_update(l);
+    *out = l;
+    return OK;
+}
+
+const struct addr *listener_addr(const struct listener *l)
+{
+    return &l->addr;
+}
+
+void listener_pause(struct listener *l, bool paused)
+{
+    l->paused = paused;
+    poll_update(l);
+}
+
+static void on_closed(uv_handle_t *h)
+{
+    struct listener *l = h->data;
+    l->loop->open--;
+    mem_free(l->path);
+    mem_free(l);
+}
+
+void listener_close(struct listener *l)
+{
+    struct stat st;
+    assert(!l->closed);
+    l->closed = true;
+    timer_stop(&l->starved);
+    /* A successor may have put its own socket there. */
+    if (l->path != NULL && lstat(l->path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino)
+        (void)unlink(l->path);
+    uv_close((uv_handle_t *)&l->poll, on_closed);
+    close(l->fd);
+}

@@ -1,0 +1,39 @@
+/* loop_uv: the libuv backend's loop, as its neighbours in src/net see it. Private to net. */
+#ifndef SLUICE_NET_LOOP_UV_H
+#define SLUICE_NET_LOOP_UV_H
+
+#include "net/core.h"
+
+#include <uv.h>
+
+/* One read takes at most this much. */
+#define NET_READ_SIZE 65536
+
+struct resolver;
+struct tls_scratch;
+
+struct loop {
+    struct loop_core core; /* first: the core casts */
+    uv_loop_t uv;
+    uv_timer_t clock;  /* the one timer libuv knows of */
+    int64_t clock_at;  /* what it is armed for; may be earlier than the earliest deadline */
+    uv_prepare_t turn; /* once a turn, before the wait: tasks, then the graveyard */
+    uv_idle_t busy;    /* active while tasks are queued: the wait is skipped */
+    struct link signals;
+    struct link finishing; /* streams between stream_finish and their end */
+    size_t open;           /* objects of ours whose memory libuv, or a thread, may still use */
+    struct resolver *resolver;
+    struct tls_scratch *tls; /* NULL until the first TLS stream */
+    /* Every read of every stream lands here: a connection owns no buffer while no bytes are in it.
+     */
+    char read_buf[NET_READ_SIZE];
+};
+
+/* What libuv says, as the door's error and a static reason. */
+enum err uv_err(int r, const char **why);
+
+struct resolver *resolver_new(void);
+/* False when an answer is still awaited on another thread: then the loop's memory must stay. */
+bool resolver_free(struct resolver *r);
+
+#endif

@@ -1,0 +1,19 @@
+/* platform: the calls that differ between systems. Private to net.
+ *
+ * Linux first; each function in platform.c has a POSIX fallback beside it. Functions that return an
+ * int give 0 or more on success and -errno on failure. */
+#ifndef SLUICE_NET_PLATFORM_H
+#define SLUICE_NET_PLATFORM_H
+
+#include "net/addr.h"
+
+/* A listening socket, non-blocking, closed on exec. */
+int platform_listen_tcp(const union sock *at);
+int platform_listen_unix(const char *path);
+/* -EAGAIN when nobody waits. The descriptor is non-blocking, closed on exec and tuned. */
+int platform_accept(int fd, bool tcp, struct sockaddr_storage *peer);
+/* No Nagle; a peer that vanished is noticed after two minutes of silence. */
+void platform_tune(int fd);
+void platform_name_thread(const char *name);
+
+#endif

@@ -1,0 +1,503 @@
+/* stream: plain byte pipes over libuv, and the life of a stream with or without TLS. */
+#include "net/stream.h"
+#include "net/tls.h"
+
+#include <limits.h>
+#include <string.h>
+
+/* What a blocked write copies: enough to keep libuv's hands full, little enough not to matter. The
+ * rest is written from the owner's memory once these bytes are gone. */
+#define WIRE_PIECE 16384
+
+/* A peer that does not read what we still owe it, and one that does not hang up after our FIN. */
+#define FLUSH_MS   30000
+#define LINGER_MS  2000
+
+/* Bytes in libuv's hands, ours and not the owner's: so an owner's memory is free as soon as an
+ * abort or a finish returns, whatever libuv still has in flight. */
+struct wire {
+    uv_write_t req;
+    struct stream *s;
+    char bytes[];
+};
+
+static void stream_close(struct stream *s);
+static void on_bytes(uv_stream_t *h, ssize_t n, const uv_buf_t *b);
+
+static struct stream *stream_of(uv_handle_t *h)
+{
+    return h->data;
+}
+
+/* ---- reading
+ * --------------------------------------------------------------------------------------------- */
+
+static bool hungry(const struct stream *s)
+{
+    switch (s->state) {
+    case STREAM_OPEN:
+        if (s->ended || s->last != LAST_NONE)
+            return false;
+        return s->tls != NULL ? tls_hungry(s) : s->want;
+    case STREAM_FLUSH:
+    case STREAM_LINGER:
+        return !s->ended;
+    case STREAM_DEAD:
+    case STREAM_CLOSED:
+        break;
+    }
+    return false;
+}
+
+/* A pause is lazy: libuv is told to stop only when bytes arrive that nobody wants, by giving it no
+ * room for them. So pausing and resuming between two messages costs no system call. */
+static void on_room(uv_handle_t *h, size_t hint, uv_buf_t *b)
+{
+    (void)hint;
+    struct stream *s = stream_of(h);
+    bool room = hungry(s);
+    *b = uv_buf_init(room ? s->loop->read_buf : NULL, room ? NET_READ_SIZE : 0);
+}
+
+static void unarm(struct stream *s)
+{
+    if (s->reading)
+        uv_read_stop(&s->h.stream);
+    s->reading = false;
+}
+
+void stream_arm(struct stream *s)
+{
+    if (s->reading || !hungry(s))
+        return;
+    int r = uv_read_start(&s->h.stream, on_room, on_bytes);
+    if (r == 0) {
+        s->reading = true;
+        return;
+    }
+    const char *why;
+    enum err e = uv_err(r, &why);
+    s->last = LAST_ERROR; /* told in the next turn */
+    s->last_err = e;
+    s->last_why = why;
+    task_post(s->loop, &s->deliver);
+}
+
+static void on_fin(struct stream *s)
+{
+    s->reading = false; /* libuv has stopped by itself */
+    if (s->state == STREAM_LINGER)
+        stream_close(s);
+    else if (s->state == STREAM_FLUSH)
+        s->ended = true;
+    else if (s->tls != NULL)
+        tls_eof(s);
+    else
+        stream_last(s, OK, NULL);
+}
+
+static void on_bytes(uv_stream_t *h, ssize_t n, const uv_buf_t *b)
+{
+    struct stream *s = stream_of((uv_handle_t *)h);
+    if (n == 0)
+        return; /* EAGAIN */
+    if (n == UV_ENOBUFS) {
+        unarm(s);
+    } else if (n == UV_EOF) {
+        on_fin(s);
+    } else if (n < 0) {
+        s->reading = false;
+        const char *why;
+        enum err e = uv_err((int)n, &why);
+        if (s->state == STREAM_OPEN && s->tls != NULL && !tls_ready(s->tls))
+            tls_broke(s, e, why);
+        else
+            stream_last(s, e, why);
+    } else if (s->state == STREAM_OPEN) {
+        assert((size_t)n <= b->len);
+        struct slice bytes = {b->base, (size_t)n};
+        if (s->tls != NULL)
+            tls_input(s, bytes);
+        else
+            s->ops->on_read(s->owner, bytes);
+    }
+    /* In FLUSH and LINGER what still comes is thrown away. */
+}
+
+/* Reports `last` to an owner that wants to read. */
+static void tell_last(struct stream *s)
+{
+    if (s->state != STREAM_OPEN || !s->want || s->last == LAST_NONE)
+        return;
+    if (s->last == LAST_ERROR) {
+        stream_fail(s, s->last_err, s->last_why);
+        return;
+    }
+    s->last = LAST_NONE;
+    s->ended = true;
+    s->ops->on_end(s->owner);
+}
+
+void stream_last(struct stream *s, enum err e, const char *why)
+{
+    if (s->state == STREAM_FLUSH || s->state == STREAM_LINGER) {
+        stream_close(s);
+        return;
+    }
+    if (s->state != STREAM_OPEN || s->ended || s->last != LAST_NONE)
+        return;
+    s->last = e == OK ? LAST_END : LAST_ERROR;
+    s->last_err = e;
+    s->last_why = why;
+    tell_last(s);
+}
+
+static void on_deliver(void *arg)
+{
+    struct stream *s = arg;
+    if (s->state == STREAM_OPEN && s->tls != NULL && tls_ready(s->tls))
+        tls_pump(s);
+    tell_last(s);
+    stream_arm(s);
+}
+
+void stream_read(struct stream *s, bool on)
+{
+    assert(s->state == STREAM_OPEN || s->state == STREAM_DEAD);
+    assert(!on || s->ops != NULL);
+    if (s->want == on)
+        return;
+    s->want = on;
+    if (!on || s->state != STREAM_OPEN)
+        return;
+    if (s->last != LAST_NONE || (s->tls != NULL && tls_hiding(s)))
+        task_post(s->loop, &s->deliver);
+    stream_arm(s);
+}
+
+/* ---- writing
+ * --------------------------------------------------------------------------------------------- */
+
+size_t rest_size(const struct stream *s)
+{
+    size_t n = 0;
+    for (int i = 0; i < s->rest_n; i++)
+        n += s->rest[i].n;
+    return n;
+}
+
+void rest_drop(struct stream *s, size_t n)
+{
+    int i = 0;
+    while (i < s->rest_n && n >= s->rest[i].n)
+        n -= s->rest[i++].n;
+    assert(i < s->rest_n || n == 0);
+    if (i > 0) {
+        s->rest_n -= i;
+        memmove(s->rest, s->rest + i, (size_t)s->rest_n * sizeof s->rest[0]);
+    }
+    if (n > 0)
+        s->rest[0] = slice_sub(s->rest[0], n, s->rest[0].n);
+}
+
+size_t rest_take(struct stream *s, char *out, size_t n)
+{
+    size_t got = 0;
+    for (int i = 0; i < s->rest_n && got < n; i++) {
+        size_t part = s->rest[i].n < n - got ? s->rest[i].n : n - got;
+        memcpy(out + got, s->rest[i].p, part);
+        got += part;
+    }
+    rest_drop(s, got);
+    return got;
+}
+
+/* Sends rest, and tells the owner when it was waiting. */
+static void push_on(struct stream *s);
+
+static void on_wire(uv_write_t *req, int status)
+{
+    struct wire *w = CONTAINER(req, struct wire, req);
+    struct stream *s = w->s;
+    mem_free(w);
+    assert(s->queued > 0);
+    s->queued--;
+    if (s->state == STREAM_CLOSED || s->state == STREAM_DEAD)
+        return;
+    if (status < 0) {
+        const char *why;
+        enum err e = uv_err(status, &why);
+        stream_fail(s, e, why);
+    } else if (s->state == STREAM_OPEN && s->queued == 0 && s->writing) {
+        push_on(s);
+    }
+}
+
+static enum err wire_submit(struct stream *s, struct wire *w, size_t n, const char **why)
+{
+    uv_buf_t b = uv_buf_init(w->bytes, (unsigned)n);
+    w->s = s;
+    int r = uv_write(&w->req, &s->h.stream, &b, 1, on_wire);
+    if (r < 0) {
+        mem_free(w);
+        return uv_err(r, why);
+    }
+    s->queued++;
+    return ERR_AGAIN;
+}
+
+enum err wire_queue(struct stream *s, const char *p, size_t n, const char **why)
+{
+    assert(n > 0 && n < UINT_MAX);
+    struct wire *w = mem_try(sizeof *w + n);
+    if (w == NULL)
+        return uv_err(UV_ENOMEM, why);
+    memcpy(w->bytes, p, n);
+    return wire_submit(s, w, n, why);
+}
+
+enum err wire_send(struct stream *s, const char *p, size_t n, const char **why)
+{
+    size_t sent = 0;
+    if (s->queued == 0 && n > 0) {
+        uv_buf_t b = uv_buf_init((char *)p, (unsigned)n);
+        int r = uv_try_write(&s->h.stream, &b, 1);
+        if (r < 0 && r != UV_EAGAIN)
+            return uv_err(r, why);
+        sent = r > 0 ? (size_t)r : 0;
+    }
+    return sent == n ? OK : wire_queue(s, p + sent, n - sent, why);
+}
+
+/* Sends s->rest without TLS. The kernel is asked first, with all of it in one call; when it has had
+ * enough, one piece goes to libuv, which waits until the socket is writable. */
+static enum err plain_push(struct stream *s, const char **why)
+{
+    if (s->queued == 0 && s->rest_n > 0) {
+        uv_buf_t v[STREAM_IOV];
+        for (int i = 0; i < s->rest_n; i++)
+            v[i] = uv_buf_init((char *)s->rest[i].p, (unsigned)s->rest[i].n);
+        int r = uv_try_write(&s->h.stream, v, (unsigned)s->rest_n);
+        if (r < 0 && r != UV_EAGAIN)
+            return uv_err(r, why);
+        rest_drop(s, r > 0 ? (size_t)r : 0);
+    }
+    size_t n = rest_size(s);
+    if (n == 0)
+        return OK;
+    if (n > WIRE_PIECE)
+        n = WIRE_PIECE;
+    struct wire *w = mem_try(sizeof *w + n);
+    if (w == NULL)
+        return uv_err(UV_ENOMEM, why);
+    size_t got = rest_take(s, w->bytes, n);
+    assert(got == n);
+    return wire_submit(s, w, got, why);
+}
+
+static enum err push(struct stream *s, const char **why)
+{
+    return s->tls != NULL ? tls_push(s, why) : plain_push(s, why);
+}
+
+static void push_on(struct stream *s)
+{
+    const char *why = NULL;
+    enum err e = push(s, &why);
+    if (e == ERR_AGAIN)
+        return;
+    s->writing = false;
+    if (e != OK)
+        stream_fail(s, e, why);
+    else
+        s->ops->on_written(s->owner);
+}
+
+enum err stream_write(struct stream *s, const struct slice *v, int n)
+{
+    assert(n >= 0 && n <= STREAM_IOV);
+    assert(s->state == STREAM_OPEN || s->state == STREAM_DEAD);
+    assert(!s->writing && s->rest_n == 0);
+    assert(s->ops != NULL);
+    if (s->state == STREAM_DEAD)
+        return ERR_RESET;
+    for (int i = 0; i < n; i++) {
+        if (v[i].n > 0)
+            s->rest[s->rest_n++] = v[i];
+    }
+    const char *why = NULL;
+    enum err e = fault_here() ? ERR_RESET : push(s, &why);
+    s->writing = e == ERR_AGAIN;
+    if (e != OK && e != ERR_AGAIN) {
+        s->rest_n = 0;
+        s->state = STREAM_DEAD;
+        unarm(s);
+    }
+    return e;
+}
+
+bool stream_writing(const struct stream *s)
+{
+    return s->writing;
+}
+
+/* ---- birth
+ * -----------------------------------------------------------------------------------------------
+ */
+
+static void on_deadline(void *arg)
+{
+    struct stream *s = arg;
+    assert(s->state == STREAM_FLUSH || s->state == STREAM_LINGER);
+    stream_close(s);
+}
+
+struct stream *stream_new(struct loop *l, bool tcp)
+{
+    struct stream *s = NEW(struct stream);
+    int r = tcp ? uv_tcp_init(&l->uv, &s->h.tcp) : uv_pipe_init(&l->uv, &s->h.pipe, 0);
+    assert(r == 0); /* allocates nothing, opens nothing */
+    (void)r;
+    s->h.any.data = s;
+    s->loop = l;
+    l->open++;
+    task_init(&s->deliver, on_deliver, s);
+    timer_init(&s->deadline, l, on_deadline, s);
+    list_init(&s->finishing);
+    return s;
+}
+
+void stream_own(struct stream *s, const struct stream_ops *ops, void *owner)
+{
+    assert(s->state == STREAM_OPEN || s->state == STREAM_DEAD);
+    assert(ops->on_read != NULL && ops->on_end != NULL && ops->on_error != NULL &&
+           ops->on_written != NULL);
+    s->ops = ops;
+    s->owner = owner;
+}
+
+const struct addr *stream_peer(const struct stream *s)
+{
+    return &s->peer;
+}
+
+bool stream_is_tls(const struct stream *s)
+{
+    return s->tls != NULL;
+}
+
+const char *stream_tls_version(const struct stream *s)
+{
+    return s->tls != NULL ? tls_version(s->tls) : "";
+}
+
+/* ---- death
+ * -----------------------------------------------------------------------------------------------
+ */
+
+void stream_release(struct stream *s)
+{
+    assert(s->state == STREAM_CLOSED && s->queued == 0);
+    assert(!timer_armed(&s->deadline));
+    s->loop->open--;
+    mem_free(s);
+}
+
+static void on_closed(uv_handle_t *h)
+{
+    struct stream *s = stream_of(h);
+    if (s->tls == NULL || tls_free(s))
+        stream_release(s);
+}
+
+static void stream_close(struct stream *s)
+{
+    assert(s->state != STREAM_CLOSED);
+    s->state = STREAM_CLOSED;
+    s->ops = NULL;
+    s->owner = NULL;
+    s->rest_n = 0;
+    task_cancel(&s->deliver);
+    timer_stop(&s->deadline);
+    list_remove(&s->finishing);
+    uv_close(&s->h.any, on_closed);
+}
+
+void stream_fail(struct stream *s, enum err e, const char *why)
+{
+    assert(e != OK && e != ERR_AGAIN && why != NULL);
+    if (s->state == STREAM_FLUSH || s->state == STREAM_LINGER) {
+        stream_close(s);
+        return;
+    }
+    if (s->state != STREAM_OPEN)
+        return;
+    if (s->tls != NULL && !tls_ready(s->tls)) {
+        tls_broke(s, e, why);
+        return;
+    }
+    s->state = STREAM_DEAD;
+    s->writing = false;
+    s->rest_n = 0;
+    unarm(s);
+    if (s->ops != NULL)
+        s->ops->on_error(s->owner, e, why);
+}
+
+static void on_shutdown(uv_shutdown_t *req, int status)
+{
+    struct stream *s = stream_of((uv_handle_t *)req->handle);
+    if (s->state != STREAM_FLUSH)
+        return;
+    if (status < 0 || s->ended) {
+        stream_close(s);
+        return;
+    }
+    s->state = STREAM_LINGER;
+    timer_set(&s->deadline, loop_now(s->loop) + LINGER_MS);
+}
+
+/* Hands everything that is still unsent to the kernel or, copied, to libuv. */
+static enum err flush(struct stream *s)
+{
+    const char *why;
+    if (s->tls != NULL)
+        return tls_goodbye(s, &why);
+    size_t n = rest_size(s);
+    if (n == 0)
+        return OK;
+    struct wire *w = mem_try(sizeof *w + n);
+    if (w == NULL)
+        return ERR_NOMEM;
+    size_t got = rest_take(s, w->bytes, n);
+    return wire_submit(s, w, got, &why);
+}
+
+void stream_finish(struct stream *s)
+{
+    assert(s->state == STREAM_OPEN || s->state == STREAM_DEAD);
+    assert(s->tls == NULL || tls_ready(s->tls));
+    enum err e = s->state == STREAM_DEAD ? ERR_RESET : flush(s);
+    if ((e != OK && e != ERR_AGAIN) || (s->ended && s->queued == 0)) {
+        stream_close(s); /* nobody to be polite to, or both sides are through */
+        return;
+    }
+    s->ops = NULL;
+    s->owner = NULL;
+    s->want = false;
+    s->writing = false;
+    s->state = STREAM_FLUSH;
+    if (s->last != LAST_NONE)
+        s->ended = true;
+    task_cancel(&s->deliver);
+    list_push(&s->loop->finishing, &s->finishing);
+    timer_set(&s->deadline, loop_now(s->loop) + FLUSH_MS);
+    stream_arm(s); /* a peer stuck in writing would not read */
+    if (uv_shutdown(&s->shutdown, &s->h.stream, on_shutdown) < 0)
+        stream_close(s);
+}
+
+void stream_abort(struct stream *s)
+{
+    stream_close(s);
+}

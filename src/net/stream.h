@@ -1,0 +1,72 @@
+/* stream: the inside of a stream, for dial, listen and TLS. Private to net.
+ *
+ *      OPEN --> DEAD ----------------------.        DEAD: on_error was told, or a write refused
+ *       |        |                         v
+ *       |        '--> (finish, abort) --> CLOSED    CLOSED: uv_close called; the memory goes when
+ *       |--> (abort) ---------------------^ ^               libuv and the handshake's thread let go
+ *       '--> (finish) FLUSH --> LINGER -----'
+ *
+ * FLUSH: what is queued goes out, then the FIN. LINGER: until the peer's FIN, or two seconds. */
+#ifndef SLUICE_NET_STREAM_H
+#define SLUICE_NET_STREAM_H
+
+#include "net/loop_uv.h"
+
+enum stream_state { STREAM_OPEN, STREAM_DEAD, STREAM_FLUSH, STREAM_LINGER, STREAM_CLOSED };
+
+struct tls;
+
+struct stream {
+    union {
+        uv_handle_t any;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } h;
+    struct loop *loop;
+    const struct stream_ops *ops; /* NULL: nobody's */
+    void *owner;
+    struct tls *tls; /* NULL: plain */
+    enum stream_state state;
+    bool want;    /* the owner wants to read */
+    bool reading; /* libuv is told to read; stopped only when bytes come unwanted */
+    bool ended;   /* on_end was called, or the FIN was seen while finishing */
+    bool writing; /* the owner waits for on_written */
+    /* How the reading side ended, kept until the owner wants to read. */
+    enum { LAST_NONE, LAST_END, LAST_ERROR } last;
+    enum err last_err;
+    const char *last_why;
+    struct task deliver;           /* hidden bytes, or `last`, for an owner who began to read */
+    size_t queued;                 /* requests in libuv's hands */
+    struct slice rest[STREAM_IOV]; /* the owner's bytes that nobody has taken yet */
+    int rest_n;
+    struct link finishing; /* in loop->finishing */
+    struct timer deadline; /* FLUSH and LINGER */
+    uv_shutdown_t shutdown;
+    struct addr peer;
+};
+
+/* Without a socket yet: dial connects it, listen opens it. */
+struct stream *stream_new(struct loop *l, bool tcp);
+
+/* Raw bytes to the wire; what the kernel does not take is copied and queued (ERR_AGAIN, not
+ * bounded: the caller bounds it). Any other error: the connection is broken, the caller reports. */
+MUST_USE enum err wire_send(struct stream *s, const char *p, size_t n, const char **why);
+/* Queues a copy without trying: its end is reported in a later turn. ERR_AGAIN, or an error. */
+MUST_USE enum err wire_queue(struct stream *s, const char *p, size_t n, const char **why);
+
+/* The connection is dead: tells the owner (or the handshake) unless nobody listens. */
+void stream_fail(struct stream *s, enum err e, const char *why);
+/* The reading side is over: on_end (LAST_END), or on_error, as soon as the owner wants to read. */
+void stream_last(struct stream *s, enum err e, const char *why);
+/* Tells libuv to read if bytes are wanted and it does not. */
+void stream_arm(struct stream *s);
+/* Called by TLS when a handshake's thread has let go of a stream that is CLOSED meanwhile. */
+void stream_release(struct stream *s);
+
+/* The owner's unsent bytes: copies at most n to `out` and drops them; returns how many. */
+size_t rest_take(struct stream *s, char *out, size_t n);
+size_t rest_size(const struct stream *s);
+void rest_drop(struct stream *s, size_t n);
+
+#endif
