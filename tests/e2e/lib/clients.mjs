@@ -1,10 +1,13 @@
 // The real clients: Claude Code, the Anthropic SDK in two generations, curl.
 
+import { File } from 'node:buffer';
 import fs from 'node:fs';
 import path from 'node:path';
 import Anthropic from '@anthropic-ai/sdk';
 import AnthropicOld from 'anthropic-sdk-old';
 import { HERE } from './harness.mjs';
+
+globalThis.File ??= File; // Node 18 has it, but not as a global, where the SDK looks
 
 export const SDKS = { new: Anthropic, old: AnthropicOld };
 
