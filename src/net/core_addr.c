@@ -4,8 +4,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-/* ---- what is not public ------------------------------------------------------------------------
- */
+/* ---- what is not public ---------------------------------------------------------------------- */
 
 struct range {
     uint8_t ip[16];
@@ -100,8 +99,7 @@ static bool is_loopback(const uint8_t ip[16])
     return (is_mapped(ip) && ip[12] == 127) || memcmp(ip, one, sizeof one) == 0;
 }
 
-/* ---- conversions
- * ---------------------------------------------------------------------------------- */
+/* ---- conversions ----------------------------------------------------------------------------- */
 
 /* Everything else of `a` follows from ip and port. */
 static void addr_complete(struct addr *a)

@@ -14,9 +14,7 @@
 #define FAILURE_MS 1000
 #define ATTEMPT_MS 250 /* RFC 8305 section 8, "Connection Attempt Delay" */
 
-/* ---- names
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 struct resolver {
     struct map names; /* host in lower case -> struct lookup */
@@ -182,9 +180,7 @@ static enum err lookup_ask(struct lookup *k, const char *host, const char **why)
     return ERR_AGAIN;
 }
 
-/* ---- a dial
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- a dial ---------------------------------------------------------------------------------- */
 
 struct attempt { /* lives until its callback: libuv calls it in any case */
     uv_connect_t req;

@@ -8,8 +8,8 @@
  * clock made of an integer. So no other room may assume that a file descriptor exists.
  *
  * Rules of every object here (design.md section 5):
- *  - After x_finish(), x_abort() or x_cancel() returns, x never calls its owner again; its memory
- * goes when its last handle has closed.
+ *  - After x_finish(), x_abort() or x_cancel() returns, x never calls its owner again; its
+ *    memory goes when its last handle has closed.
  *  - No callback runs inside the call that caused it; an immediate failure is a return value, or is
  *    reported in the next turn.
  *  - Polite finish (flush, close_notify, FIN, bounded linger) and abort are two verbs. */
@@ -20,7 +20,7 @@
 
 struct loop;
 
-/* ---- loop and clock ------------------------------------------------------------------------- */
+/* ---- loop and clock -------------------------------------------------------------------------- */
 
 struct loop *loop_new(void);
 void loop_free(struct loop *l); /* every handle must be closed; asserts it */
@@ -42,15 +42,13 @@ void task_init(struct task *t, void (*run)(void *), void *arg);
 void task_post(struct loop *l, struct task *t);
 void task_cancel(struct task *t);
 
-/* Frees `mem` with `free_fn` between two turns, when nobody's callback can still be on the stack.
- */
+/* Frees `mem` with `free_fn` between two turns, when nobody's callback can be on the stack. */
 void loop_bury(struct loop *l, void *mem, void (*free_fn)(void *));
 
 /* Calls `fn` on the loop when the process gets `signum`. One handler a signal. */
 void loop_on_signal(struct loop *l, int signum, void (*fn)(void *arg, int signum), void *arg);
 
-/* ---- timers: one binary heap over one clock ----------------------------------------------------
- */
+/* ---- timers: one binary heap over one clock -------------------------------------------------- */
 
 struct timer {
     struct loop *loop;
@@ -80,8 +78,7 @@ size_t worker_depth(const struct worker *w); /* jobs posted and not yet done */
 /* Runs what is queued, calls every `done`, joins the thread. Blocks: for shutdown only. */
 void worker_free(struct worker *w);
 
-/* ---- addresses ---------------------------------------------------------------------------------
- */
+/* ---- addresses ------------------------------------------------------------------------------- */
 
 #define ADDR_TEXT_MAX 64
 struct addr { /* an IPv4, IPv6 or unix socket address, as text and as what a rule needs to know */
@@ -94,8 +91,7 @@ struct addr { /* an IPv4, IPv6 or unix socket address, as text and as what a rul
 /* "HOST:PORT", "[V6]:PORT", ":PORT" (all interfaces); numeric hosts only. ERR_SYNTAX, ERR_RANGE. */
 MUST_USE enum err addr_parse(struct slice s, struct addr *out);
 
-/* ---- streams: a connected byte pipe, with or without TLS ----------------------------------------
- */
+/* ---- streams: a connected byte pipe, with or without TLS ------------------------------------- */
 
 struct stream;
 struct stream_ops {
@@ -131,8 +127,7 @@ bool stream_is_tls(const struct stream *s);
 /* A static word for the TLS version or "" ("TLSv1.3"). */
 const char *stream_tls_version(const struct stream *s);
 
-/* ---- TLS, client side ---------------------------------------------------------------------------
- */
+/* ---- TLS, client side ------------------------------------------------------------------------ */
 
 struct tls_client; /* trusted roots, configuration and the session cache: one for the process */
 /* Reads the roots: `ca_file` if not NULL, else $SSL_CERT_FILE as passed in `ca_env`, else the
@@ -142,8 +137,7 @@ MUST_USE enum err tls_client_new(const char *ca_file, const char *ca_env, struct
                                  const char **why);
 void tls_client_free(struct tls_client *t);
 
-/* ---- dialling
- * ------------------------------------------------------------------------------------ */
+/* ---- dialling -------------------------------------------------------------------------------- */
 
 struct dial;
 struct dial_target {
@@ -162,8 +156,7 @@ struct dial *dial_start(struct loop *l, const struct dial_target *t, dial_done_f
                         void *owner);
 void dial_cancel(struct dial *d); /* done will not be called */
 
-/* ---- listening
- * ------------------------------------------------------------------------------------ */
+/* ---- listening ------------------------------------------------------------------------------- */
 
 struct listener;
 struct listener_ops {

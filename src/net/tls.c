@@ -51,8 +51,7 @@ struct tls {
     const char *fail_why;
 };
 
-/* ---- mbedTLS's two ends
- * ------------------------------------------------------------------------------ */
+/* ---- mbedTLS's two ends ---------------------------------------------------------------------- */
 
 static int bio_recv(void *arg, unsigned char *p, size_t n)
 {
@@ -80,8 +79,7 @@ static void set_rx(struct tls *t, struct slice bytes)
     t->rxn = bytes.n;
 }
 
-/* ---- handshake
- * ----------------------------------------------------------------------------------------- */
+/* ---- handshake ------------------------------------------------------------------------------- */
 
 static void finish_handshake(struct tls *t, enum err e, const char *why)
 {
@@ -268,8 +266,7 @@ const char *tls_version(const struct tls *t)
     return t->ready ? mbedtls_ssl_get_version(&t->ssl) : "";
 }
 
-/* ---- reading
- * ---------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 bool tls_hungry(const struct stream *s)
 {
@@ -411,8 +408,7 @@ void tls_eof(struct stream *s)
         stream_last(s, ERR_EOF, "connection closed without TLS close_notify");
 }
 
-/* ---- writing
- * ---------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* Turns up to PUSH_CHUNK bytes of s->rest into records in t->tx. Small slices (a head and its body)
  * share a record. */

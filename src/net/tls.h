@@ -37,8 +37,7 @@ struct tls_client;
 MUST_USE enum err tls_client_start(struct tls_client *t, struct stream *s, const char *host,
                                    uint16_t port, tls_done_fn *done, void *arg);
 
-/* ---- what stream.c asks of a stream with TLS
- * ------------------------------------------------------- */
+/* ---- what stream.c asks of a stream with TLS ------------------------------------------------- */
 
 bool tls_ready(const struct tls *t); /* the handshake is over */
 /* Can it take ciphertext now? False while it holds enough that nobody has wanted yet. */

@@ -29,8 +29,7 @@ struct peer {
     char key[KEY_MAX];
 };
 
-/* ---- session cache
- * ------------------------------------------------------------------------------------------ */
+/* ---- session cache --------------------------------------------------------------------------- */
 
 static void session_free(mbedtls_ssl_session *x)
 {
@@ -63,9 +62,7 @@ static void session_keep(struct peer *p, const mbedtls_ssl_context *ssl)
     assert(m->live <= SESSIONS_MAX);
 }
 
-/* ---- the role
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- the role -------------------------------------------------------------------------------- */
 
 static int client_prepare(void *role, mbedtls_ssl_context *ssl)
 {
@@ -188,8 +185,7 @@ enum err tls_client_start(struct tls_client *t, struct stream *s, const char *ho
     return tls_start(s, &t->conf, client_prepare, &client_role, p, done, arg);
 }
 
-/* ---- roots and configuration
- * ------------------------------------------------------------------------------------ */
+/* ---- roots and configuration ----------------------------------------------------------------- */
 
 static enum err roots_load(mbedtls_x509_crt *roots, const char *file, const char **why)
 {
