@@ -105,3 +105,13 @@ test('claude: against the built-in demo provider', slow, async (t) => {
   ok(run.result.result.length > 0);
   ok((await gw.booked(1)).length >= 1);
 });
+
+test('claude: a tool turn against the built-in demo provider', slow, async (t) => {
+  const gw = t.gateway();
+  await gw.start({ args: ['--demo'] });
+  gw.key = await gw.addKey('demo-user');
+  const run = await claude(t, gw.url, { ANTHROPIC_AUTH_TOKEN: gw.key }, READ_PROMPT);
+  equal(run.code, 0, run.out + run.err);
+  ok(run.lines.some((l) => l.type === 'user' && JSON.stringify(l).includes(NOTE)), 'the tool was called');
+  ok(run.result.result.includes(NOTE), run.result.result);
+});

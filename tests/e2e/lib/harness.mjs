@@ -128,7 +128,7 @@ export class Gateway {
 
   environment(extra) {
     return { PATH: process.env.PATH, HOME: this.dir, LANG: 'C.UTF-8', TZ: 'UTC',
-      ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1',
+      ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1:quarantine_size_mb=16',
       UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1', ...this.env, ...extra };
   }
 
