@@ -1,0 +1,492 @@
+/* The daemon: starts upward, drains and stops downward; and the store opened for an offline CLI. */
+#include "app.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app_demo.h"
+#include "sluice/sluice.h"
+
+#define DRAIN_POLL_MS 20
+#define REAP_GRACE_MS 2000
+#define DEMO_NAME     "demo"
+
+struct app {
+    struct loop *loop;
+    struct house house;
+    struct admin *admin;
+    struct http_server *clients, *admins;
+    struct listener *listener[CONFIG_LISTEN_MAX + 1];
+    int listeners;
+    const struct config *config;
+    struct config *reloaded; /* the snapshot in force if it came by a reload */
+    const char *config_file;
+    const struct config_flag *flags;
+    int flags_n;
+    struct timer timer; /* drain */
+    int64_t drain_until;
+    bool draining, reaped, demo_mode;
+    struct demo *demo;
+    uint16_t demo_port;
+    char demo_secret[48], demo_key[KEY_TEXT_MAX];
+    int exit_code;
+};
+
+static int64_t app_wall(void *arg)
+{
+    return loop_wall(arg);
+}
+
+static void say(const char *text)
+{
+    fputs(text, stdout);
+    fflush(stdout);
+}
+
+/* Something without which there is no running: says it and stops. */
+static void app_fail(struct app *a, const char *what, const char *why, int code)
+{
+    fprintf(stderr, "sluice: %s: %s\n", what, why);
+    a->exit_code = code;
+    loop_stop(a->loop);
+}
+
+/* ---- down
+ * ------------------------------------------------------------------------------------------- */
+
+static void app_close_listeners(struct app *a)
+{
+    for (int i = 0; i < a->listeners; i++)
+        listener_close(a->listener[i]);
+    a->listeners = 0;
+}
+
+static bool app_is_idle(const struct app *a)
+{
+    struct http_server_stats st;
+    http_server_stats_get(a->clients, &st);
+    return st.active == 0;
+}
+
+static void app_drain_tick(void *arg)
+{
+    struct app *a = arg;
+    int64_t now = loop_now(a->loop);
+    if (app_is_idle(a)) {
+        loop_stop(a->loop);
+        return;
+    }
+    if (now >= a->drain_until) {
+        if (a->reaped) {
+            loop_stop(a->loop);
+            return;
+        }
+        log_warn("drain limit reached, ending what is left");
+        a->reaped = true;
+        a->drain_until = now + REAP_GRACE_MS;
+        gateway_reap(a->house.gateway);
+    }
+    timer_set(&a->timer, now + DRAIN_POLL_MS);
+}
+
+static void app_terminate(void *arg, int signum)
+{
+    struct app *a = arg;
+    if (a->draining || a->clients == NULL) {
+        log_warn("second signal, ending at once", LF_INT("signal", signum));
+        loop_stop(a->loop);
+        return;
+    }
+    struct gateway_stats st;
+    gateway_stats_get(a->house.gateway, &st);
+    log_info("draining", LF_INT("signal", signum), LF_INT("active", st.active),
+             LF_INT("limit_ms", a->config->drain_timeout));
+    a->draining = true;
+    /* the admin's socket stays: `sluice status` shows the drain */
+    for (int i = 1; i < a->listeners; i++)
+        listener_close(a->listener[i]);
+    a->listeners = a->listeners > 0 ? 1 : 0;
+    gateway_drain(a->house.gateway);
+    http_server_drain(a->clients);
+    a->drain_until = loop_now(a->loop) + a->config->drain_timeout;
+    timer_set(&a->timer, loop_now(a->loop));
+}
+
+/* ---- reload
+ * ------------------------------------------------------------------------------------------ */
+
+static enum err app_reload(void *arg, char *why, size_t why_size)
+{
+    struct app *a = arg;
+    struct config *fresh;
+    struct config_error ce;
+    char restart[256];
+    enum log_level level;
+    enum err e = config_load(a->config_file, a->flags, a->flags_n, &fresh, &ce);
+    if (e != OK) {
+        text_format(why, why_size, "%s; the configuration in force stays", ce.text);
+        log_error("reload refused", LF_STR("why", ce.text));
+        return e;
+    }
+    config_restart_needed(a->config, fresh, restart, sizeof restart);
+    house_set_config(&a->house, fresh);
+    admin_set_config(a->admin, fresh);
+    struct http_server_limits limits = gateway_server_limits(fresh);
+    http_server_set_limits(a->clients, &limits);
+    if (log_level_parse(slice_of(fresh->log_level), &level))
+        log_set_level(level);
+    config_free(a->reloaded);
+    a->config = a->reloaded = fresh;
+    text_format(why, why_size, "%s%s", restart[0] ? "a restart is needed for: " : "reloaded",
+                restart);
+    log_info("reloaded", LF_STR("restart_needed", restart));
+    return OK;
+}
+
+static void app_hangup(void *arg, int signum)
+{
+    char why[512];
+    (void)signum;
+    struct app *a = arg;
+    if (a->admin == NULL)
+        return; /* not up yet: what is being read is fresh */
+    enum err e = app_reload(arg, why, sizeof why);
+    if (e != OK)
+        log_warn("still on the old configuration");
+}
+
+/* ---- up: listeners
+ * ------------------------------------------------------------------------------------ */
+
+static void on_client(void *owner, struct stream *s)
+{
+    struct app *a = owner;
+    http_server_add(a->clients, s);
+}
+
+static void on_admin(void *owner, struct stream *s)
+{
+    struct app *a = owner;
+    http_server_add(a->admins, s);
+}
+
+static void app_describe(void *arg, struct jw *w)
+{
+    struct app *a = arg;
+    jw_key(w, "listen");
+    jw_arr(w);
+    for (int i = 1; i < a->listeners; i++)
+        jw_cstr(w, listener_addr(a->listener[i])->text);
+    jw_end_arr(w);
+    jw_kbool(w, "draining", a->draining);
+    jw_ki64(w, "pid", getpid());
+}
+
+static bool app_listen_admin(struct app *a)
+{
+    static const struct listener_ops ops = {on_admin};
+    char path[512];
+    text_format(path, sizeof path, "%s/%s", a->config->state_dir, ADMIN_SOCKET);
+    enum err e = listener_open(a->loop, NULL, path, &ops, a, &a->listener[0]);
+    if (e != OK) {
+        app_fail(a, path, err_name(e), 1);
+        return false;
+    }
+    a->listeners = 1;
+    return true;
+}
+
+static bool app_listen(struct app *a, const char *text)
+{
+    static const struct listener_ops ops = {on_client};
+    struct addr addr;
+    char what[128], line[160];
+    enum err e = addr_parse(slice_of(text), &addr);
+    if (e == OK)
+        e = listener_open(a->loop, &addr, NULL, &ops, a, &a->listener[a->listeners]);
+    if (e != OK) {
+        text_format(what, sizeof what, "cannot listen on %s", text);
+        app_fail(a, what,
+                 e == ERR_EXISTS
+                     ? "the address is in use; stop who has it or choose another --listen"
+                 : e == ERR_DENIED ? "not permitted; ports below 1024 need a privilege"
+                                   : err_name(e),
+                 1);
+        return false;
+    }
+    const struct addr *bound = listener_addr(a->listener[a->listeners++]);
+    text_format(line, sizeof line, "listening on http://%s\n", bound->text);
+    say(line);
+    log_info("listening", LF_STR("address", bound->text));
+    return true;
+}
+
+/* The lines that make a newcomer's next step a copy and a paste. */
+static void app_say_start(struct app *a)
+{
+    char text[2048];
+    const char *at = listener_addr(a->listener[1])->text;
+    if (a->demo_mode) {
+        text_format(
+            text, sizeof text,
+            "\nThe demo provider is in place of a real account; it echoes, no model is asked.\n"
+            "Key (shown once): %s\n\n"
+            "Claude Code:\n"
+            "  export ANTHROPIC_BASE_URL=http://%s\n"
+            "  export ANTHROPIC_AUTH_TOKEN=%s\n"
+            "  claude\n\n"
+            "curl:\n"
+            "  curl -N http://%s/v1/messages -H 'x-api-key: %s' \\\n"
+            "    -H 'anthropic-version: 2023-06-01' -H 'content-type: application/json' \\\n"
+            "    -d '{\"model\":\"claude-sonnet-5-5\",\"max_tokens\":64,\"stream\":true,"
+            "\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'\n\n"
+            "A real account:  sluice account add NAME --provider anthropic --secret-file FILE\n",
+            a->demo_key, at, a->demo_key, at, a->demo_key);
+        say(text);
+    }
+    if (keys_count(a->house.keys) == 0)
+        say("no gateway key is configured: only programs on this machine are served; make a key "
+            "with `sluice key add NAME`\n");
+    if (accounts_count(a->house.accounts) == 0)
+        say("no account is configured: add one with `sluice account add NAME --provider anthropic "
+            "--secret-file FILE`\n");
+}
+
+static void app_open(struct app *a)
+{
+    struct admin_parts parts = {.loop = a->loop,
+                                .store = a->house.store,
+                                .accounts = a->house.accounts,
+                                .keys = a->house.keys,
+                                .gateway = a->house.gateway,
+                                .config = a->config,
+                                .daemon = true,
+                                .started_at = loop_wall(a->loop),
+                                .describe = app_describe,
+                                .reload = app_reload,
+                                .arg = a};
+    struct http_server_limits limits = gateway_server_limits(a->config), own = limits;
+    own.max_body = 1 << 20;
+    own.max_connections = 64;
+    a->admin = admin_new(&parts);
+    a->admins = http_server_new(a->loop, &own, admin_server_ops(), a->admin);
+    a->clients = http_server_new(a->loop, &limits, gateway_server_ops(), a->house.gateway);
+    if (!app_listen_admin(a))
+        return;
+    for (int i = 0; i < a->config->listens; i++)
+        if (!app_listen(a, a->config->listen[i]))
+            return;
+    app_say_start(a);
+}
+
+/* ---- up: the demo provider
+ * ------------------------------------------------------------------------------ */
+
+/* Forgotten by a demo that was killed: without its provider the account can serve nobody. */
+static void demo_sweep(struct app *a)
+{
+    struct account *old = accounts_by_name(a->house.accounts, S(DEMO_NAME));
+    if (old != NULL && strcmp(old->provider->name, "demo") == 0) {
+        store_account_remove(a->house.store, old->id, NULL, NULL);
+        accounts_drop(a->house.accounts, old->id);
+    }
+    const struct key_row *key = keys_by_name(a->house.keys, S(DEMO_NAME));
+    if (key != NULL && key->revoked_at == 0) {
+        struct key_row revoked = *key;
+        revoked.revoked_at = loop_wall(a->loop);
+        store_key_revoke(a->house.store, key->id, revoked.revoked_at, NULL, NULL);
+        keys_put(a->house.keys, &revoked);
+    }
+}
+
+static void on_demo_key(void *arg, enum err e)
+{
+    struct app *a = arg;
+    if (e != OK)
+        app_fail(a, "cannot store the demo's key", err_name(e), 1);
+    else
+        app_open(a);
+}
+
+static void on_demo_account(void *arg, enum err e, const struct account_row *rows, size_t n)
+{
+    struct app *a = arg;
+    struct key_row key;
+    if (e != OK || n != 1) {
+        app_fail(a, "cannot add the demo account",
+                 e == ERR_EXISTS ? "an account of yours is named `demo`: rename it" : err_name(e),
+                 1);
+        return;
+    }
+    accounts_apply(a->house.accounts, &rows[0]);
+    keys_generate(a->house.keys, S(DEMO_NAME), loop_wall(a->loop), a->demo_key, &key);
+    keys_put(a->house.keys, &key);
+    store_key_add(a->house.store, &key, on_demo_key, a);
+}
+
+static void demo_open(struct app *a)
+{
+    struct account_row row = {.priority = 1000, .weight = 1, .allow_private = true};
+    uint8_t random[20];
+    crypto_random(random, sizeof random);
+    text_hex(a->demo_secret, random, sizeof random);
+    enum err e = demo_start(a->loop, a->demo_secret, &a->demo, &a->demo_port);
+    if (e != OK) {
+        app_fail(a, "cannot start the demo provider", err_name(e), 1);
+        return;
+    }
+    text_copy(row.name, sizeof row.name, S(DEMO_NAME));
+    text_copy(row.provider, sizeof row.provider, S("demo"));
+    text_format(row.base_url, sizeof row.base_url, "http://127.0.0.1:%u", a->demo_port);
+    row.secret = slice_of(a->demo_secret);
+    row.created_at = loop_wall(a->loop);
+    store_account_add(a->house.store, &row, on_demo_account, a);
+}
+
+static void on_house_ready(void *arg, enum err e)
+{
+    struct app *a = arg;
+    if (e != OK) {
+        app_fail(a, "cannot read the store", err_name(e), 1);
+        return;
+    }
+    demo_sweep(a);
+    if (a->demo_mode)
+        demo_open(a);
+    else
+        app_open(a);
+}
+
+/* ---- the whole
+ * ---------------------------------------------------------------------------------------------- */
+
+static void app_log_open(struct app *a)
+{
+    const struct config *c = a->config;
+    enum log_level level = LOG_INFO;
+    enum log_format format = LOG_JSON;
+    if (!log_level_parse(slice_of(c->log_level), &level))
+        level = LOG_INFO;
+    if (strcmp(c->log_format, "text") == 0 ||
+        (strcmp(c->log_format, "auto") == 0 && isatty(STDERR_FILENO)))
+        format = LOG_TEXT;
+    log_init(STDERR_FILENO, format, level, app_wall, a->loop);
+}
+
+static void app_stop(struct app *a)
+{
+    timer_stop(&a->timer);
+    app_close_listeners(a);
+    if (a->clients != NULL)
+        http_server_free(a->clients);
+    if (a->admins != NULL)
+        http_server_free(a->admins);
+    if (a->admin != NULL)
+        admin_free(a->admin);
+    if (a->demo != NULL) {
+        demo_sweep(a);
+        demo_stop(a->demo);
+    }
+    house_stop(&a->house);
+    crypto_wipe(a->demo_key, sizeof a->demo_key);
+    loop_run(a->loop); /* until the last handle has closed */
+    log_info("stopped");
+    loop_free(a->loop);
+    config_free(a->reloaded);
+}
+
+static int app_serve(const struct config *c, const char *config_file,
+                     const struct config_flag *flags, int n, bool demo)
+{
+    char why[512];
+    struct app a = {.config = c,
+                    .config_file = config_file,
+                    .flags = flags,
+                    .flags_n = n,
+                    .demo_mode = demo,
+                    .loop = loop_new()};
+    app_log_open(&a);
+    timer_init(&a.timer, a.loop, app_drain_tick, &a);
+    enum err e = house_start(&a.house, a.loop, c, false, on_house_ready, &a, why, sizeof why);
+    if (e != OK) {
+        fprintf(stderr, "sluice: %s\n", why);
+        loop_run(a.loop);
+        loop_free(a.loop);
+        return e == ERR_DENIED ? 77 : 1;
+    }
+    loop_on_signal(a.loop, SIGTERM, app_terminate, &a);
+    loop_on_signal(a.loop, SIGINT, app_terminate, &a);
+    loop_on_signal(a.loop, SIGHUP, app_hangup, &a);
+    log_info("starting", LF_STR("version", SLUICE_VERSION), LF_STR("state_dir", c->state_dir),
+             LF_INT("fd_limit", net_fd_limit()));
+    loop_run(a.loop);
+    app_stop(&a);
+    return a.exit_code;
+}
+
+/* ---- the CLI without a daemon
+ * --------------------------------------------------------------------------------- */
+
+struct offline {
+    struct house house;
+    struct loop *loop;
+    bool ready;
+    enum err failed;
+};
+static struct offline offline; /* one at most in a process: the CLI's */
+
+static void on_offline_ready(void *arg, enum err e)
+{
+    struct offline *o = arg;
+    o->ready = true;
+    o->failed = e;
+    loop_stop(o->loop);
+}
+
+static void offline_undo(void)
+{
+    house_stop(&offline.house);
+    loop_run(offline.loop);
+    loop_free(offline.loop);
+    offline = (struct offline){0};
+}
+
+static enum err app_offline_open(const struct config *c, struct admin **out, char *why, size_t size)
+{
+    offline = (struct offline){.loop = loop_new()};
+    enum err e = house_start(&offline.house, offline.loop, c, false, on_offline_ready, &offline,
+                             why, size);
+    if (e != OK) {
+        loop_run(offline.loop);
+        loop_free(offline.loop);
+        return e;
+    }
+    while (!offline.ready)
+        loop_run(offline.loop);
+    if (offline.failed != OK) {
+        e = offline.failed;
+        text_format(why, size, "cannot read the store: %s", err_name(e));
+        offline_undo();
+        return e;
+    }
+    struct admin_parts parts = {.loop = offline.loop,
+                                .store = offline.house.store,
+                                .accounts = offline.house.accounts,
+                                .keys = offline.house.keys,
+                                .gateway = offline.house.gateway,
+                                .config = c,
+                                .started_at = loop_wall(offline.loop)};
+    *out = admin_new(&parts);
+    return OK;
+}
+
+static void app_offline_close(struct admin *a)
+{
+    admin_free(a);
+    offline_undo();
+}
+
+const struct cli_hooks APP_HOOKS = {
+    .serve = app_serve, .offline_open = app_offline_open, .offline_close = app_offline_close};

@@ -1,0 +1,36 @@
+/* app: the composition root. Starts the rooms upward, stops them downward; owns the loop, the
+ * config snapshot, the store, the accounts, the HTTP client, the servers and the admin. */
+#ifndef SLUICE_APP_H
+#define SLUICE_APP_H
+
+#include "admin/admin.h"
+
+/* The rooms up to the gateway, put together: the daemon, the offline CLI and tests/flow all live in
+ * one. */
+struct house {
+    struct loop *loop;
+    const struct config *config;
+    struct store *store;
+    struct tls_client *tls;
+    struct http_client *client;
+    struct key_set *keys;
+    struct account_set *accounts;
+    struct gateway *gateway;
+    void (*ready)(void *arg, enum err e); /* accounts and keys are loaded */
+    void *arg;
+    int loading;
+    enum err failed;
+};
+/* `memory`: a store without files (tests). On an error everything is undone and `why` says what to
+ * do. OK: `ready` comes once, in a later turn. */
+MUST_USE enum err house_start(struct house *h, struct loop *l, const struct config *c, bool memory,
+                              void (*ready)(void *arg, enum err e), void *arg, char *why,
+                              size_t why_size);
+void house_set_config(struct house *h, const struct config *c);
+/* Servers that lead here must be freed before. */
+void house_stop(struct house *h);
+
+/* Hooks for cli_main. */
+extern const struct cli_hooks APP_HOOKS;
+
+#endif

@@ -1,0 +1,91 @@
+/* The rooms up to the gateway, put together and taken apart. */
+#include "app.h"
+
+#include <string.h>
+
+static void house_loaded(struct house *h, enum err e)
+{
+    if (e != OK && h->failed == OK)
+        h->failed = e;
+    assert(h->loading > 0);
+    if (--h->loading == 0)
+        h->ready(h->arg, h->failed);
+}
+
+static void on_accounts(void *arg, enum err e)
+{
+    house_loaded(arg, e);
+}
+
+static void on_keys(void *arg, enum err e, const struct key_row *rows, size_t n)
+{
+    struct house *h = arg;
+    for (size_t i = 0; e == OK && i < n; i++)
+        keys_put(h->keys, &rows[i]);
+    house_loaded(h, e);
+}
+
+static enum err house_client(struct house *h, char *why, size_t why_size)
+{
+    const struct config *c = h->config;
+    const char *reason = "";
+    enum err e = tls_client_new(c->ca_file, c->ca_env, &h->tls, &reason);
+    if (e != OK) {
+        text_format(why, why_size,
+                    "no trusted root certificates: %s. Install the system's CA bundle (the package "
+                    "ca-certificates) or name one with ca_file.",
+                    reason);
+        return e;
+    }
+    struct http_client_limits limits = {
+        .connect_ms = c->connect_timeout, .idle_ms = 55000, .max_idle = 1024};
+    h->client = http_client_new(h->loop, &limits, h->tls);
+    return OK;
+}
+
+enum err house_start(struct house *h, struct loop *l, const struct config *c, bool memory,
+                     void (*ready)(void *arg, enum err e), void *arg, char *why, size_t why_size)
+{
+    *h = (struct house){.loop = l, .config = c, .ready = ready, .arg = arg, .loading = 2};
+    struct store_options o = {.dir = memory ? NULL : c->state_dir,
+                              .records_max_age_ms = c->request_log_max_age,
+                              .records_max_bytes = c->request_log_max_size};
+    enum err e = store_open(l, &o, &h->store, why, why_size);
+    if (e != OK)
+        return e;
+    e = house_client(h, why, why_size);
+    if (e != OK) {
+        store_close(h->store);
+        h->store = NULL;
+        return e;
+    }
+    h->keys = keys_new(store_pepper(h->store));
+    h->accounts = accounts_new(l, h->store, on_accounts, h);
+    struct gateway_parts parts = {.loop = l,
+                                  .store = h->store,
+                                  .accounts = h->accounts,
+                                  .keys = h->keys,
+                                  .client = h->client,
+                                  .config = c};
+    h->gateway = gateway_new(&parts);
+    store_keys_load(h->store, on_keys, h);
+    return OK;
+}
+
+void house_set_config(struct house *h, const struct config *c)
+{
+    h->config = c;
+    gateway_set_config(h->gateway, c);
+    store_set_limits(h->store, c->request_log_max_age, c->request_log_max_size);
+}
+
+void house_stop(struct house *h)
+{
+    store_close(h->store); /* first: from here on it tells nobody anything */
+    gateway_free(h->gateway);
+    http_client_free(h->client);
+    accounts_free(h->accounts);
+    keys_free(h->keys);
+    tls_client_free(h->tls);
+    memset(h, 0, sizeof *h);
+}

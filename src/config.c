@@ -1,0 +1,531 @@
+/* The table, and how a snapshot is made of defaults, file, environment and flags. */
+#include "config.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config_private.h"
+
+#define SECOND     INT64_C(1000)
+#define HOUR       (3600 * SECOND)
+#define DAY        (24 * HOUR)
+#define MIB        INT64_C(1048576)
+#define FILE_MAX   (1 << 20)
+#define AT(member) offsetof(struct config, member)
+
+const struct option CONFIG_OPTIONS[] = {
+    {"listen", OPT_LIST, "127.0.0.1:8080", 0, 0, false, AT(listen), "ADDR:PORT",
+     "where clients connect; may be given several times"},
+    {"state_dir", OPT_STRING, NULL, 0, 0, false, AT(state_dir), "DIR",
+     "the folder of the database, the master key and the admin socket"},
+    {"allow_public_listen", OPT_BOOL, "false", 0, 0, false, AT(allow_public_listen), NULL,
+     "permit plain HTTP on an address that is not loopback (behind a TLS balancer)"},
+    {"public_url", OPT_STRING, NULL, 0, 0, true, AT(public_url), "URL",
+     "how clients reach the gateway, for links in replies; default: the request's Host"},
+    {"pass_ratelimit_headers", OPT_BOOL, "false", 0, 0, true, AT(pass_ratelimit_headers), NULL,
+     "let clients see the shared account's anthropic-ratelimit-* headers"},
+    {"ca_file", OPT_STRING, NULL, 0, 0, false, AT(ca_file), "FILE",
+     "trusted root certificates for upstreams; default: the system's"},
+    {"log_level", OPT_STRING, "info", 0, 0, true, AT(log_level), "LEVEL",
+     "debug, info, warn, error or off"},
+    {"log_format", OPT_STRING, "auto", 0, 0, false, AT(log_format), "FORMAT",
+     "auto (text on a terminal, else JSON), text or json"},
+    {"head_timeout", OPT_DURATION, "10s", 10, HOUR, true, AT(head_timeout), "TIME",
+     "a client's whole request head must arrive within this time"},
+    {"body_timeout", OPT_DURATION, "60s", 10, HOUR, true, AT(body_timeout), "TIME",
+     "longest pause inside a client's request body"},
+    {"keep_alive", OPT_DURATION, "620s", 10, DAY, true, AT(keep_alive), "TIME",
+     "how long an idle client connection is kept"},
+    {"write_timeout", OPT_DURATION, "60s", 10, HOUR, true, AT(write_timeout), "TIME",
+     "longest time a client may take nothing of what is sent to it"},
+    {"max_body", OPT_SIZE, "32m", 1024, 512 * MIB, true, AT(max_body), "SIZE",
+     "largest request body"},
+    {"max_buffered", OPT_SIZE, "512m", 1 * MIB, 65536 * MIB, true, AT(max_buffered), "SIZE",
+     "all request bodies held at one time"},
+    {"max_connections", OPT_INT, "8192", 1, 1000000, true, AT(max_connections), "N",
+     "client connections at one time"},
+    {"connect_timeout", OPT_DURATION, "5s", 10, HOUR, false, AT(connect_timeout), "TIME",
+     "to reach an upstream; twice that with TLS"},
+    {"first_byte_timeout", OPT_DURATION, "600s", 10, DAY, true, AT(first_byte_timeout), "TIME",
+     "for the head of a reply that is not streamed"},
+    {"stream_first_byte_timeout", OPT_DURATION, "120s", 10, DAY, true,
+     AT(stream_first_byte_timeout), "TIME",
+     "for the head of a streamed reply, then another account is tried"},
+    {"silence_timeout", OPT_DURATION, "330s", 10, DAY, true, AT(silence_timeout), "TIME",
+     "longest silence inside a reply"},
+    {"ping_interval", OPT_DURATION, "15s", 10, HOUR, true, AT(ping_interval), "TIME",
+     "a stream's client gets a ping after this silence"},
+    {"hold_back", OPT_DURATION, "10s", 0, HOUR, true, AT(hold_back), "TIME",
+     "how long a stream's opening is held while another account could still serve"},
+    {"queue_timeout", OPT_DURATION, "10s", 0, HOUR, true, AT(queue_timeout), "TIME",
+     "how long a request may wait for an account that comes back soon"},
+    {"max_attempts", OPT_INT, "4", 1, 16, true, AT(max_attempts), "N",
+     "accounts tried for one request"},
+    {"request_log_max_age", OPT_DURATION, "30d", 0, 3650 * DAY, true, AT(request_log_max_age),
+     "TIME", "older request records are pruned; 0 keeps them"},
+    {"request_log_max_size", OPT_SIZE, "256m", 0, 1048576 * MIB, true, AT(request_log_max_size),
+     "SIZE", "the oldest records are pruned above this size of the database; 0: no bound"},
+    {"drain_timeout", OPT_DURATION, "300s", 0, DAY, true, AT(drain_timeout), "TIME",
+     "how long running streams may go on after SIGTERM"},
+};
+const int CONFIG_OPTIONS_N = (int)(sizeof CONFIG_OPTIONS / sizeof CONFIG_OPTIONS[0]);
+
+/* ---- small tools --------------------------------------------------------------------------------
+ */
+
+static enum err fail(struct config_error *e, enum err code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static enum err fail(struct config_error *e, enum err code, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(e->text, sizeof e->text, fmt, ap);
+    va_end(ap);
+    assert(n >= 0);
+    return code;
+}
+
+const char *config_getenv(const char *name)
+{
+    const char *v = getenv(name);
+    return v != NULL && v[0] != '\0' ? v : NULL;
+}
+
+const char *config_env(enum config_env which)
+{
+    return config_getenv(which == CONFIG_ENV_NO_COLOR ? "NO_COLOR" : "HOME");
+}
+
+const char *config_keep(struct config *c, struct slice s)
+{
+    struct config_private *p = c->priv;
+    p->string = mem_grow(p->string, (size_t)(p->strings + 1) * sizeof *p->string);
+    p->string[p->strings] = mem_slicedup(s);
+    return p->string[p->strings++];
+}
+
+struct config *config_new(void)
+{
+    struct config *c = NEW(struct config);
+    c->priv = NEW(struct config_private);
+    assert((size_t)CONFIG_OPTIONS_N <= sizeof c->priv->origin / sizeof c->priv->origin[0]);
+    return c;
+}
+
+void config_free(struct config *c)
+{
+    if (c == NULL)
+        return;
+    for (int i = 0; i < c->priv->strings; i++)
+        mem_free(c->priv->string[i]);
+    mem_free(c->priv->string);
+    mem_free(c->priv);
+    mem_free(c);
+}
+
+/* Option and flag names are the same but for '-' and '_'. */
+static bool name_eq(struct slice given, const char *name)
+{
+    if (given.n != strlen(name))
+        return false;
+    for (size_t i = 0; i < given.n; i++)
+        if ((given.p[i] == '-' ? '_' : given.p[i]) != name[i])
+            return false;
+    return true;
+}
+
+int config_option_find(struct slice name)
+{
+    for (int i = 0; i < CONFIG_OPTIONS_N; i++)
+        if (name_eq(name, CONFIG_OPTIONS[i].name))
+            return i;
+    return -1;
+}
+
+static const char *closest(struct slice word)
+{
+    const char *names[64];
+    for (int i = 0; i < CONFIG_OPTIONS_N; i++)
+        names[i] = CONFIG_OPTIONS[i].name;
+    return text_closest(word, names, (size_t)CONFIG_OPTIONS_N);
+}
+
+/* ---- setting one option
+ * --------------------------------------------------------------------------- */
+
+static bool parse_bool(struct slice s, bool *out)
+{
+    static const char *const YES[] = {"true", "yes", "on", "1"}, *const NO[] = {"false", "no",
+                                                                                "off", "0"};
+    for (int i = 0; i < 4; i++) {
+        if (slice_ieq(s, slice_of(YES[i])) || slice_ieq(s, slice_of(NO[i]))) {
+            *out = slice_ieq(s, slice_of(YES[i]));
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum err set_number(int64_t *out, const struct option *o, struct slice v, const char *where,
+                           struct config_error *e)
+{
+    uint64_t u = 0;
+    int64_t n = 0;
+    bool good;
+    const char *like;
+    if (o->type == OPT_DURATION) {
+        good = text_duration(v, 1, &n);
+        like = "a time such as 500ms, 10s, 5m, 2h or 30d";
+        /* a bare number other than 0 does not say what it counts */
+        if (good && v.n > 0 && isdigit((unsigned char)v.p[v.n - 1]) && n != 0)
+            good = false;
+    } else if (o->type == OPT_SIZE) {
+        good = text_size(v, &u) && u <= INT64_MAX;
+        n = (int64_t)u;
+        like = "a size such as 4096, 64k, 32m or 1g";
+    } else {
+        good = text_i64(v, &n);
+        like = "a whole number";
+    }
+    if (!good)
+        return fail(e, ERR_SYNTAX, "%s: %s: `%.*s` is not %s", where, o->name, (int)v.n, v.p, like);
+    if (n < o->min || n > o->max)
+        return fail(e, ERR_RANGE, "%s: %s: `%.*s` is out of bounds (%" PRId64 " to %" PRId64 "%s)",
+                    where, o->name, (int)v.n, v.p, o->min, o->max,
+                    o->type == OPT_DURATION ? " ms" : "");
+    *out = n;
+    return OK;
+}
+
+static enum err add_listen(struct config *c, struct slice v, const char *where,
+                           struct config_error *e)
+{
+    struct slice part;
+    while (slice_cut(&v, ',', &part)) {
+        part = slice_trim(part);
+        if (part.n == 0)
+            continue;
+        if (c->listens == CONFIG_LISTEN_MAX)
+            return fail(e, ERR_RANGE, "%s: listen: more than %d addresses", where,
+                        CONFIG_LISTEN_MAX);
+        c->listen[c->listens++] = config_keep(c, part);
+    }
+    return OK;
+}
+
+/* A list given at a higher place replaces the lower one; within one place it grows. */
+static void list_begin(struct config *c, int option, enum config_origin origin)
+{
+    if (c->priv->origin[option] != origin)
+        c->listens = 0;
+}
+
+enum err config_set(struct config *c, int option, struct slice v, enum config_origin origin,
+                    const char *where, struct config_error *e)
+{
+    assert(option >= 0 && option < CONFIG_OPTIONS_N);
+    const struct option *o = &CONFIG_OPTIONS[option];
+    void *at = (char *)c + o->offset;
+    enum err r = OK;
+    switch (o->type) {
+    case OPT_STRING:
+        *(const char **)at = v.n > 0 ? config_keep(c, v) : NULL;
+        break;
+    case OPT_LIST:
+        list_begin(c, option, origin);
+        r = add_listen(c, v, where, e);
+        break;
+    case OPT_BOOL:
+        if (!parse_bool(v, at))
+            r = fail(e, ERR_SYNTAX, "%s: %s: `%.*s` is neither true nor false", where, o->name,
+                     (int)v.n, v.p);
+        break;
+    default:
+        r = set_number(at, o, v, where, e);
+    }
+    c->priv->origin[option] = origin;
+    return r;
+}
+
+/* ---- sources
+ * ------------------------------------------------------------------------------------------ */
+
+static enum err load_defaults(struct config *c, struct config_error *e)
+{
+    for (int i = 0; i < CONFIG_OPTIONS_N; i++) {
+        enum err r = OK;
+        if (CONFIG_OPTIONS[i].preset != NULL)
+            r = config_set(c, i, slice_of(CONFIG_OPTIONS[i].preset), CONFIG_DEFAULT, "default", e);
+        if (r != OK)
+            return r;
+    }
+    return OK;
+}
+
+static enum err load_env(struct config *c, struct config_error *e)
+{
+    for (int i = 0; i < CONFIG_OPTIONS_N; i++) {
+        char name[64];
+        size_t n = text_format(name, sizeof name, "SLUICE_%s", CONFIG_OPTIONS[i].name);
+        for (size_t k = 0; k < n; k++)
+            name[k] = (char)toupper((unsigned char)name[k]);
+        const char *v = config_getenv(name);
+        char where[80];
+        text_format(where, sizeof where, "$%s", name);
+        enum err r = v == NULL ? OK : config_set(c, i, slice_of(v), CONFIG_ENV, where, e);
+        if (r != OK)
+            return r;
+    }
+    return OK;
+}
+
+static enum err load_flags(struct config *c, const struct config_flag *flags, int n,
+                           struct config_error *e)
+{
+    for (int i = 0; i < n; i++) {
+        int option = config_option_find(slice_of(flags[i].name));
+        char where[80];
+        text_format(where, sizeof where, "--%s", flags[i].name);
+        if (option < 0)
+            return fail(e, ERR_SYNTAX, "%s: unknown option", where);
+        enum err r = config_set(c, option, slice_of(flags[i].value), CONFIG_FLAG, where, e);
+        if (r != OK)
+            return r;
+    }
+    return OK;
+}
+
+static enum err load_file(struct config *c, const char *file, struct config_error *e)
+{
+    struct buf text;
+    char chunk[4096];
+    ssize_t got = 0;
+    enum err r = OK;
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fail(e, ERR_NOTFOUND, "%s: cannot be read; check the path given with --config",
+                    file);
+    buf_init(&text, FILE_MAX);
+    while (r == OK && (got = read(fd, chunk, sizeof chunk)) > 0)
+        r = buf_append(&text, chunk, (size_t)got);
+    close(fd);
+    if (got < 0)
+        r = fail(e, ERR_IO, "%s: cannot be read", file);
+    else if (r != OK)
+        r = fail(e, ERR_LIMIT, "%s: larger than 1 MiB: this is no configuration file", file);
+    else
+        r = config_parse_text(c, file, buf_slice(&text), e);
+    buf_free(&text);
+    return r;
+}
+
+/* $STATE_DIRECTORY (systemd), $XDG_STATE_HOME/sluice, ~/.local/state/sluice. */
+static enum err find_state_dir(struct config *c, struct config_error *e)
+{
+    char path[1024];
+    const char *v;
+    if (c->state_dir != NULL)
+        return OK;
+    if ((v = config_getenv("STATE_DIRECTORY")) != NULL)
+        text_format(path, sizeof path, "%s", v);
+    else if ((v = config_getenv("XDG_STATE_HOME")) != NULL)
+        text_format(path, sizeof path, "%s/sluice", v);
+    else if ((v = config_getenv("HOME")) != NULL)
+        text_format(path, sizeof path, "%s/.local/state/sluice", v);
+    else
+        return fail(e, ERR_NOTFOUND, "state_dir: no $HOME to derive it from; give --state-dir");
+    c->state_dir = config_keep(c, slice_of(path));
+    return OK;
+}
+
+/* ---- what one option alone cannot tell
+ * ---------------------------------------------------------------------- */
+
+static bool is_loopback_text(const char *a)
+{
+    struct slice s = slice_of(a);
+    return slice_starts(s, S("127.")) || slice_starts(s, S("[::1]:")) ||
+           slice_istarts(s, S("localhost:"));
+}
+
+static bool one_of(const char *v, const char *const *words)
+{
+    for (; *words != NULL; words++)
+        if (strcmp(v, *words) == 0)
+            return true;
+    return false;
+}
+
+static enum err check_whole(const struct config *c, struct config_error *e)
+{
+    static const char *const LEVELS[] = {"debug", "info", "warn", "error", "off", NULL};
+    static const char *const FORMATS[] = {"auto", "text", "json", NULL};
+    if (c->listens == 0)
+        return fail(e, ERR_RANGE, "listen: at least one address is needed");
+    for (int i = 0; i < c->listens; i++) {
+        struct slice a = slice_of(c->listen[i]);
+        if (slice_find(a, ':') < 0)
+            return fail(e, ERR_SYNTAX, "listen: `%s` has no port; write ADDR:PORT", c->listen[i]);
+        if (!c->allow_public_listen && !is_loopback_text(c->listen[i]))
+            return fail(
+                e, ERR_DENIED,
+                "listen: `%s` is not a loopback address, and keys and prompts would cross the "
+                "network in the clear; put TLS in front and set allow_public_listen: true",
+                c->listen[i]);
+    }
+    if (c->log_level == NULL || !one_of(c->log_level, LEVELS))
+        return fail(e, ERR_SYNTAX, "log_level: use debug, info, warn, error or off");
+    if (c->log_format == NULL || !one_of(c->log_format, FORMATS))
+        return fail(e, ERR_SYNTAX, "log_format: use auto, text or json");
+    if (c->public_url != NULL && !slice_starts(slice_of(c->public_url), S("http://")) &&
+        !slice_starts(slice_of(c->public_url), S("https://")))
+        return fail(e, ERR_SYNTAX, "public_url: must begin with http:// or https://");
+    return OK;
+}
+
+enum err config_load(const char *file, const struct config_flag *flags, int n, struct config **out,
+                     struct config_error *e)
+{
+    struct config *c = config_new();
+    e->text[0] = '\0';
+    if (file == NULL)
+        file = config_getenv("SLUICE_CONFIG");
+    enum err r = load_defaults(c, e);
+    if (r == OK && file != NULL)
+        r = load_file(c, file, e);
+    if (r == OK)
+        r = load_env(c, e);
+    if (r == OK)
+        r = load_flags(c, flags, n, e);
+    if (r == OK)
+        r = find_state_dir(c, e);
+    if (r == OK)
+        r = check_whole(c, e);
+    const char *ca = config_getenv("SSL_CERT_FILE");
+    c->ca_env = ca == NULL ? NULL : config_keep(c, slice_of(ca));
+    if (r != OK) {
+        config_free(c);
+        return r;
+    }
+    *out = c;
+    return OK;
+}
+
+/* ---- questions about the table
+ * ------------------------------------------------------------------------------- */
+
+bool config_is_flag(struct slice name, bool *takes_value)
+{
+    int i = config_option_find(name);
+    if (i < 0 || slice_find(name, '_') >= 0)
+        return false;
+    *takes_value = CONFIG_OPTIONS[i].type != OPT_BOOL;
+    return true;
+}
+
+const char *config_closest_flag(struct slice name)
+{
+    static char flag[64];
+    const char *best = closest(name);
+    if (best == NULL)
+        return NULL;
+    text_copy(flag, sizeof flag, slice_of(best));
+    for (char *p = flag; *p != '\0'; p++)
+        *p = *p == '_' ? '-' : *p;
+    return flag;
+}
+
+/* The value as it would be written in the file. */
+static void value_text(const struct config *c, int i, char *out, size_t size)
+{
+    const struct option *o = &CONFIG_OPTIONS[i];
+    const void *at = (const char *)c + o->offset;
+    size_t n = 0;
+    out[0] = '\0';
+    switch (o->type) {
+    case OPT_STRING:
+        text_copy(out, size, slice_of(*(const char *const *)at));
+        break;
+    case OPT_LIST:
+        for (int k = 0; k < c->listens && n < size - 1; k++)
+            n += text_format(out + n, size - n, "%s%s", k > 0 ? "," : "", c->listen[k]);
+        break;
+    case OPT_BOOL:
+        text_copy(out, size, *(const bool *)at ? S("true") : S("false"));
+        break;
+    case OPT_DURATION: {
+        int64_t ms = *(const int64_t *)at;
+        bool whole = ms % SECOND == 0;
+        text_format(out, size, "%" PRId64 "%s", whole ? ms / SECOND : ms, whole ? "s" : "ms");
+        break;
+    }
+    default:
+        text_format(out, size, "%" PRId64, *(const int64_t *)at);
+    }
+}
+
+void config_restart_needed(const struct config *old, const struct config *new, char *out,
+                           size_t size)
+{
+    size_t n = 0;
+    out[0] = '\0';
+    for (int i = 0; i < CONFIG_OPTIONS_N && n < size - 1; i++) {
+        char a[1024], b[1024];
+        value_text(old, i, a, sizeof a);
+        value_text(new, i, b, sizeof b);
+        if (!CONFIG_OPTIONS[i].hot && strcmp(a, b) != 0)
+            n += text_format(out + n, size - n, "%s%s", n > 0 ? ", " : "", CONFIG_OPTIONS[i].name);
+    }
+}
+
+enum err config_help(struct buf *out)
+{
+    for (int i = 0; i < CONFIG_OPTIONS_N; i++) {
+        const struct option *o = &CONFIG_OPTIONS[i];
+        char flag[80];
+        size_t n = text_format(flag, sizeof flag, "--%s", o->name);
+        for (size_t k = 2; k < n; k++)
+            flag[k] = flag[k] == '_' ? '-' : flag[k];
+        if (o->value != NULL)
+            text_format(flag + n, sizeof flag - n, " %s", o->value);
+        enum err e = buf_printf(out, "  %s\n        %s%s%s%s\n", flag, o->help,
+                                o->preset ? " (default " : "", o->preset ? o->preset : "",
+                                o->preset ? ")" : "");
+        if (e != OK)
+            return e;
+    }
+    return OK;
+}
+
+enum err config_dump(const struct config *c, bool json, struct buf *out)
+{
+    static const char *const ORIGIN[] = {"default", "file", "environment", "flag"};
+    struct jw w;
+    enum err e = OK;
+    jw_init(&w, out);
+    if (json)
+        jw_obj(&w);
+    for (int i = 0; i < CONFIG_OPTIONS_N && e == OK; i++) {
+        const struct option *o = &CONFIG_OPTIONS[i];
+        const char *origin = ORIGIN[c->priv->origin[i]];
+        char v[1024];
+        value_text(c, i, v, sizeof v);
+        if (json) {
+            jw_key(&w, o->name);
+            jw_obj(&w);
+            jw_kcstr(&w, "value", v);
+            jw_kcstr(&w, "origin", origin);
+            jw_kbool(&w, "reloadable", o->hot);
+            jw_end_obj(&w);
+        } else {
+            e = buf_printf(out, "%-26s %-32s %s\n", o->name, v[0] ? v : "-", origin);
+        }
+    }
+    if (json)
+        jw_end_obj(&w);
+    return json ? w.err : e;
+}

@@ -1,0 +1,85 @@
+/* config: one table row per option, an immutable snapshot out of it.
+ *
+ * A row of the table in config.c says everything about an option: its name in the file, its
+ * environment variable, its flag, type, default, bounds, help text, and whether a reload applies
+ * it. The file, the environment, argv, `config check` and `--help` all walk that one table.
+ * Precedence: flag, environment, file, default. The file is YAML (libyaml); an unknown key or a bad
+ * value is an error with file, line and a suggestion; `${NAME}` in a value is replaced from the
+ * environment. This is the only place that may read the environment. */
+#ifndef SLUICE_CONFIG_H
+#define SLUICE_CONFIG_H
+
+#include "base/base.h"
+
+#define CONFIG_LISTEN_MAX 16
+
+/* Where a value came from, for `config check`. */
+enum config_origin { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENV, CONFIG_FLAG };
+
+/* A snapshot. Never changed after config_load; freed with config_free. Durations are ms. */
+struct config {
+    const char *listen[CONFIG_LISTEN_MAX]; /* default 127.0.0.1:8080 */
+    int listens;
+    const char *state_dir;       /* --state-dir, $SLUICE_STATE_DIR, $STATE_DIRECTORY,
+                                    $XDG_STATE_HOME/sluice, ~/.local/state/sluice */
+    const char *log_level;       /* debug, info (default), warn, error */
+    const char *log_format;      /* auto (default: text on a terminal), text, json */
+    const char *ca_file;         /* NULL: $SSL_CERT_FILE, then the system's */
+    const char *ca_env;          /* what $SSL_CERT_FILE held, NULL if unset; not an option */
+    const char *public_url;      /* NULL: from the request's Host */
+    bool allow_public_listen;    /* plain HTTP on an address that is not loopback: false */
+    bool pass_ratelimit_headers; /* false */
+    /* clients */
+    int64_t head_timeout, body_timeout, keep_alive, write_timeout; /* 10s 60s 620s 60s */
+    int64_t max_body;                                              /* bytes, 32m */
+    int64_t max_buffered;    /* all request bodies together, 512m */
+    int64_t max_connections; /* 8192 */
+    /* upstreams */
+    int64_t connect_timeout;           /* 5s; twice that with TLS */
+    int64_t first_byte_timeout;        /* not streamed: 600s */
+    int64_t stream_first_byte_timeout; /* streamed: 120s */
+    int64_t silence_timeout;           /* between two bytes of a reply: 330s */
+    int64_t ping_interval;             /* silence after which an SSE client gets a ping: 15s */
+    int64_t hold_back;                 /* how long an opening without content is held: 10s */
+    int64_t queue_timeout;             /* how long a request may wait for a cooling account: 10s */
+    int64_t max_attempts;              /* accounts tried for one request: 4 */
+    /* book-keeping */
+    int64_t request_log_max_age;  /* 30d, 0 = keep */
+    int64_t request_log_max_size; /* 256m, 0 = no bound */
+    int64_t drain_timeout;        /* 300s */
+
+    struct config_private *priv; /* origins and the memory of the strings */
+};
+
+struct config_flag { /* one parsed from argv: name without dashes, in the flag's spelling */
+    const char *name, *value;
+};
+struct config_error {
+    char text[512]; /* "FILE:12: unknown option `lisen`; did you mean `listen`?" */
+};
+
+/* `file` NULL: $SLUICE_CONFIG, else no file. ERR_NOTFOUND, ERR_SYNTAX, ERR_RANGE with *e filled. */
+MUST_USE enum err config_load(const char *file, const struct config_flag *flags, int n,
+                              struct config **out, struct config_error *e);
+void config_free(struct config *c);
+/* Names of options that differ between two snapshots and need a restart, comma-separated; "" if
+ * none. */
+void config_restart_needed(const struct config *old, const struct config *new, char *out,
+                           size_t size);
+
+/* True if `name` is an option's flag ("listen", "state-dir"); *takes_value tells bool flags apart.
+ */
+bool config_is_flag(struct slice name, bool *takes_value);
+/* The closest flag to a misspelt one, or NULL. */
+const char *config_closest_flag(struct slice name);
+/* Options for --help, and every option with value and origin for `config check`, as text or JSON.
+ */
+MUST_USE enum err config_help(struct buf *out);
+MUST_USE enum err config_dump(const struct config *c, bool json, struct buf *out);
+
+/* Environment variables outside the table that the CLI needs; NULL when unset. Names are fixed
+ * here. */
+enum config_env { CONFIG_ENV_NO_COLOR, CONFIG_ENV_HOME };
+const char *config_env(enum config_env which);
+
+#endif

@@ -1,0 +1,259 @@
+/* One try at one account: the request that goes out, and what its reply's head means.
+ *
+ * The client's head is never relayed: a new one is built from what may pass. Everything that is not
+ * about this hop or somebody's credential is an open set and passes (clients.md, fact 8). */
+#include "gateway/exchange.h"
+
+#include <string.h>
+
+/* ---- the request upstream
+ * ------------------------------------------------------------------------- */
+
+static bool is_one_of(struct slice name, const char *const *list)
+{
+    for (; *list != NULL; list++)
+        if (slice_eq(name, slice_of(*list)))
+            return true;
+    return false;
+}
+
+/* Client credentials, and what tells a provider about the network in front of us. */
+static bool is_kept_from_upstream(struct slice name)
+{
+    static const char *const LIST[] = {"authorization", "x-api-key", "cookie",          "forwarded",
+                                       "via",           "x-real-ip", "accept-encoding", NULL};
+    return is_one_of(name, LIST) || slice_starts(name, S("x-forwarded-")) ||
+           slice_starts(name, S("x-sluice-"));
+}
+
+int attempt_headers(const struct exchange *x, const struct account *a,
+                    struct http_header out[HTTP_HEADERS_MAX])
+{
+    const struct http_head *in = http_call_head(x->call);
+    int n = 0;
+    (void)a;
+    for (int i = 0; i < in->headers && n < HTTP_HEADERS_MAX - 4; i++) {
+        struct slice name = in->header[i].name;
+        if (!http_is_hop_header(name) && !is_kept_from_upstream(name) &&
+            !http_connection_lists(in, name))
+            out[n++] = in->header[i];
+    }
+    /* the observer reads the reply as it passes, so it must come as it is */
+    out[n++] = (struct http_header){S("accept-encoding"), S("identity")};
+    return n;
+}
+
+static int64_t first_byte_ms(const struct exchange *x)
+{
+    const struct config *c = x->g->config;
+    return x->sse_asked ? c->stream_first_byte_timeout : c->first_byte_timeout;
+}
+
+/* ---- the reply's head
+ * -------------------------------------------------------------------------------- */
+
+static enum reply_kind reply_kind_of(const struct exchange *x, const struct http_head *head)
+{
+    const struct slice *type = http_find(head, "content-type");
+    const struct slice *coding = http_find(head, "content-encoding");
+    if (type == NULL || (coding != NULL && !slice_ieq(*coding, S("identity"))))
+        return REPLY_OPAQUE;
+    if (x->route.kind == ROUTE_MESSAGES && slice_istarts(*type, S("text/event-stream")))
+        return REPLY_SSE;
+    if ((x->route.kind == ROUTE_MESSAGES || x->route.kind == ROUTE_COUNT) &&
+        slice_istarts(*type, S("application/json")))
+        return REPLY_JSON;
+    return REPLY_OPAQUE;
+}
+
+/* Replies that must be whole before anything of them goes out: errors (the verdict may be another
+ * account), and those whose text the gateway changes or remembers. */
+static bool reply_is_collected(const struct exchange *x, const struct http_head *head)
+{
+    if (head->status >= 300)
+        return true;
+    const struct slice *type = http_find(head, "content-type");
+    bool json = type != NULL && slice_istarts(*type, S("application/json"));
+    enum http_method m = http_call_head(x->call)->method;
+    if (x->route.kind == ROUTE_BATCHES)
+        return json && m != HTTP_HEAD;
+    return x->route.kind == ROUTE_FILES && json && m == HTTP_POST;
+}
+
+/* Before the commit: learn from it, and on to the next account. */
+static void attempt_failed(struct exchange *x, enum err e, const char *reason)
+{
+    struct reply_facts f = {.failure = e};
+    struct limit_verdict v = limits_judge(x->attempt.account->provider, &f,
+                                          loop_wall(x->g->p.loop));
+    exchange_next(x, &v, reason, e);
+}
+
+static void attempt_on_sent(void *owner, bool reused)
+{
+    struct exchange *x = owner;
+    (void)reused;
+    if (x->state == X_DIAL) {
+        exchange_move(x, X_SEND);
+        timer_set(&x->timer, loop_now(x->g->p.loop) + first_byte_ms(x));
+    }
+}
+
+static void attempt_on_head(void *owner, const struct http_head *head)
+{
+    struct exchange *x = owner;
+    struct attempt *a = &x->attempt;
+    if (x->state == X_DIAL)
+        exchange_move(x, X_SEND);
+    exchange_move(x, X_REPLY);
+    a->head = head;
+    a->status = head->status;
+    const struct slice *id = http_find(head, "request-id");
+    text_copy(x->record.upstream_id, sizeof x->record.upstream_id, id ? *id : S(""));
+    a->collect = reply_is_collected(x, head);
+    /* silence is measured from here; for errors too: a body that does not come is no answer */
+    timer_set(&x->timer, loop_now(x->g->p.loop) +
+                             (head->status >= 300 ? 5000 : x->g->config->silence_timeout));
+    if (a->collect) {
+        buf_clear(&x->reply);
+        return;
+    }
+    enum reply_kind kind = reply_kind_of(x, head);
+    if (kind == REPLY_OPAQUE && x->route.kind == ROUTE_MESSAGES && head->status == 200 &&
+        http_find(head, "content-encoding") == NULL) {
+        /* a 200 that is neither JSON nor a stream is some proxy's page, not an answer */
+        attempt_failed(x, ERR_PROTOCOL, "not_an_answer");
+        return;
+    }
+    a->observer = observer_new(a->account->provider->dialect, kind);
+    exchange_move(x, X_RELAY);
+    relay_begin(x);
+}
+
+/* ---- a collected reply
+ * ----------------------------------------------------------------------------------- */
+
+/* What an error reply means; a 2xx that was collected is served. */
+static void attempt_judge(struct exchange *x)
+{
+    struct attempt *a = &x->attempt;
+    struct account_set *set = x->g->p.accounts;
+    int64_t now = loop_wall(x->g->p.loop);
+    struct reply_facts f = {.status = a->status, .head = a->head, .body = buf_slice(&x->reply)};
+    struct limit_verdict v = limits_judge(a->account->provider, &f, now);
+    if (v.verdict == VERDICT_NEXT) {
+        exchange_next(x, &v, v.reason, OK);
+        return;
+    }
+    accounts_learn(set, a->account, &v, now);
+    exchange_note_attempt(x, v.reason);
+    relay_collected(x);
+}
+
+static void attempt_collect(struct exchange *x, struct slice bytes)
+{
+    size_t max = x->attempt.status >= 300 ? ERROR_BODY_MAX : COLLECT_MAX;
+    size_t room = max - x->reply.len;
+    if (bytes.n > room)
+        bytes.n = room; /* an error page is known by its beginning; see attempt_on_end */
+    if (buf_append(&x->reply, bytes.p, bytes.n) != OK)
+        x->attempt.status = 502;
+}
+
+/* ---- what the connection tells
+ * ------------------------------------------------------------------------------- */
+
+static void attempt_on_body(void *owner, struct slice bytes)
+{
+    struct exchange *x = owner;
+    if (x->attempt.collect)
+        attempt_collect(x, bytes);
+    else
+        relay_bytes(x, bytes);
+}
+
+static void attempt_on_end(void *owner)
+{
+    struct exchange *x = owner;
+    x->attempt.request = NULL; /* its head lives until this callback returns */
+    if (x->attempt.collect)
+        attempt_judge(x);
+    else
+        relay_end(x);
+}
+
+static const char *failure_reason(enum err e)
+{
+    switch (e) {
+    case ERR_DNS:
+        return "dns";
+    case ERR_CONNECT:
+        return "connect";
+    case ERR_TLS:
+        return "tls";
+    case ERR_CERT:
+        return "certificate";
+    case ERR_TIMEOUT:
+        return "timeout";
+    case ERR_PROTOCOL:
+        return "protocol";
+    case ERR_DENIED:
+        return "denied_address";
+    default:
+        return "reset";
+    }
+}
+
+static void attempt_on_fail(void *owner, enum err e, const char *why)
+{
+    struct exchange *x = owner;
+    x->attempt.request = NULL;
+    log_warn("upstream failed", LF_STR("req", x->record.id),
+             LF_STR("account", x->attempt.account->name), LF_STR("err", err_name(e)),
+             LF_STR("why", why));
+    if (x->state == X_RELAY && x->relay.committed) {
+        relay_broken(x, e, why, "upstream_cut");
+        return;
+    }
+    attempt_failed(x, e, failure_reason(e));
+}
+
+static const struct http_request_ops OPS = {.on_sent = attempt_on_sent,
+                                            .on_head = attempt_on_head,
+                                            .on_body = attempt_on_body,
+                                            .on_end = attempt_on_end,
+                                            .on_fail = attempt_on_fail};
+
+void attempt_start(struct exchange *x, struct account *a)
+{
+    struct http_header h[HTTP_HEADERS_MAX];
+    const struct http_head *in = http_call_head(x->call);
+    char path[HTTP_LINE_MAX + STORE_URL_MAX];
+    assert(x->attempt.account == NULL);
+    x->attempt = (struct attempt){.account = a, .started_at = loop_now(x->g->p.loop)};
+    relay_free(&x->relay);
+    relay_init(&x->relay);
+    account_hold(a);
+    int n = attempt_headers(x, a, h);
+    h[n++] = a->credential;
+    size_t len = text_format(path, sizeof path, "%.*s%.*s%s%.*s", (int)a->prefix.n, a->prefix.p,
+                             (int)in->path.n, in->path.p, in->query.n ? "?" : "", (int)in->query.n,
+                             in->query.p);
+    exchange_move(x, X_DIAL);
+    timer_set(&x->timer,
+              loop_now(x->g->p.loop) + 2 * x->g->config->connect_timeout + first_byte_ms(x));
+    x->attempt.request = http_request_start(x->g->p.client, &a->target, in->method,
+                                            (struct slice){path, len}, h, n, buf_slice(&x->body),
+                                            &OPS, x);
+}
+
+void attempt_drop(struct exchange *x)
+{
+    struct attempt *a = &x->attempt;
+    if (a->request != NULL)
+        http_request_abort(a->request);
+    observer_free(a->observer);
+    if (a->account != NULL)
+        account_release(x->g->p.accounts, a->account);
+    *a = (struct attempt){0};
+}

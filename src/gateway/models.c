@@ -1,0 +1,187 @@
+/* GET /v1/models over the whole pool: every account that can answer is asked once, the lists are
+ * merged (codec/models.c), and the union is kept for five minutes. */
+#include "gateway/exchange.h"
+
+#include <string.h>
+
+#define FAN_MAX         32
+#define FAN_BODY_MAX    1048576
+#define FAN_DEADLINE_MS 10000
+#define FAN_CACHE_MS    300000
+
+struct fan_leg {
+    struct models_fan *fan;
+    struct account *account;
+    struct http_request *request; /* NULL: over */
+    struct buf body;
+    int status;
+};
+struct models_fan {
+    struct exchange *x;
+    struct fan_leg leg[FAN_MAX];
+    int n, open;
+    int status; /* of the last reply that was no list, 0 = none came */
+};
+
+static void fan_free(void *arg)
+{
+    mem_free(arg);
+}
+
+/* `last_id`/limit parameters of the query; percent-decoding is not needed for ids. */
+static struct slice query_value(struct slice query, struct slice name)
+{
+    struct slice part;
+    while (slice_cut(&query, '&', &part))
+        if (slice_starts(part, name) && part.n > name.n && part.p[name.n] == '=')
+            return slice_sub(part, name.n + 1, part.n);
+    return S("");
+}
+
+static void models_answer(struct exchange *x, const struct slice *bodies, int n)
+{
+    struct slice query = http_call_head(x->call)->query;
+    struct http_header h[2] = {{S("content-type"), S("application/json")},
+                               {S("x-sluice-request-id"), slice_of(x->record.id)}};
+    struct model_page page = {.after_id = query_value(query, S("after_id")),
+                              .before_id = query_value(query, S("before_id"))};
+    uint64_t limit;
+    if (text_u64(query_value(query, S("limit")), &limit) && limit >= 1)
+        page.limit = limit > 1000 ? 1000 : (int64_t)limit;
+    buf_clear(&x->reply);
+    if (codec_models_merge(bodies, n, &page, &x->reply) != OK) {
+        answer_error(x, 502, "sluice: no account's model list could be read.", -1, true,
+                     "upstream_error");
+        return;
+    }
+    x->g->stats.served++;
+    answer_send(x, 200, h, 2, "complete");
+}
+
+/* Keeps the union of the lists that came, as one list of everything. */
+static void models_keep(struct gateway *g, const struct slice *bodies, int n)
+{
+    struct model_page all = {.limit = 1000};
+    buf_clear(&g->models);
+    if (codec_models_merge(bodies, n, &all, &g->models) == OK)
+        g->models_at = loop_now(g->p.loop);
+    else
+        buf_clear(&g->models);
+}
+
+void models_drop(struct exchange *x)
+{
+    struct models_fan *f = x->fan;
+    if (f == NULL)
+        return;
+    x->fan = NULL;
+    f->x = NULL;
+    for (int i = 0; i < f->n; i++) {
+        struct fan_leg *leg = &f->leg[i];
+        if (leg->request != NULL)
+            http_request_abort(leg->request);
+        leg->request = NULL;
+        account_release(x->g->p.accounts, leg->account);
+        buf_free(&leg->body);
+    }
+    loop_bury(x->g->p.loop, f, fan_free);
+}
+
+void models_finish(struct exchange *x)
+{
+    struct models_fan *f = x->fan;
+    struct slice bodies[FAN_MAX];
+    int n = 0;
+    for (int i = 0; i < f->n; i++)
+        if (f->leg[i].request == NULL && f->leg[i].status == 200)
+            bodies[n++] = buf_slice(&f->leg[i].body);
+    if (n == 0) {
+        models_drop(x);
+        answer_error(x, 502, "sluice: no account answered with its model list.", -1, true,
+                     "upstream_error");
+        return;
+    }
+    models_keep(x->g, bodies, n);
+    models_answer(x, bodies, n); /* the exchange lets the fan go when it is done */
+}
+
+static void leg_over(struct fan_leg *leg)
+{
+    struct models_fan *f = leg->fan;
+    leg->request = NULL;
+    assert(f->open > 0);
+    if (--f->open == 0 && f->x != NULL)
+        models_finish(f->x);
+}
+
+static void leg_on_head(void *owner, const struct http_head *head)
+{
+    struct fan_leg *leg = owner;
+    leg->status = head->status;
+}
+
+static void leg_on_body(void *owner, struct slice bytes)
+{
+    struct fan_leg *leg = owner;
+    if (buf_append(&leg->body, bytes.p, bytes.n) != OK)
+        leg->status = 0; /* too long to be a list of models */
+}
+
+static void leg_on_end(void *owner)
+{
+    leg_over(owner);
+}
+
+static void leg_on_fail(void *owner, enum err e, const char *why)
+{
+    struct fan_leg *leg = owner;
+    log_info("no model list", LF_STR("account", leg->account->name), LF_STR("err", err_name(e)),
+             LF_STR("why", why));
+    leg->status = 0;
+    leg_over(leg);
+}
+
+static const struct http_request_ops LEG = {
+    .on_head = leg_on_head, .on_body = leg_on_body, .on_end = leg_on_end, .on_fail = leg_on_fail};
+
+static void leg_start(struct models_fan *f, struct account *a)
+{
+    struct exchange *x = f->x;
+    struct fan_leg *leg = &f->leg[f->n++];
+    struct http_header h[HTTP_HEADERS_MAX];
+    char path[STORE_URL_MAX + 32];
+    *leg = (struct fan_leg){.fan = f, .account = a};
+    buf_init(&leg->body, FAN_BODY_MAX);
+    account_hold(a);
+    f->open++;
+    int n = attempt_headers(x, a, h);
+    h[n++] = a->credential;
+    size_t len = text_format(path, sizeof path, "%.*s/v1/models?limit=1000", (int)a->prefix.n,
+                             a->prefix.p);
+    leg->request = http_request_start(x->g->p.client, &a->target, HTTP_GET,
+                                      (struct slice){path, len}, h, n, S(""), &LEG, leg);
+}
+
+void models_start(struct exchange *x)
+{
+    struct gateway *g = x->g;
+    struct account_choice c;
+    struct account_wish w = {.model = ""};
+    if (g->models.len > 0 && loop_now(g->p.loop) - g->models_at < FAN_CACHE_MS) {
+        struct slice kept = buf_slice(&g->models);
+        models_answer(x, &kept, 1);
+        return;
+    }
+    accounts_choose(g->p.accounts, &w, loop_wall(g->p.loop), &c);
+    if (c.n == 0) {
+        exchange_fail(x);
+        return;
+    }
+    exchange_move(x, X_ADMIT);
+    exchange_move(x, X_REPLY);
+    x->fan = NEW(struct models_fan);
+    x->fan->x = x;
+    for (int i = 0; i < c.n && i < FAN_MAX; i++)
+        leg_start(x->fan, c.ready[i]);
+    timer_set(&x->timer, loop_now(g->p.loop) + FAN_DEADLINE_MS);
+}

@@ -1,0 +1,396 @@
+/* The river: a reply's body on its way to the client.
+ *
+ *    upstream --bytes--> observer --whole events--> [held] --commit--> [out] --> client
+ *                                                             '-> [next] while out is in flight
+ *
+ * The same bytes go out that came in. An SSE reply is passed on event by event: half an event waits
+ * in `held` for its other half, so that whatever the gateway itself must say (a ping, an error) can
+ * always stand between two events. Before the commit `held` also keeps the opening without content,
+ * so that another account may still be tried. `out` must stay as it is while a write is
+ * outstanding; past RELAY_HIGH bytes in `next` the upstream stops being read, and the silence
+ * deadline rests. */
+#include "gateway/exchange.h"
+
+#include <string.h>
+
+#define HELD_MAX (RELAY_HIGH * 4)
+
+void relay_init(struct relay *r)
+{
+    *r = (struct relay){0};
+    buf_init(&r->held, HELD_MAX);
+    buf_init(&r->out, 0);
+    buf_init(&r->next, 0);
+    /* One read is at most 64 KiB and reading stops once `next` is past its mark. */
+    r->out.max = r->next.max = HELD_MAX + RELAY_HIGH * 4;
+}
+
+void relay_free(struct relay *r)
+{
+    buf_free(&r->held);
+    buf_free(&r->out);
+    buf_free(&r->next);
+}
+
+static bool relay_is_sse(const struct exchange *x)
+{
+    const struct slice *type = http_find(x->attempt.head, "content-type");
+    return x->route.kind == ROUTE_MESSAGES && type != NULL &&
+           slice_istarts(*type, S("text/event-stream"));
+}
+
+/* ---- the head to the client
+ * --------------------------------------------------------------------------- */
+
+/* What is between the provider and the gateway only. */
+static bool is_kept_from_client(const struct exchange *x, struct slice name)
+{
+    static const char *const LIST[] = {"set-cookie", "alt-svc",   "strict-transport-security",
+                                       "nel",        "report-to", "server-timing",
+                                       NULL};
+    for (int i = 0; LIST[i] != NULL; i++)
+        if (slice_eq(name, slice_of(LIST[i])))
+            return true;
+    /* The account is shared: its limits would be read as the client's own (clients.md). */
+    return !x->g->config->pass_ratelimit_headers &&
+           (slice_starts(name, S("anthropic-ratelimit-")) ||
+            slice_starts(name, S("anthropic-priority-")) ||
+            slice_starts(name, S("anthropic-fast-")));
+}
+
+static int relay_headers(const struct exchange *x, struct http_header out[HTTP_HEADERS_MAX])
+{
+    const struct http_head *in = x->attempt.head;
+    int n = 0;
+    for (int i = 0; i < in->headers && n < HTTP_HEADERS_MAX - 4; i++) {
+        struct slice name = in->header[i].name;
+        if (!http_is_hop_header(name) && !is_kept_from_client(x, name) &&
+            !http_connection_lists(in, name))
+            out[n++] = in->header[i];
+    }
+    out[n++] = (struct http_header){S("x-sluice-request-id"), slice_of(x->record.id)};
+    if (relay_is_sse(x)) /* a proxy in front must not gather events (robustness.md A4) */
+        out[n++] = (struct http_header){S("x-accel-buffering"), S("no")};
+    return n;
+}
+
+static void relay_note_served(struct exchange *x)
+{
+    struct limit_verdict v;
+    struct reply_facts f = {.status = x->attempt.status, .head = x->attempt.head};
+    int64_t now = loop_wall(x->g->p.loop);
+    v = limits_judge(x->attempt.account->provider, &f, now);
+    accounts_learn(x->g->p.accounts, x->attempt.account, &v, now);
+}
+
+/* Nothing can be said any more: lets the upstream go and ends as soon as what is written is out. */
+static void relay_close(struct exchange *x, bool cut, const char *end)
+{
+    struct relay *r = &x->relay;
+    if (x->attempt.request != NULL) {
+        http_request_abort(x->attempt.request);
+        x->attempt.request = NULL;
+    }
+    r->end = end;
+    r->cut = cut;
+    timer_stop(&x->timer);
+    if (http_writing(x->call))
+        return; /* relay_written goes on from here */
+    exchange_book(x, end);
+    if (cut)
+        http_cut(x->call);
+    else
+        http_end(x->call);
+    exchange_done(x);
+}
+
+static bool relay_is_over(const struct exchange *x)
+{
+    return x->state != X_RELAY || x->relay.end != NULL;
+}
+
+/* Gives `bytes` to the client now, or keeps them for after the write in flight. May end the relay.
+ */
+static void relay_push(struct exchange *x, struct slice bytes)
+{
+    struct relay *r = &x->relay;
+    if (bytes.n == 0 || relay_is_over(x))
+        return;
+    bool busy = http_writing(x->call);
+    struct buf *b = busy ? &r->next : &r->out;
+    if (!busy)
+        buf_clear(b);
+    if (buf_append(b, bytes.p, bytes.n) != OK) {
+        buf_free(&r->next); /* what is lost is lost at the end: the rest stays in order */
+        relay_close(x, true, "gateway_error");
+        return;
+    }
+    if (!busy) {
+        r->client_at = loop_now(x->g->p.loop);
+        enum err e = http_write(x->call, buf_slice(&r->out));
+        if (e == OK)
+            buf_free(&r->out);
+        /* ERR_AGAIN: `written` comes. Else `gone` comes: nothing more to do here. */
+    }
+    if (r->next.len > RELAY_HIGH && !r->paused && x->attempt.request != NULL) {
+        r->paused = true;
+        http_request_read(x->attempt.request, false);
+    }
+}
+
+/* The commit point: the head and everything held goes out; from here on there is no other account.
+ */
+static void relay_commit(struct exchange *x)
+{
+    struct relay *r = &x->relay;
+    struct http_header h[HTTP_HEADERS_MAX];
+    const struct http_head *in = x->attempt.head;
+    assert(!r->committed);
+    r->committed = true;
+    int n = relay_headers(x, h);
+    x->record.status = x->attempt.status;
+    x->record.ttfb_ms = (int32_t)(loop_now(x->g->p.loop) - x->opened_at);
+    relay_note_served(x);
+    r->client_at = loop_now(x->g->p.loop);
+    int64_t length = relay_is_sse(x) ? -1 : in->content_length;
+    enum err e = http_respond(x->call, x->attempt.status, h, n, length, S(""));
+    exchange_note_attempt(x, "served");
+    if (e != OK && e != ERR_AGAIN)
+        log_debug("client lost at the head", LF_STR("req", x->record.id)); /* `gone` follows */
+}
+
+void relay_begin(struct exchange *x)
+{
+    struct relay *r = &x->relay;
+    int64_t now = loop_now(x->g->p.loop);
+    r->last_at = r->client_at = now;
+    r->hold_until = now + x->g->config->hold_back;
+    if (relay_is_sse(x))
+        timer_set(&x->timer, r->hold_until);
+}
+
+/* An error event before anything meaningful: nothing was given to the client, so it may be made
+ * good. */
+static bool relay_failed_early(struct exchange *x, const struct observation *o)
+{
+    struct reply_facts f = {
+        .status = x->attempt.status, .head = x->attempt.head, .in_stream = o->error};
+    struct limit_verdict v = limits_judge(x->attempt.account->provider, &f,
+                                          loop_wall(x->g->p.loop));
+    if (v.verdict != VERDICT_NEXT)
+        return false;
+    exchange_next(x, &v, v.reason, OK);
+    return true;
+}
+
+/* True while an opening without content should stay here: another account could still serve. */
+static bool relay_holds(const struct exchange *x, const struct observation *o, size_t more)
+{
+    return relay_is_sse(x) && !o->meaningful && !o->terminal && !o->blind &&
+           o->error == REPLY_ERROR_NONE && x->relay.held.len + more < HELD_MAX / 2;
+}
+
+/* Keeps bytes that end `tail` bytes after the last whole event. */
+static void relay_hold(struct exchange *x, struct slice bytes, size_t boundary)
+{
+    struct relay *r = &x->relay;
+    r->tail = boundary > 0 ? bytes.n - boundary : r->tail + bytes.n;
+    if (buf_append(&r->held, bytes.p, bytes.n) != OK)
+        relay_broken(x, ERR_NOMEM, "out of memory", "gateway_error");
+}
+
+void relay_bytes(struct exchange *x, struct slice bytes)
+{
+    struct relay *r = &x->relay;
+    bool sse = relay_is_sse(x);
+    r->last_at = loop_now(x->g->p.loop);
+    size_t boundary = observer_feed(x->attempt.observer, bytes);
+    assert(boundary <= bytes.n);
+    const struct observation *o = observer_see(x->attempt.observer);
+    if (!r->committed) {
+        if (sse && o->error != REPLY_ERROR_NONE && !o->meaningful && relay_failed_early(x, o))
+            return;
+        if (relay_holds(x, o, bytes.n)) {
+            relay_hold(x, bytes, boundary);
+            return;
+        }
+        relay_commit(x);
+    }
+    size_t take = boundary;
+    if (!sse || o->blind || r->held.len + bytes.n - boundary > RELAY_HIGH)
+        take = bytes.n; /* a giant event is not held; nothing can be said in its middle */
+    if (take > 0) {
+        relay_push(x, buf_slice(&r->held));
+        buf_free(&r->held);
+        relay_push(x, slice_sub(bytes, 0, take));
+        r->mid_event = take > boundary;
+        r->tail = 0;
+    }
+    if (take < bytes.n && !relay_is_over(x))
+        relay_hold(x, slice_sub(bytes, take, bytes.n), 0);
+}
+
+/* ---- the ends
+ * ---------------------------------------------------------------------------------------- */
+
+void relay_written(struct exchange *x)
+{
+    struct relay *r = &x->relay;
+    assert(x->state == X_RELAY);
+    buf_free(&r->out);
+    r->client_at = loop_now(x->g->p.loop);
+    if (r->next.len > 0) {
+        struct buf full = r->next;
+        r->next = r->out;
+        r->out = full;
+        enum err e = http_write(x->call, buf_slice(&r->out));
+        if (e != OK)
+            return; /* ERR_AGAIN: again later. Else `gone` follows. */
+        buf_free(&r->out);
+    }
+    if (r->end != NULL) {
+        relay_close(x, r->cut, r->end);
+    } else if (r->paused) {
+        r->paused = false;
+        r->last_at = loop_now(x->g->p.loop); /* the silence was ours */
+        http_request_read(x->attempt.request, true);
+    }
+}
+
+void relay_end(struct exchange *x)
+{
+    struct relay *r = &x->relay;
+    observer_end(x->attempt.observer);
+    const struct observation *o = observer_see(x->attempt.observer);
+    bool sse = relay_is_sse(x);
+    bool whole = !sse || o->terminal || o->blind || o->error != REPLY_ERROR_NONE;
+    if (!whole) {
+        relay_broken(x, ERR_EOF, "the stream ended without its last event", "upstream_cut");
+        return;
+    }
+    if (!r->committed)
+        relay_commit(x);
+    relay_push(x, buf_slice(&r->held));
+    if (relay_is_over(x))
+        return;
+    x->g->stats.served++;
+    relay_close(x, false, sse && o->error != REPLY_ERROR_NONE ? "upstream_error" : "complete");
+}
+
+/* The reply cannot be completed. Before the commit another account is tried; after it the client is
+ * told in its own dialect and the connection is cut, so that it cannot look like a clean end. */
+void relay_broken(struct exchange *x, enum err e, const char *why, const char *end)
+{
+    struct relay *r = &x->relay;
+    if (!r->committed) {
+        struct reply_facts f = {.failure = e};
+        struct limit_verdict v = limits_judge(x->attempt.account->provider, &f,
+                                              loop_wall(x->g->p.loop));
+        exchange_next(x, &v, e == ERR_TIMEOUT ? "timeout" : "reset", e);
+        return;
+    }
+    struct buf event;
+    char text[200];
+    const struct observation *o = observer_see(x->attempt.observer);
+    buf_init(&event, 4096);
+    text_format(text, sizeof text, "sluice: the stream was interrupted: %s.", why);
+    int status = e == ERR_TIMEOUT ? 504 : e == ERR_CANCELED ? 529 : 500;
+    bool can_say = relay_is_sse(x) && !r->mid_event && !o->blind && o->error == REPLY_ERROR_NONE;
+    if (can_say && codec_error_event(DIALECT_ANTHROPIC, status, slice_of(text),
+                                     slice_of(x->record.id), &event) == OK)
+        relay_push(x, buf_slice(&event)); /* in place of the half event that is held, if any */
+    buf_free(&event);
+    if (relay_is_over(x))
+        return;
+    x->g->stats.failed++;
+    relay_close(x, true, end);
+}
+
+/* ---- the deadline: silence, pings, and the end of holding back
+ * ------------------------------------------- */
+
+static void relay_arm(struct exchange *x)
+{
+    const struct relay *r = &x->relay;
+    const struct config *c = x->g->config;
+    int64_t at = r->last_at + c->silence_timeout;
+    if (relay_is_sse(x)) {
+        int64_t ping = r->committed ? r->client_at + c->ping_interval : r->hold_until;
+        if (ping < at)
+            at = ping;
+    }
+    int64_t now = loop_now(x->g->p.loop);
+    timer_set(&x->timer, at > now ? at : now + 1);
+}
+
+void relay_tick(struct exchange *x)
+{
+    struct relay *r = &x->relay;
+    const struct config *c = x->g->config;
+    int64_t now = loop_now(x->g->p.loop);
+    if (r->paused || http_writing(x->call)) {
+        r->last_at = now; /* the slowness is the client's: its own deadline runs in http */
+    } else if (now - r->last_at >= c->silence_timeout) {
+        relay_broken(x, ERR_TIMEOUT, "the provider fell silent", "timeout");
+        return;
+    } else if (relay_is_sse(x)) {
+        if (!r->committed && now >= r->hold_until) {
+            relay_commit(x);
+            relay_push(x, slice_sub(buf_slice(&r->held), 0, r->held.len - r->tail));
+            buf_consume(&r->held, r->held.len - r->tail);
+        } else if (r->committed && !r->mid_event && now - r->client_at >= c->ping_interval) {
+            relay_push(x, codec_ping(DIALECT_ANTHROPIC));
+        }
+    }
+    if (!relay_is_over(x))
+        relay_arm(x);
+}
+
+/* ---- collected replies
+ * ------------------------------------------------------------------------------------- */
+
+/* "scheme://host" under which this client knows the gateway. */
+static struct slice relay_origin(struct exchange *x, char *out, size_t size)
+{
+    if (x->g->config->public_url != NULL)
+        return slice_of(x->g->config->public_url);
+    const struct slice *host = http_find(http_call_head(x->call), "host");
+    size_t n = text_format(out, size, "http://%.*s", host ? (int)host->n : 0, host ? host->p : "");
+    return (struct slice){out, n};
+}
+
+/* Batches and files follow the account that made them; a batch's absolute results_url must lead
+ * back here, or the client would carry its gateway key to the provider (clients.md, fact 9). */
+static void relay_rewrite(struct exchange *x)
+{
+    char id[STORE_OBJECT_MAX], origin[300];
+    struct buf out;
+    struct slice body = buf_slice(&x->reply);
+    if (http_call_head(x->call)->method == HTTP_POST) {
+        codec_object_id(body, id, sizeof id);
+        if (id[0] != '\0')
+            store_object_put(x->g->p.store, slice_of(id), x->attempt.account->id, x->record.at);
+    }
+    if (x->route.kind != ROUTE_BATCHES)
+        return;
+    buf_init(&out, COLLECT_MAX + 65536);
+    if (codec_results_rewrite(body, relay_origin(x, origin, sizeof origin), &out) == OK) {
+        buf_free(&x->reply);
+        x->reply = out;
+    } else {
+        buf_free(&out);
+    }
+}
+
+void relay_collected(struct exchange *x)
+{
+    struct http_header h[HTTP_HEADERS_MAX];
+    bool good = x->attempt.status < 300;
+    if (good)
+        relay_rewrite(x);
+    int n = relay_headers(x, h);
+    int status = x->attempt.status;
+    if (good)
+        x->g->stats.served++;
+    answer_send(x, status, h, n, good ? "complete" : "client_error");
+}

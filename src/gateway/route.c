@@ -1,0 +1,56 @@
+/* Path and method -> kind of request. The raw path is matched; nothing is ever rebuilt from it. */
+#include "gateway/exchange.h"
+
+#define M(m)   (1u << (m))
+#define M_READ (M(HTTP_GET) | M(HTTP_HEAD))
+
+struct route_row {
+    const char *path;
+    bool prefix;      /* also everything below path + "/" */
+    unsigned methods; /* 0 = all */
+    enum route_kind kind;
+    const char *name;
+};
+
+/* First match wins. */
+static const struct route_row ROWS[] = {
+    {"/", false, M_READ, ROUTE_HELLO, "hello"},
+    {"/api/hello", false, M_READ, ROUTE_HELLO, "hello"},
+    {"/livez", false, M_READ, ROUTE_LIVEZ, "livez"},
+    {"/readyz", false, M_READ, ROUTE_READYZ, "readyz"},
+    {"/health", false, M_READ, ROUTE_READYZ, "health"},
+    {"/v1/messages", false, M(HTTP_POST), ROUTE_MESSAGES, "messages"},
+    {"/v1/messages/count_tokens", false, M(HTTP_POST), ROUTE_COUNT, "count_tokens"},
+    {"/v1/messages/batches", true, 0, ROUTE_BATCHES, "batches"},
+    {"/v1/files", true, 0, ROUTE_FILES, "files"},
+    {"/v1/models", false, M_READ, ROUTE_MODELS, "models"},
+    {"/v1", true, 0, ROUTE_OTHER, "other"},
+};
+
+/* The path segment right below `base`. */
+static struct slice object_of(struct slice path, struct slice base)
+{
+    struct slice rest = slice_sub(path, base.n, path.n), id = S("");
+    if (rest.n > 1) {
+        rest = slice_sub(rest, 1, rest.n);
+        (void)slice_cut(&rest, '/', &id);
+    }
+    return id;
+}
+
+struct route route_find(enum http_method m, struct slice path)
+{
+    for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
+        const struct route_row *r = &ROWS[i];
+        struct slice base = slice_of(r->path);
+        bool below = r->prefix && path.n > base.n && slice_starts(path, base) &&
+                     path.p[base.n] == '/';
+        if (!below && !slice_eq(path, base))
+            continue;
+        if (r->methods != 0 && (r->methods & M(m)) == 0)
+            return (struct route){ROUTE_METHOD, r->name, S("")};
+        bool owned = r->kind == ROUTE_BATCHES || r->kind == ROUTE_FILES;
+        return (struct route){r->kind, r->name, owned ? object_of(path, base) : S("")};
+    }
+    return (struct route){ROUTE_UNKNOWN, "unknown", S("")};
+}

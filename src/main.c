@@ -1,0 +1,11 @@
+/* sluice: a gateway that pools a team's provider accounts behind one endpoint. */
+#include <signal.h>
+
+#include "app.h"
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN);
+    crypto_init();
+    return cli_main(argc, argv, &APP_HOOKS);
+}
