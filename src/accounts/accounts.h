@@ -1,0 +1,152 @@
+/* accounts: who can serve a request, and what each reply teaches about that.
+ *
+ * Facts are stored, status is derived (design.md section 4). This room decides and remembers; it sends
+ * nothing and knows nothing of clients or content. Where it decides it is pure: facts, a wish and a time in,
+ * an answer out. The set is the in-memory truth; the store is told of every change. */
+#ifndef SLUICE_ACCOUNTS_H
+#define SLUICE_ACCOUNTS_H
+
+#include "base/base.h"
+#include "codec/codec.h"
+#include "http/http.h"
+#include "net/net.h"
+#include "store/store.h"
+
+/* ---- providers: data ---------------------------------------------------------------------------- */
+
+enum auth_scheme { AUTH_X_API_KEY, AUTH_BEARER };
+struct provider {
+    const char *name;     /* "anthropic", "anthropic-compatible" */
+    enum dialect dialect;
+    const char *base_url; /* NULL: the account must have one */
+    enum auth_scheme auth; /* a secret that begins "Bearer " is always sent as a bearer token */
+    const char *help;     /* one line for `account add --help` */
+};
+const struct provider *provider_find(struct slice name); /* NULL when unknown */
+const struct provider *provider_at(int i);               /* NULL behind the last */
+
+/* ---- accounts -------------------------------------------------------------------------------------- */
+
+enum account_state {
+    ACCOUNT_READY,
+    ACCOUNT_COOLING, /* until .until */
+    ACCOUNT_PAUSED,  /* by a person */
+    ACCOUNT_LOGIN,   /* its credential was refused, or cannot be read: a person must act */
+    ACCOUNT_LEAVING, /* removed; the requests in flight may finish */
+};
+const char *account_state_name(enum account_state s);
+
+#define ACCOUNT_BENCH_MAX (INT64_C(7) * 24 * 3600 * 1000) /* ms; no rest is longer, whoever asks */
+
+struct account_facts { /* everything status is derived from */
+    bool paused, leaving, login_needed;
+    int64_t cool_until; /* wall ms */
+    char cool_reason[32]; /* of the cooldown, or of login_needed */
+    int64_t seen_at;
+    int32_t failures;   /* in a row: connect errors, resets, 5xx; drives the backoff */
+    int32_t in_flight;
+};
+struct account_status {
+    enum account_state state;
+    int64_t until;      /* COOLING: wall ms */
+    const char *reason; /* "" when READY */
+};
+/* Pure: the one place where status comes from. `now` is wall ms. */
+struct account_status account_status(const struct account_facts *f, int64_t now);
+
+struct account {
+    int64_t id, version;
+    char name[STORE_NAME_MAX];
+    const struct provider *provider;
+    char base_url[STORE_URL_MAX]; /* effective */
+    struct http_target target;    /* slices into base_url */
+    struct slice prefix;          /* path prefix of base_url */
+    int32_t priority, weight;
+    bool allow_private;
+    int64_t created_at;
+    struct account_facts facts;
+    /* The credential header, ready to send: {"x-api-key", secret} or {"authorization", "Bearer ..."} */
+    struct http_header credential;
+    uint64_t served, failed; /* since start */
+    int refs;                /* exchanges that hold it; freed when LEAVING and 0 */
+};
+
+struct account_set;
+/* Loads from the store; `ready` comes once, in a later turn. */
+struct account_set *accounts_new(struct loop *l, struct store *s, store_done_fn *ready, void *arg);
+void accounts_free(struct account_set *set);
+int accounts_count(const struct account_set *set);
+struct account *accounts_at(struct account_set *set, int i); /* by priority, then name */
+struct account *accounts_by_name(struct account_set *set, struct slice name);
+struct account *accounts_by_id(struct account_set *set, int64_t id);
+/* After the store has confirmed an add, update or remove: brings memory in line with the row. */
+void accounts_apply(struct account_set *set, const struct account_row *row);
+void accounts_drop(struct account_set *set, int64_t id);
+/* Forgets a cooldown and a refused credential. */
+void accounts_reset(struct account_set *set, struct account *a);
+void account_hold(struct account *a);                          /* in_flight and refs + 1 */
+void account_release(struct account_set *set, struct account *a);
+/* Checks a row as a person gave it (name, provider, base URL, priority 0..1000, weight 1..1000, secret
+ * present and printable); `why` says what to do. Private base URLs need row->allow_private. */
+MUST_USE enum err account_check(const struct account_row *row, char *why, size_t why_size);
+
+/* ---- choosing ------------------------------------------------------------------------------------------ */
+
+struct account_wish {
+    const char *model;     /* "" = none named */
+    uint64_t conversation; /* 0 = none: spread over the least loaded */
+    int64_t pinned;        /* account id that alone may serve (server-held state), 0 = any */
+    const int64_t *tried;  /* ids already tried for this request */
+    int tried_n;
+};
+#define ACCOUNTS_MAX 64
+struct account_choice {
+    struct account *ready[ACCOUNTS_MAX]; /* best first */
+    int n;
+    int64_t soonest;   /* wall ms at which the first cooling one comes back; 0 = none will */
+    int considered;    /* accounts in the set that are not LEAVING */
+    int cooling, login, paused;
+    enum reply_error cooling_for; /* why the soonest one cools: RATE_LIMIT, OVERLOADED, SERVER... */
+};
+/* Pure but for reading the set. Lower priority number first; within one priority a conversation goes
+ * to the same account each time (weighted rendezvous hash), others to the least loaded by weight. */
+void accounts_choose(struct account_set *set, const struct account_wish *w, int64_t now,
+                     struct account_choice *out);
+
+/* ---- learning from replies -------------------------------------------------------------------------------- */
+
+enum verdict {
+    VERDICT_SERVE,  /* a 2xx: carry it */
+    VERDICT_CLIENT, /* a definite answer about the request itself: pass it on, never fail over */
+    VERDICT_NEXT,   /* another account may do better */
+};
+struct reply_facts { /* what an attempt came to */
+    int status;      /* 0: no reply; then `failure` says why */
+    enum err failure;
+    const struct http_head *head; /* NULL without reply */
+    struct slice body;            /* of an error reply, as far as it was kept */
+    enum reply_error in_stream;   /* error event before anything meaningful, on a 2xx */
+};
+/* Pure: the class of a reply and what it means for the account (scheduling.md D4,
+ * wire/anthropic-ratelimits.md section 3). */
+struct limit_verdict {
+    enum verdict verdict;
+    const char *reason; /* static, for the record: "served", "rate_limited", "overloaded",
+                           "unauthorized", "server_error", "connect", "dns", "tls", "certificate",
+                           "reset", "timeout", "protocol", "spend_limit", "client_error", ... */
+    int64_t cool_ms;    /* 0 = none; bounded to 7 days */
+    bool login_needed;
+    bool failure;       /* counts into the row of failures */
+};
+struct limit_verdict limits_judge(const struct provider *p, const struct reply_facts *r, int64_t now);
+/* Applies a verdict to the account's facts (newest `seen_at` wins) and tells the store. */
+void accounts_learn(struct account_set *set, struct account *a, const struct limit_verdict *v,
+                    int64_t now);
+
+/* ---- prices --------------------------------------------------------------------------------------------------- */
+
+/* List price of `u` on `model` in nano-USD (10^-9); -1 when the model has no row. `*date` is the
+ * effective date of the table ("2026-11-20"), static. Rows and rules: wire/pricing.md. */
+int64_t price_nano_usd(const char *model, const struct usage *u, bool batch, const char **date);
+
+#endif

@@ -1,0 +1,126 @@
+/* Checking an account as a person gave it, with sentences that say what to do. */
+#include "accounts/accounts.h"
+
+#include <string.h>
+
+static bool is_name(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!alnum && (i == 0 || strchr("-_.@", c) == NULL))
+            return false;
+    }
+    return s.n > 0;
+}
+
+static enum err wrong(char *why, size_t size, const char *text)
+{
+    text_copy(why, size, slice_of(text));
+    return ERR_SYNTAX;
+}
+
+/* A secret becomes a header's value: printable ASCII, without spaces but for one behind "Bearer".
+ */
+static enum err check_secret(const struct account_row *row, char *why, size_t size)
+{
+    struct slice s = row->secret;
+    if (s.n == 0)
+        return row->id != 0 ? OK
+                            : wrong(why, size,
+                                    "the secret is empty: put the provider's key "
+                                    "into the file or on standard input");
+    if (s.n >= STORE_SECRET_MAX)
+        return wrong(why, size, "the secret is too long to be a key");
+    if (slice_starts(s, S("Bearer ")))
+        s = slice_sub(s, 7, s.n);
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] <= ' ' || s.p[i] > '~')
+            return wrong(why, size,
+                         "the secret holds a space, a line break or another character "
+                         "that no key has: give the key alone");
+    }
+    return s.n > 0 ? OK : wrong(why, size, "the secret is \"Bearer\" without a token");
+}
+
+/* Names of this machine and its network, and numeric addresses that are not public. Other names are
+ * judged by what they resolve to, when they are dialled. */
+static bool is_private_host(struct slice host)
+{
+    static const char *const tails[] = {".localhost", ".local", ".internal", ".home.arpa"};
+    struct addr a;
+    char text[280];
+    if (slice_ieq(host, S("localhost")))
+        return true;
+    for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++) {
+        struct slice tail = slice_of(tails[i]);
+        if (host.n > tail.n && slice_ieq(slice_sub(host, host.n - tail.n, host.n), tail))
+            return true;
+    }
+    bool six = slice_find(host, ':') >= 0;
+    size_t n = text_format(text, sizeof text, six ? "[%.*s]:1" : "%.*s:1", (int)host.n, host.p);
+    return addr_parse((struct slice){text, n}, &a) == OK && (a.is_private || a.is_loopback);
+}
+
+static enum err check_url(const struct account_row *row, const struct provider *p, char *why,
+                          size_t size)
+{
+    const char *url = row->base_url[0] != '\0' ? row->base_url : p->base_url;
+    const char *reason = "";
+    struct http_target t = {0};
+    struct slice prefix;
+    if (url == NULL)
+        return wrong(why, size, "this provider has no address of its own: give --base-url");
+    enum err e = http_url_parse(slice_of(url), &t, &prefix, &reason);
+    if (e != OK) {
+        text_format(why, size, "base URL: %s", reason);
+        return e;
+    }
+    if (!row->allow_private && is_private_host(t.host)) {
+        text_copy(why, size,
+                  S("the base URL leads into this machine or its network: add the "
+                    "account with the command line on this machine, or allow private "
+                    "addresses for it"));
+        return ERR_DENIED;
+    }
+    return OK;
+}
+
+static const struct provider *check_provider(const struct account_row *row, char *why, size_t size)
+{
+    const char *names[16];
+    size_t n = 0;
+    const struct provider *p = provider_find(slice_of(row->provider));
+    if (p != NULL)
+        return p;
+    for (int i = 0; provider_at(i) != NULL && n < sizeof names / sizeof names[0]; i++)
+        names[n++] = provider_at(i)->name;
+    const char *near = text_closest(slice_of(row->provider), names, n);
+    text_format(why, size, "unknown provider \"%s\"%s%s%s", row->provider,
+                near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
+                near != NULL ? "\"?" : "");
+    return NULL;
+}
+
+enum err account_check(const struct account_row *row, char *why, size_t why_size)
+{
+    assert(why_size > 0);
+    why[0] = '\0';
+    if (!is_name(slice_of(row->name)))
+        return wrong(why, why_size,
+                     "a name is made of letters, digits, '-', '_', '.' and '@', and "
+                     "begins with a letter or digit");
+    const struct provider *p = check_provider(row, why, why_size);
+    if (p == NULL)
+        return ERR_NOTFOUND;
+    if (row->priority < 0 || row->priority > 1000) {
+        text_copy(why, why_size, S("priority must be from 0 (first) to 1000"));
+        return ERR_RANGE;
+    }
+    if (row->weight < 1 || row->weight > 1000) {
+        text_copy(why, why_size, S("weight must be from 1 to 1000"));
+        return ERR_RANGE;
+    }
+    enum err e = check_secret(row, why, why_size);
+    return e == OK ? check_url(row, p, why, why_size) : e;
+}

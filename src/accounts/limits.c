@@ -1,0 +1,403 @@
+/* Judging: what a reply says about the request, and what about the account.
+ *
+ * Pure: no clock, no dice, no memory. The classes are those of scheduling.md D4 and
+ * wire/anthropic-ratelimits.md section 3. Two mistakes are worse than all others, and every rule
+ * here leans away from them: benching a healthy account (one bare 429 says nothing about it), and
+ * failing over what the client must read itself (a 400's text). */
+#include "accounts/accounts.h"
+
+#include <string.h>
+
+#define SECOND     INT64_C(1000)
+#define HOUR       (3600 * SECOND)
+#define MINUTE_MAX (60 * SECOND) /* a per-minute bucket is full again after that */
+
+static const struct limit_verdict pass_on = {.verdict = VERDICT_CLIENT, .reason = "client_error"};
+
+static struct limit_verdict next_because(const char *reason)
+{
+    return (struct limit_verdict){.verdict = VERDICT_NEXT, .reason = reason};
+}
+
+static struct limit_verdict failure_of(const char *reason)
+{
+    return (struct limit_verdict){.verdict = VERDICT_NEXT, .reason = reason, .failure = true};
+}
+
+static struct limit_verdict cool_for(const char *reason, int64_t ms)
+{
+    struct limit_verdict v = next_because(reason);
+    v.cool_ms = ms < 0 ? 0 : ms > ACCOUNT_BENCH_MAX ? ACCOUNT_BENCH_MAX : ms;
+    return v;
+}
+
+static struct limit_verdict login_because(const char *reason)
+{
+    struct limit_verdict v = next_because(reason);
+    v.login_needed = true;
+    return v;
+}
+
+/* ---- headers
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static struct slice header(const struct http_head *h, const char *name)
+{
+    const struct slice *v = h != NULL ? http_find(h, name) : NULL;
+    return v != NULL ? *v : (struct slice){"", 0};
+}
+
+/* A decimal number of `unit` ms, as ms; numbers too large to be meant are cut to the bench's bound.
+ */
+static bool number_ms(struct slice s, double unit, int64_t *out)
+{
+    double v = 0;
+    if (!text_f64(s, &v) || !(v >= 0))
+        return false;
+    v *= unit;
+    *out = v > (double)ACCOUNT_BENCH_MAX ? ACCOUNT_BENCH_MAX : (int64_t)v;
+    return true;
+}
+
+/* How long to stay away: retry-after-ms, or retry-after in seconds or as a date. False when it is
+ * not said, or said in a way that makes no sense. */
+static bool retry_after(const struct http_head *h, int64_t now, int64_t *ms)
+{
+    int64_t at = 0;
+    struct slice v = header(h, "retry-after-ms");
+    if (v.n > 0 && number_ms(v, 1, ms))
+        return true;
+    v = header(h, "retry-after");
+    if (v.n == 0)
+        return false;
+    if (number_ms(v, (double)SECOND, ms))
+        return true;
+    if (!text_http_date(v, &at) && !text_rfc3339(v, &at))
+        return false;
+    *ms = at > now ? at - now : 0;
+    return true;
+}
+
+/* A reset as epoch seconds or RFC 3339; ms from now, 0 when it is past. */
+static bool reset_in(struct slice v, int64_t now, int64_t *ms)
+{
+    double seconds = 0;
+    int64_t at = 0;
+    if (text_f64(v, &seconds)) {
+        if (!(seconds >= 0 && seconds < 1e12))
+            return false;
+        at = (int64_t)(seconds * (double)SECOND);
+    } else if (!text_rfc3339(v, &at)) {
+        return false;
+    }
+    *ms = at > now ? at - now : 0;
+    return true;
+}
+
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+#define UNIFIED "anthropic-ratelimit-unified-"
+
+struct unified { /* the windows of a subscription account, wire/anthropic-ratelimits.md section 2 */
+    bool present;
+    bool account;  /* a window of the whole account is closed */
+    bool model;    /* one of a model class is */
+    bool credits;  /* the extra credits are gone: says nothing about the windows */
+    bool has_time; /* some reset was told, be it past */
+    int64_t ms;    /* until the latest reset of the account's closed windows */
+};
+
+static bool is_closed(struct slice status)
+{
+    return slice_eq(status, S("rejected")) || slice_eq(status, S("blocked"));
+}
+
+/* The window called by `name`: its closed status and reset count into `u`. */
+static bool window_read(struct unified *u, const struct http_head *h, const char *status_name,
+                        const char *reset_name, int64_t now)
+{
+    int64_t ms = 0;
+    struct slice status = header(h, status_name);
+    u->present = u->present || status.n > 0;
+    if (!is_closed(status))
+        return false;
+    if (reset_in(header(h, reset_name), now, &ms)) {
+        u->has_time = true;
+        u->ms = later(u->ms, ms);
+    }
+    return true;
+}
+
+static struct unified unified_read(const struct http_head *h, int64_t now)
+{
+    struct unified u = {0}, other = {0}, whole = {0};
+    bool five = window_read(&u, h, UNIFIED "5h-status", UNIFIED "5h-reset", now);
+    bool seven = window_read(&u, h, UNIFIED "7d-status", UNIFIED "7d-reset", now);
+    u.model = window_read(&other, h, UNIFIED "7d_oi-status", UNIFIED "7d_oi-reset", now);
+    bool all = window_read(&whole, h, UNIFIED "status", UNIFIED "reset", now);
+    struct slice why = header(h, UNIFIED "overage-disabled-reason");
+    u.credits = slice_eq(why, S("out_of_credits"));
+    u.present = u.present || other.present || whole.present;
+    u.account = five || seven;
+    /* The overall word alone blames the account only if no narrower reason is told. */
+    if (all && !u.account && !u.model && !u.credits)
+        u.account = true;
+    if (u.account && all) {
+        u.has_time = u.has_time || whole.has_time;
+        u.ms = later(u.ms, whole.ms);
+    }
+    return u;
+}
+
+/* The per-minute buckets of an API key: present, and until when an empty one fills. */
+static bool buckets_read(const struct http_head *h, int64_t now, int64_t *ms)
+{
+    static const struct {
+        const char *remaining, *reset;
+    } buckets[] = {
+        {"anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"},
+        {"anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"},
+        {"anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-input-tokens-reset"},
+        {"anthropic-ratelimit-output-tokens-remaining", "anthropic-ratelimit-output-tokens-reset"},
+    };
+    bool present = false;
+    *ms = 0;
+    for (size_t i = 0; i < sizeof buckets / sizeof buckets[0]; i++) {
+        int64_t in = 0;
+        uint64_t left = 0;
+        struct slice remaining = header(h, buckets[i].remaining);
+        present = present || remaining.n > 0;
+        if (text_u64(remaining, &left) && left == 0 &&
+            reset_in(header(h, buckets[i].reset), now, &in))
+            *ms = later(*ms, in);
+    }
+    if (*ms > MINUTE_MAX)
+        *ms = MINUTE_MAX;
+    return present;
+}
+
+/* ---- classes
+ * ---------------------------------------------------------------------------------------------- */
+
+/* Until 00:00 UTC on the first day of the next month. */
+static int64_t month_left(int64_t now)
+{
+    char text[TEXT_TIME_MAX], first[TEXT_TIME_MAX];
+    uint64_t year = 0, month = 0;
+    int64_t at = 0;
+    size_t n = text_from_time(now, text);
+    if (n < 7 || !text_u64((struct slice){text, 4}, &year) ||
+        !text_u64((struct slice){text + 5, 2}, &month))
+        return HOUR;
+    year += month == 12;
+    month = month == 12 ? 1 : month + 1;
+    n = text_format(first, sizeof first, "%04d-%02d-01T00:00:00Z", (int)year, (int)month);
+    return text_rfc3339((struct slice){first, n}, &at) && at > now ? at - now : HOUR;
+}
+
+static bool body_has(struct slice body, struct slice words)
+{
+    return slice_search(body, words) >= 0;
+}
+
+static struct limit_verdict judge_spent(struct slice body, int64_t now)
+{
+    if (body_has(body, S("enforced_spend_limit_reached")))
+        return cool_for("spend_limit", month_left(now));
+    return cool_for("spend_limit", HOUR);
+}
+
+/* Overload is the provider's, not the account's: a short fixed rest, no streak (scheduling.md D4,
+ * D8). The spread keeps the attempts of many requests apart; it is drawn from what differs between
+ * replies. */
+static struct limit_verdict judge_overloaded(const struct http_head *h, int64_t now)
+{
+    struct slice id = header(h, "request-id");
+    uint64_t x = (uint64_t)now * 0x9e3779b97f4a7c15ULL;
+    for (size_t i = 0; i < id.n; i++)
+        x = (x ^ (uint8_t)id.p[i]) * 0x100000001b3ULL;
+    x ^= x >> 32;
+    return cool_for("overloaded", 3 * SECOND + (int64_t)(x % 7001));
+}
+
+static struct limit_verdict judge_rate_limited(const struct reply_facts *r, int64_t now)
+{
+    int64_t wait = 0, bucket = 0;
+    bool told = retry_after(r->head, now, &wait);
+    struct unified u = unified_read(r->head, now);
+    if (u.account) {
+        wait = later(wait, u.ms);
+        /* A reset that has passed benches nobody; only if no time at all is told, one is made up.
+         */
+        return cool_for("rate_limited", told || u.has_time ? wait : MINUTE_MAX);
+    }
+    if (u.model)
+        return next_because("model_limit"); /* the account's other models are fine */
+    if (u.credits)
+        return next_because("out_of_credits");
+    if (told)
+        return cool_for("rate_limited", wait);
+    if (buckets_read(r->head, now, &bucket) || u.present)
+        return cool_for("rate_limited", bucket > 0 ? bucket : 5 * SECOND);
+    /* Bare: measured to be about the request, not about the account (scheduling.md D4). */
+    return next_because("rate_limited");
+}
+
+static bool mentions_any(struct slice text, const char *const *words)
+{
+    for (; *words != NULL; words++) {
+        struct slice w = slice_of(*words);
+        for (size_t i = 0; i + w.n <= text.n; i++) {
+            if (slice_ieq(slice_sub(text, i, i + w.n), w))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* 403: the account is closed; or this account may not, but another one might; or nobody may. */
+static struct limit_verdict judge_forbidden(const struct observation *o, struct slice body)
+{
+    static const char *const who[] = {"organization", "organisation", "account", NULL};
+    static const char *const closed[] = {"disabled",   "suspended",   "on hold",     "banned",
+                                         "terminated", "deactivated", "not allowed", "blocked",
+                                         "locked",     NULL};
+    struct slice text = slice_of(o->error_message);
+    if (body_has(body, S("organization_on_hold")))
+        return login_because("account_disabled");
+    if (!mentions_any(text, who))
+        return pass_on;
+    return mentions_any(text, closed) ? login_because("account_disabled")
+                                      : next_because("forbidden");
+}
+
+/* 400 is the client's, but for the texts by which a purse or an account speaks. */
+static struct limit_verdict judge_bad_request(const struct observation *o, struct slice body,
+                                              int64_t now)
+{
+    static const char *const credits[] = {"extra usage", NULL};
+    if (o->error == REPLY_ERROR_BILLING)
+        return judge_spent(body, now);
+    if (o->error == REPLY_ERROR_AUTH && body_has(body, S("organization_on_hold")))
+        return login_because("account_disabled");
+    if (mentions_any(slice_of(o->error_message), credits))
+        return next_because("out_of_credits");
+    return pass_on;
+}
+
+static struct limit_verdict judge_server_error(const struct reply_facts *r,
+                                               const struct observation *o, int64_t now)
+{
+    int64_t wait = 0;
+    if (r->status == 501 || r->status == 505)
+        return pass_on;
+    if (r->status == 529 || o->error == REPLY_ERROR_OVERLOADED)
+        return judge_overloaded(r->head, now);
+    struct limit_verdict v = failure_of("server_error");
+    if (r->status == 503 && retry_after(r->head, now, &wait))
+        v.cool_ms = wait < MINUTE_MAX ? wait : MINUTE_MAX;
+    return v;
+}
+
+/* An error event on a 2xx before anything meaningful (200, and then the truth). */
+static struct limit_verdict judge_in_stream(const struct reply_facts *r, int64_t now)
+{
+    switch (r->in_stream) {
+    case REPLY_ERROR_RATE_LIMIT:
+        return judge_rate_limited(r, now);
+    case REPLY_ERROR_OVERLOADED:
+        return judge_overloaded(r->head, now);
+    case REPLY_ERROR_BILLING:
+        return judge_spent(r->body, now);
+    case REPLY_ERROR_AUTH: /* the head was accepted, so the credential was: no reason to bench it */
+        return next_because("unauthorized");
+    case REPLY_ERROR_CLIENT:
+        return pass_on;
+    case REPLY_ERROR_SERVER:
+    case REPLY_ERROR_OTHER:
+    case REPLY_ERROR_NONE:
+        break;
+    }
+    return failure_of("server_error");
+}
+
+static struct limit_verdict judge_failure(enum err e)
+{
+    switch (e) {
+    case ERR_DNS:
+    case ERR_NOTFOUND:
+        return failure_of("dns");
+    case ERR_CONNECT:
+        return failure_of("connect");
+    case ERR_TLS:
+        return failure_of("tls");
+    case ERR_CERT:
+        return failure_of("certificate");
+    case ERR_RESET:
+    case ERR_EOF:
+        return failure_of("reset");
+    case ERR_TIMEOUT:
+        return failure_of("timeout");
+    case ERR_PROTOCOL:
+    case ERR_SYNTAX:
+    case ERR_LIMIT:
+        return failure_of("protocol");
+    case ERR_DENIED:
+        return failure_of("denied");
+    case ERR_NOMEM: /* ours: says nothing about the account */
+    case ERR_BUSY:
+    case ERR_CANCELED:
+        return next_because("gateway");
+    default:
+        return failure_of("io");
+    }
+}
+
+static struct limit_verdict judge_client_range(const struct reply_facts *r,
+                                               const struct observation *o, int64_t now)
+{
+    switch (r->status) {
+    case 400:
+        return judge_bad_request(o, r->body, now);
+    case 401:
+        return login_because("unauthorized");
+    case 402:
+        return judge_spent(r->body, now);
+    case 403:
+        return judge_forbidden(o, r->body);
+    case 408:
+        return failure_of("timeout");
+    case 429:
+        return o->error == REPLY_ERROR_BILLING ? judge_spent(r->body, now)
+                                               : judge_rate_limited(r, now);
+    default:
+        return pass_on;
+    }
+}
+
+struct limit_verdict limits_judge(const struct provider *p, const struct reply_facts *r,
+                                  int64_t now)
+{
+    struct observation o = {0};
+    if (r->status == 0)
+        return judge_failure(r->failure);
+    if (r->status >= 200 && r->status < 300)
+        return r->in_stream != REPLY_ERROR_NONE
+                   ? judge_in_stream(r, now)
+                   : (struct limit_verdict){.verdict = VERDICT_SERVE, .reason = "served"};
+    if (r->status == 304)
+        return (struct limit_verdict){.verdict = VERDICT_SERVE, .reason = "served"};
+    /* A redirect must never reach a client: it would follow with the gateway's key in hand. */
+    if (r->status < 400)
+        return failure_of(r->status < 200 ? "protocol" : "redirect");
+    codec_error_read(p->dialect, r->status, r->body, &o);
+    struct limit_verdict v = r->status >= 500 ? judge_server_error(r, &o, now)
+                                              : judge_client_range(r, &o, now);
+    assert(v.cool_ms >= 0 && v.cool_ms <= ACCOUNT_BENCH_MAX);
+    assert(v.verdict == VERDICT_NEXT || (v.cool_ms == 0 && !v.login_needed && !v.failure));
+    return v;
+}

@@ -1,0 +1,157 @@
+/* Prices: list price per token, as data with a date. Source: wire/pricing.md.
+ *
+ * Every column is stored, none derived: the cache multipliers differ between models. Prices are
+ * whole nano-USD per token (1 USD per million tokens = 1000), so that sums are exact. */
+#include "accounts/accounts.h"
+
+#include <string.h>
+
+#define PRICE_DATE  "2026-11-20"
+#define SEARCH_NANO INT64_C(10000000)  /* 10 USD per 1,000 web searches */
+#define COUNT_MAX   (INT64_C(1) << 40) /* larger counts are nonsense and would overflow */
+
+struct rates {
+    int64_t input, write_5m, write_1h, read, output;
+};
+struct price {
+    const char *model;
+    struct rates rates;
+    bool us;             /* inference_geo "us" costs a tenth more (Claude 4.6 and later) */
+    int64_t above;       /* a longer prompt than this pays `second` for all of it; 0 = never */
+    struct rates second; /* with above == 0: the fast mode's, if it has any */
+};
+
+#define FABLE_5_1                       \
+    {                                   \
+        10000, 12500, 20000, 250, 50000 \
+    }
+#define FABLE_5                          \
+    {                                    \
+        10000, 12500, 20000, 1000, 50000 \
+    }
+#define OPUS_5                        \
+    {                                 \
+        5000, 6250, 10000, 500, 25000 \
+    }
+#define OPUS_FAST                        \
+    {                                    \
+        10000, 12500, 20000, 1000, 50000 \
+    }
+#define OPUS_4                           \
+    {                                    \
+        15000, 18750, 30000, 1500, 75000 \
+    }
+#define SONNET_4                     \
+    {                                \
+        3000, 3750, 6000, 300, 15000 \
+    }
+
+static const struct price rows[] = {
+    {.model = "claude-fable-5-2", .rates = FABLE_5_1, .us = true},
+    {.model = "claude-mythos-5-2", .rates = FABLE_5_1, .us = true},
+    {.model = "claude-fable-5-1", .rates = FABLE_5_1, .us = true},
+    {.model = "claude-mythos-5-1", .rates = FABLE_5_1, .us = true},
+    {.model = "claude-fable-5", .rates = FABLE_5, .us = true},
+    {.model = "claude-mythos-5", .rates = FABLE_5, .us = true},
+    {.model = "claude-opus-5-5",
+     .rates = {4000, 5000, 8000, 200, 20000},
+     .us = true,
+     .second = {8000, 10000, 16000, 400, 40000}},
+    {.model = "claude-opus-5", .rates = OPUS_5, .us = true, .second = OPUS_FAST},
+    {.model = "claude-opus-4-8", .rates = OPUS_5, .us = true, .second = OPUS_FAST},
+    {.model = "claude-opus-4-7", .rates = OPUS_5, .us = true},
+    {.model = "claude-opus-4-6", .rates = OPUS_5, .us = true},
+    {.model = "claude-opus-4-5", .rates = OPUS_5},
+    {.model = "claude-opus-4-1", .rates = OPUS_4},
+    {.model = "claude-opus-4", .rates = OPUS_4},
+    {.model = "claude-opus-4-0", .rates = OPUS_4},
+    {.model = "claude-sonnet-5-5", .rates = {2000, 2500, 4000, 100, 10000}, .us = true},
+    {.model = "claude-sonnet-5", .rates = {2000, 2500, 4000, 200, 10000}, .us = true},
+    {.model = "claude-sonnet-4-6", .rates = SONNET_4, .us = true},
+    {.model = "claude-sonnet-4-5", .rates = SONNET_4},
+    {.model = "claude-sonnet-4", .rates = SONNET_4},
+    {.model = "claude-sonnet-4-0", .rates = SONNET_4},
+    {.model = "claude-haiku-5-5",
+     .rates = {100, 125, 200, 10, 500},
+     .us = true,
+     .above = 100000,
+     .second = {500, 625, 1000, 50, 2500}},
+    {.model = "claude-haiku-4-5", .rates = {1000, 1250, 2000, 100, 5000}},
+    {.model = "claude-3-5-haiku", .rates = {800, 1000, 1600, 80, 4000}},
+};
+
+static bool is_digits(const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] < '0' || s[i] > '9')
+            return false;
+    }
+    return true;
+}
+
+/* What may follow a model's name without making another model of it: a date, "-latest", "[1m]", or
+ * a deployment's "@..." and ":...". "claude-opus-4-9" is not a claude-opus-4: better no price than
+ * a wrong one. */
+static bool is_suffix(const char *s)
+{
+    size_t n = strlen(s);
+    if (n == 0 || s[0] == '[' || s[0] == '@' || s[0] == ':')
+        return true;
+    if (strncmp(s, "-latest", 7) == 0)
+        return is_suffix(s + 7);
+    return n >= 9 && s[0] == '-' && is_digits(s + 1, 8) && is_suffix(s + 9);
+}
+
+static const struct price *price_find(const char *model)
+{
+    char name[96];
+    struct slice given = slice_of(model);
+    if (slice_starts(given, S("anthropic/")))
+        given = slice_sub(given, sizeof "anthropic/" - 1, given.n);
+    text_copy(name, sizeof name, given);
+    for (char *c = name; *c != '\0'; c++) { /* resellers write claude-opus-5.5 */
+        if (*c == '.')
+            *c = '-';
+    }
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        size_t n = strlen(rows[i].model);
+        if (strncmp(name, rows[i].model, n) == 0 && is_suffix(name + n))
+            return &rows[i];
+    }
+    return NULL;
+}
+
+static int64_t bounded(int64_t count)
+{
+    return count < 0 ? 0 : count > COUNT_MAX ? COUNT_MAX : count;
+}
+
+static const struct rates *rates_for(const struct price *p, const struct usage *u)
+{
+    int64_t prompt = bounded(u->input) + bounded(u->cache_read) + bounded(u->cache_write_5m) +
+                     bounded(u->cache_write_1h);
+    if (p->above > 0)
+        return prompt > p->above ? &p->second : &p->rates;
+    bool fast = strcmp(u->speed, "fast") == 0 && p->second.input > 0;
+    return fast ? &p->second : &p->rates;
+}
+
+int64_t price_nano_usd(const char *model, const struct usage *u, bool batch, const char **date)
+{
+    const struct price *p = price_find(model);
+    *date = PRICE_DATE;
+    if (p == NULL)
+        return -1;
+    const struct rates *r = rates_for(p, u);
+    int64_t sum = bounded(u->input) * r->input + bounded(u->output) * r->output +
+                  bounded(u->cache_read) * r->read + bounded(u->cache_write_5m) * r->write_5m +
+                  bounded(u->cache_write_1h) * r->write_1h;
+    if (batch || strcmp(u->service_tier, "batch") == 0)
+        sum /= 2;
+    if (p->us && strcmp(u->inference_geo, "us") == 0)
+        sum += sum / 10;
+    int64_t searches = bounded(u->web_searches);
+    sum += (searches < 1000000 ? searches : 1000000) * SEARCH_NANO;
+    assert(sum >= 0);
+    return sum;
+}

@@ -1,0 +1,482 @@
+/* The set: every account in memory, sorted, with stable addresses.
+ *
+ * Exchanges hold pointers to accounts, so an account's memory stays where it is until it has been
+ * removed *and* the last exchange has let go. A credential that is replaced while requests carry it
+ * lives on until then too. The store is told of every fact that must survive, and of nothing else:
+ * a reply that changes nothing costs no write. */
+#include "accounts/accounts.h"
+
+#include <string.h>
+
+#define SET_MAX       1024 /* accounts; far above any team's */
+#define CLOCK_STEP    INT64_C(60000)
+#define BACKOFF_FROM  3 /* failures in a row before the first rest */
+#define BACKOFF_FIRST INT64_C(1000)
+#define BACKOFF_MAX   INT64_C(60000)
+
+struct secret {           /* the text of a credential header */
+    struct secret *older; /* replaced, but perhaps still in flight */
+    size_t n;
+    char text[];
+};
+
+struct entry {
+    struct account a; /* first: an account pointer is an entry pointer */
+    struct secret *secret;
+    struct account_set *set;
+};
+
+struct account_set {
+    struct loop *loop;
+    struct store *store;
+    struct entry **entry; /* sorted by priority, then name, then id */
+    int n, cap;
+    store_done_fn *ready;
+    void *arg;
+    bool loading, dead;
+    struct account_set *next_orphan;
+};
+
+/* Sets freed while the store still owed them their rows: the call may come yet, and finds them
+ * here. */
+static struct account_set *orphans;
+
+static struct entry *entry_of(struct account *a)
+{
+    return CONTAINER(a, struct entry, a);
+}
+
+/* ---- credentials
+ * -------------------------------------------------------------------------------------- */
+
+static void secrets_free(struct secret *s)
+{
+    while (s != NULL) {
+        struct secret *older = s->older;
+        crypto_wipe(s->text, s->n);
+        mem_free(s);
+        s = older;
+    }
+}
+
+static struct slice secret_slice(const struct secret *s)
+{
+    return (struct slice){s->text, s->n};
+}
+
+/* The header's value for a secret as the person gave it. */
+static struct secret *secret_new(enum auth_scheme auth, struct slice given, struct secret *older)
+{
+    static const struct slice bearer = {"Bearer ", 7};
+    bool prefix = auth == AUTH_BEARER && !slice_starts(given, bearer);
+    size_t lead = prefix ? bearer.n : 0;
+    struct secret *s = mem_new(sizeof *s + lead + given.n + 1);
+    s->older = older;
+    s->n = lead + given.n;
+    memcpy(s->text, bearer.p, lead);
+    memcpy(s->text + lead, given.p, given.n);
+    return s;
+}
+
+static bool secret_same(const struct secret *s, struct slice given)
+{
+    struct slice have = s != NULL ? secret_slice(s) : (struct slice){"", 0};
+    if (have.n != given.n && slice_starts(have, S("Bearer ")) && !slice_starts(given, S("Bearer ")))
+        have = slice_sub(have, 7, have.n);
+    return have.n == given.n && crypto_equal(have.p, given.p, given.n);
+}
+
+static bool is_login_reason(const char *reason)
+{
+    return strcmp(reason, "unauthorized") == 0 || strcmp(reason, "account_disabled") == 0 ||
+           strcmp(reason, "secret_unreadable") == 0;
+}
+
+static void facts_store(struct account_set *set, const struct account *a)
+{
+    const struct account_facts *f = &a->facts;
+    store_facts_put(set->store, a->id, f->seen_at, f->cool_until, f->cool_reason);
+}
+
+static void facts_clear(struct account *a)
+{
+    a->facts.login_needed = false;
+    a->facts.cool_until = 0;
+    a->facts.cool_reason[0] = '\0';
+    a->facts.failures = 0;
+}
+
+/* Takes the row's secret if it brings a new one. True when the credential has changed. */
+static bool credential_apply(struct entry *e, const struct account_row *row)
+{
+    struct account *a = &e->a;
+    if (row->secret_unreadable || (row->secret.n == 0 && e->secret == NULL)) {
+        a->facts.login_needed = true;
+        text_copy(a->facts.cool_reason, sizeof a->facts.cool_reason, S("secret_unreadable"));
+        return false;
+    }
+    if (row->secret.n == 0 || secret_same(e->secret, row->secret))
+        return false;
+    bool bearer = a->provider->auth == AUTH_BEARER || slice_starts(row->secret, S("Bearer "));
+    e->secret = secret_new(bearer ? AUTH_BEARER : AUTH_X_API_KEY, row->secret, e->secret);
+    a->credential.name = bearer ? S("authorization") : S("x-api-key");
+    a->credential.value = secret_slice(e->secret);
+    if (a->refs == 0) {
+        secrets_free(e->secret->older);
+        e->secret->older = NULL;
+    }
+    return true;
+}
+
+/* ---- rows
+ * -------------------------------------------------------------------------------------------------
+ */
+
+/* A base as people copy it from a page: with a slash, "/v1" or "/v1/messages" at its end. The
+ * client's own path brings these (wire/compat-providers.md). */
+static struct slice prefix_trim(struct slice prefix)
+{
+    static const char *const tails[] = {"/v1/messages", "/v1"};
+    for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++) {
+        struct slice tail = slice_of(tails[i]);
+        if (slice_ends(prefix, tail))
+            return slice_sub(prefix, 0, prefix.n - tail.n);
+    }
+    return prefix;
+}
+
+static enum err target_parse(struct account *a, const char **why)
+{
+    enum err e = http_url_parse(slice_of(a->base_url), &a->target, &a->prefix, why);
+    a->prefix = prefix_trim(a->prefix);
+    a->target.pool = (uint64_t)a->id;
+    a->target.allow_private = a->allow_private;
+    return e;
+}
+
+static int entry_compare(const struct entry *x, const struct entry *y)
+{
+    if (x->a.priority != y->a.priority)
+        return x->a.priority < y->a.priority ? -1 : 1;
+    int c = strcmp(x->a.name, y->a.name);
+    return c != 0 ? c : (x->a.id > y->a.id) - (x->a.id < y->a.id);
+}
+
+/* Puts the i-th entry where its priority and name want it; the rest is in order. */
+static void set_settle(struct account_set *set, int i)
+{
+    struct entry *e = set->entry[i];
+    for (; i > 0 && entry_compare(set->entry[i - 1], e) > 0; i--)
+        set->entry[i] = set->entry[i - 1];
+    for (; i + 1 < set->n && entry_compare(set->entry[i + 1], e) < 0; i++)
+        set->entry[i] = set->entry[i + 1];
+    set->entry[i] = e;
+}
+
+static int set_index(const struct account_set *set, int64_t id)
+{
+    for (int i = 0; i < set->n; i++) {
+        if (set->entry[i]->a.id == id)
+            return i;
+    }
+    return -1;
+}
+
+static int set_add(struct account_set *set, int64_t id)
+{
+    if (set->n == set->cap) {
+        set->cap = set->cap == 0 ? 16 : set->cap * 2;
+        set->entry = mem_grow(set->entry, (size_t)set->cap * sizeof *set->entry);
+    }
+    struct entry *e = NEW(struct entry);
+    e->a.id = id;
+    e->set = set;
+    set->entry[set->n] = e;
+    return set->n++;
+}
+
+static void entry_free(struct entry *e)
+{
+    secrets_free(e->secret);
+    mem_free(e);
+}
+
+static void set_remove(struct account_set *set, int i)
+{
+    struct entry *e = set->entry[i];
+    assert(e->a.refs == 0 && set->n > 0);
+    memmove(&set->entry[i], &set->entry[i + 1], (size_t)(set->n - i - 1) * sizeof *set->entry);
+    set->n--;
+    entry_free(e);
+}
+
+/* The facts a row carries; memory may already know better ones. */
+static void facts_load(struct account *a, const struct account_row *row)
+{
+    struct account_facts *f = &a->facts;
+    if (row->facts_seen_at < f->seen_at)
+        return;
+    f->seen_at = row->facts_seen_at;
+    f->cool_until = row->cool_until;
+    text_copy(f->cool_reason, sizeof f->cool_reason, slice_of(row->cool_reason));
+    /* A refused credential is stored as a reason without a time. */
+    f->login_needed = row->cool_until == 0 && is_login_reason(row->cool_reason);
+}
+
+void accounts_apply(struct account_set *set, const struct account_row *row)
+{
+    const char *why = "";
+    const struct provider *p = provider_find(slice_of(row->provider));
+    assert(!set->dead && row->id != 0);
+    int i = set_index(set, row->id);
+    if (p == NULL ||
+        (i < 0 && set->n == SET_MAX)) { /* written by a newer version: not ours to serve */
+        log_warn("account not loaded", LF_STR("account", row->name),
+                 LF_STR("why", p == NULL ? "unknown provider" : "too many accounts"));
+        return;
+    }
+    bool fresh = i < 0;
+    if (fresh)
+        i = set_add(set, row->id);
+    struct entry *e = set->entry[i];
+    struct account *a = &e->a;
+    a->version = row->version;
+    a->provider = p;
+    text_copy(a->name, sizeof a->name, slice_of(row->name));
+    text_copy(a->base_url, sizeof a->base_url,
+              slice_of(row->base_url[0] != '\0' ? row->base_url : p->base_url));
+    a->priority = row->priority;
+    a->weight = row->weight > 0 ? row->weight : 1;
+    a->allow_private = row->allow_private;
+    a->created_at = row->created_at;
+    a->facts.paused = row->paused;
+    if (fresh)
+        facts_load(a, row);
+    if (credential_apply(e, row) && !fresh) { /* a new credential deserves a new start */
+        facts_clear(a);
+        facts_store(set, a);
+    }
+    if (!row->secret_unreadable && e->secret != NULL &&
+        strcmp(a->facts.cool_reason, "secret_unreadable") == 0)
+        facts_clear(a);
+    if (target_parse(a, &why) != OK) { /* checked when it was given: only a broken row comes here */
+        log_error("account has a bad base URL", LF_STR("account", a->name), LF_STR("why", why));
+        a->facts.paused = true;
+    }
+    set_settle(set, i);
+}
+
+void accounts_drop(struct account_set *set, int64_t id)
+{
+    int i = set_index(set, id);
+    if (i < 0)
+        return;
+    set->entry[i]->a.facts.leaving = true;
+    if (set->entry[i]->a.refs == 0)
+        set_remove(set, i);
+}
+
+void accounts_reset(struct account_set *set, struct account *a)
+{
+    bool unreadable = strcmp(a->facts.cool_reason, "secret_unreadable") == 0;
+    assert(entry_of(a)->set == set);
+    a->facts.failures = 0;
+    if (unreadable) /* only a new secret mends that */
+        return;
+    facts_clear(a);
+    a->facts.seen_at = loop_wall(set->loop);
+    facts_store(set, a);
+}
+
+/* ---- the set
+ * -----------------------------------------------------------------------------------------------
+ */
+
+static void orphan_free(struct account_set *set)
+{
+    struct account_set **p = &orphans;
+    while (*p != NULL && *p != set)
+        p = &(*p)->next_orphan;
+    assert(*p == set);
+    *p = set->next_orphan;
+    mem_free(set);
+}
+
+static void accounts_loaded(void *arg, enum err e, const struct account_row *rows, size_t n)
+{
+    struct account_set *set = arg;
+    assert(set->loading);
+    set->loading = false;
+    if (set->dead) {
+        orphan_free(set);
+        return;
+    }
+    for (size_t i = 0; e == OK && i < n; i++)
+        accounts_apply(set, &rows[i]);
+    if (set->ready != NULL)
+        set->ready(set->arg, e);
+}
+
+struct account_set *accounts_new(struct loop *l, struct store *s, store_done_fn *ready, void *arg)
+{
+    struct account_set *set = NEW(struct account_set);
+    *set = (struct account_set){.loop = l, .store = s, .ready = ready, .arg = arg, .loading = true};
+    store_accounts_load(s, accounts_loaded, set);
+    return set;
+}
+
+void accounts_free(struct account_set *set)
+{
+    if (set == NULL)
+        return;
+    for (int i = 0; i < set->n; i++) {
+        assert(set->entry[i]->a.refs == 0);
+        entry_free(set->entry[i]);
+    }
+    mem_free(set->entry);
+    if (!set->loading) {
+        mem_free(set);
+        return;
+    }
+    *set = (struct account_set){.loading = true, .dead = true, .next_orphan = orphans};
+    orphans = set;
+}
+
+int accounts_count(const struct account_set *set)
+{
+    return set->n;
+}
+
+struct account *accounts_at(struct account_set *set, int i)
+{
+    assert(i >= 0 && i < set->n);
+    return &set->entry[i]->a;
+}
+
+struct account *accounts_by_name(struct account_set *set, struct slice name)
+{
+    for (int i = 0; i < set->n; i++) {
+        struct account *a = &set->entry[i]->a;
+        if (!a->facts.leaving && slice_eq(slice_of(a->name), name))
+            return a;
+    }
+    return NULL;
+}
+
+struct account *accounts_by_id(struct account_set *set, int64_t id)
+{
+    int i = set_index(set, id);
+    return i < 0 ? NULL : &set->entry[i]->a;
+}
+
+void account_hold(struct account *a)
+{
+    assert(a->refs >= 0 && a->facts.in_flight >= 0);
+    a->refs++;
+    a->facts.in_flight++;
+}
+
+void account_release(struct account_set *set, struct account *a)
+{
+    struct entry *e = entry_of(a);
+    assert(e->set == set && a->refs > 0 && a->facts.in_flight > 0);
+    a->refs--;
+    a->facts.in_flight--;
+    if (a->refs > 0)
+        return;
+    if (e->secret != NULL) {
+        secrets_free(e->secret->older);
+        e->secret->older = NULL;
+    }
+    if (a->facts.leaving)
+        set_remove(set, set_index(set, a->id));
+}
+
+/* ---- learning
+ * -----------------------------------------------------------------------------------------------
+ */
+
+/* A rest that our own counting of failures ordered, not the provider. */
+static bool is_own_rest(const char *reason)
+{
+    static const char *const named[] = {"rate_limited", "spend_limit", "overloaded", NULL};
+    for (int i = 0; named[i] != NULL; i++) {
+        if (strcmp(reason, named[i]) == 0)
+            return false;
+    }
+    return !is_login_reason(reason);
+}
+
+/* A success ends a rest for failures. It does not end one that the provider ordered: a cooling
+ * account gets no new requests, so what succeeds on it now was let in before the limit was reached,
+ * and a GET that follows its object says nothing about messages. */
+static bool learn_success(struct account_facts *f)
+{
+    f->failures = 0;
+    if (f->cool_until == 0 || !is_own_rest(f->cool_reason))
+        return false;
+    f->cool_until = 0;
+    f->cool_reason[0] = '\0';
+    return true;
+}
+
+static int64_t backoff_of(int32_t failures)
+{
+    int64_t ms = BACKOFF_FIRST;
+    for (int32_t i = BACKOFF_FROM; i < failures && ms < BACKOFF_MAX; i++)
+        ms *= 2;
+    if (failures < BACKOFF_FROM)
+        return 0;
+    return ms < BACKOFF_MAX ? ms : BACKOFF_MAX;
+}
+
+/* True when the facts have changed in a way that must survive. */
+static bool learn_trouble(struct account_facts *f, const struct limit_verdict *v, int64_t now)
+{
+    int64_t rest = v->cool_ms;
+    if (v->failure) {
+        f->failures += f->failures < 1000;
+        int64_t backoff = backoff_of(f->failures);
+        rest = backoff > rest ? backoff : rest;
+    }
+    if (v->login_needed) {
+        bool news = !f->login_needed;
+        f->login_needed = true;
+        f->cool_until = 0;
+        text_copy(f->cool_reason, sizeof f->cool_reason, slice_of(v->reason));
+        return news;
+    }
+    /* Replies that were under way together may tell of different limits: the longest one holds. */
+    if (rest <= 0 || f->login_needed || now + rest <= f->cool_until)
+        return false;
+    f->cool_until = now + rest;
+    text_copy(f->cool_reason, sizeof f->cool_reason, slice_of(v->reason));
+    return true;
+}
+
+void accounts_learn(struct account_set *set, struct account *a, const struct limit_verdict *v,
+                    int64_t now)
+{
+    struct account_facts *f = &a->facts;
+    bool news = false;
+    assert(entry_of(a)->set == set && v->cool_ms >= 0);
+    a->served += v->verdict != VERDICT_NEXT;
+    a->failed += v->verdict == VERDICT_NEXT;
+    /* Something newer is known; unless the wall clock was set back, which must not make us deaf. */
+    if (now < f->seen_at && f->seen_at - now < CLOCK_STEP)
+        return;
+    f->seen_at = now;
+    if (v->verdict == VERDICT_SERVE)
+        news = learn_success(f);
+    else if (v->verdict == VERDICT_NEXT)
+        news = learn_trouble(f, v, now);
+    else
+        f->failures = 0; /* it answered: the path to it and its server work */
+    if (!news || f->leaving)
+        return;
+    facts_store(set, a);
+    log_info("account changed", LF_STR("account", a->name),
+             LF_STR("state", account_state_name(account_status(f, now).state)),
+             LF_STR("why", v->reason),
+             LF_INT("for_ms", f->cool_until > now ? f->cool_until - now : 0));
+}
