@@ -247,7 +247,7 @@ static void app_say_start(struct app *a)
         say(text);
     }
     if (keys_count(a->house.keys) == 0)
-        say("no gateway key is configured: only programs on this machine are served; make a key "
+        say("no gateway key was made yet: only programs on this machine are served; make a key "
             "with `sluice key add NAME`\n");
     if (accounts_count(a->house.accounts) == 0)
         say("no account is configured: add one with `sluice account add NAME --provider anthropic "
@@ -284,65 +284,33 @@ static void app_open(struct app *a)
 /* ---- up: the demo provider
  * ------------------------------------------------------------------------------ */
 
-/* Forgotten by a demo that was killed: without its provider the account can serve nobody. */
-static void demo_sweep(struct app *a)
-{
-    struct account *old = accounts_by_name(a->house.accounts, S(DEMO_NAME));
-    if (old != NULL && strcmp(old->provider->name, "demo") == 0) {
-        store_account_remove(a->house.store, old->id, NULL, NULL);
-        accounts_drop(a->house.accounts, old->id);
-    }
-    const struct key_row *key = keys_by_name(a->house.keys, S(DEMO_NAME));
-    if (key != NULL && key->revoked_at == 0) {
-        struct key_row revoked = *key;
-        revoked.revoked_at = loop_wall(a->loop);
-        store_key_revoke(a->house.store, key->id, revoked.revoked_at, NULL, NULL);
-        keys_put(a->house.keys, &revoked);
-    }
-}
-
-static void on_demo_key(void *arg, enum err e)
-{
-    struct app *a = arg;
-    if (e != OK)
-        app_fail(a, "cannot store the demo's key", err_name(e), 1);
-    else
-        app_open(a);
-}
-
-static void on_demo_account(void *arg, enum err e, const struct account_row *rows, size_t n)
-{
-    struct app *a = arg;
-    struct key_row key;
-    if (e != OK || n != 1) {
-        app_fail(a, "cannot add the demo account",
-                 e == ERR_EXISTS ? "an account of yours is named `demo`: rename it" : err_name(e),
-                 1);
-        return;
-    }
-    accounts_apply(a->house.accounts, &rows[0]);
-    keys_generate(a->house.keys, S(DEMO_NAME), loop_wall(a->loop), a->demo_key, &key);
-    keys_put(a->house.keys, &key);
-    store_key_add(a->house.store, &key, on_demo_key, a);
-}
-
+/* The demo's account and key live in memory only: whatever happens, nothing of them is left behind.
+ */
 static void demo_open(struct app *a)
 {
-    struct account_row row = {.priority = 1000, .weight = 1, .allow_private = true};
+    struct account_row row = {.id = INT64_MAX, .version = 1, .weight = 1, .allow_private = true};
+    struct key_row key;
     uint8_t random[20];
     crypto_random(random, sizeof random);
     text_hex(a->demo_secret, random, sizeof random);
+    if (accounts_by_name(a->house.accounts, S(DEMO_NAME)) != NULL) {
+        app_fail(a, "cannot start the demo", "an account of yours is named `demo`: rename it", 1);
+        return;
+    }
     enum err e = demo_start(a->loop, a->demo_secret, &a->demo, &a->demo_port);
     if (e != OK) {
         app_fail(a, "cannot start the demo provider", err_name(e), 1);
         return;
     }
     text_copy(row.name, sizeof row.name, S(DEMO_NAME));
-    text_copy(row.provider, sizeof row.provider, S("demo"));
+    text_copy(row.provider, sizeof row.provider, S("anthropic-compatible"));
     text_format(row.base_url, sizeof row.base_url, "http://127.0.0.1:%u", a->demo_port);
     row.secret = slice_of(a->demo_secret);
     row.created_at = loop_wall(a->loop);
-    store_account_add(a->house.store, &row, on_demo_account, a);
+    accounts_apply(a->house.accounts, &row);
+    keys_generate(a->house.keys, S(DEMO_NAME), loop_wall(a->loop), a->demo_key, &key);
+    keys_put(a->house.keys, &key);
+    app_open(a);
 }
 
 static void on_house_ready(void *arg, enum err e)
@@ -352,7 +320,6 @@ static void on_house_ready(void *arg, enum err e)
         app_fail(a, "cannot read the store", err_name(e), 1);
         return;
     }
-    demo_sweep(a);
     if (a->demo_mode)
         demo_open(a);
     else
@@ -385,10 +352,8 @@ static void app_stop(struct app *a)
         http_server_free(a->admins);
     if (a->admin != NULL)
         admin_free(a->admin);
-    if (a->demo != NULL) {
-        demo_sweep(a);
+    if (a->demo != NULL)
         demo_stop(a->demo);
-    }
     house_stop(&a->house);
     crypto_wipe(a->demo_key, sizeof a->demo_key);
     loop_run(a->loop); /* until the last handle has closed */

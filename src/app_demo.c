@@ -1,4 +1,7 @@
-/* The simulated provider. It echoes the last thing the user said, a few words an event. */
+/* The simulated provider. It echoes the last thing the user said, a word an event. Said
+ * "[[tool:NAME {json}]]", and offered a tool of that name, it asks for that tool to be used, and
+ * echoes the tool's result: so a whole tool turn of a real client can be tried without an account.
+ */
 #include "app_demo.h"
 
 #include "codec/codec.h"
@@ -26,7 +29,8 @@ struct demo_call {
     struct timer timer;
     struct slice path;
     char text[2048], model[96];
-    size_t at; /* in text */
+    char tool[128], tool_input[1024]; /* the tool to ask for, "" = none */
+    size_t at;                        /* in text */
     int64_t input;
     int step;
     bool ending; /* http_end once what is written is out */
@@ -93,25 +97,80 @@ static struct slice content_text(const struct json_val *content)
     return s;
 }
 
+/* What a tool gave back, if the last message carries that. */
+static struct slice tool_result(const struct json_val *content)
+{
+    struct slice s = S("");
+    for (size_t i = 0; i < json_len(content); i++) {
+        const struct json_val *block = json_at(content, i);
+        if (slice_eq(json_get_str(block, "type"), S("tool_result")))
+            s = content_text(json_get(block, "content"));
+    }
+    return s;
+}
+
+static bool tool_is_offered(const struct json_val *tools, struct slice name)
+{
+    for (size_t i = 0; i < json_len(tools); i++)
+        if (slice_eq(json_get_str(json_at(tools, i), "name"), name))
+            return true;
+    return false;
+}
+
+/* "[[tool:NAME {json}]]" anywhere in what was said. */
+static void call_find_tool(struct demo_call *c, struct slice said, const struct json_val *tools)
+{
+    struct slice name, input;
+    struct json *doc;
+    ptrdiff_t at = slice_search(said, S("[[tool:"));
+    if (at < 0)
+        return;
+    said = slice_sub(said, (size_t)at + 7, said.n);
+    ptrdiff_t end = slice_search(said, S("]]"));
+    if (end < 0)
+        return;
+    said = slice_sub(said, 0, (size_t)end);
+    if (!slice_cut(&said, ' ', &name) || !tool_is_offered(tools, name))
+        return;
+    input = said.n > 0 ? said : S("{}");
+    if (input.n >= sizeof c->tool_input || json_parse(input, &doc) != OK)
+        return;
+    json_free(doc);
+    text_copy(c->tool, sizeof c->tool, name);
+    text_copy(c->tool_input, sizeof c->tool_input, input);
+}
+
+static void call_compose(struct demo_call *c, struct slice said, bool from_tool)
+{
+    if (said.n > 1500)
+        said.n = 1500;
+    while (said.n > 0 && (said.p[said.n - 1] & 0x80)) /* never half a character */
+        said.n--;
+    if (c->tool[0])
+        text_copy(c->text, sizeof c->text, S("Using a tool."));
+    else
+        text_format(c->text, sizeof c->text,
+                    "This is sluice's built-in demo provider: no model was asked. %s: %.*s",
+                    from_tool ? "The tool gave" : "You said", (int)said.n, said.p);
+}
+
 static bool call_read(struct demo_call *c, bool *stream)
 {
     struct json *doc;
     if (json_parse(buf_slice(&c->body), &doc) != OK)
         return false;
     const struct json_val *root = json_root(doc), *messages = json_get(root, "messages");
-    const struct json_val *last = json_at(messages,
-                                          json_len(messages) ? json_len(messages) - 1 : 0);
-    struct slice said = content_text(json_get(last, "content")),
-                 model = json_get_str(root, "model");
+    const struct json_val *last = NULL;
+    for (size_t i = 0; i < json_len(messages); i++) /* the newest models get system messages too */
+        if (slice_eq(json_get_str(json_at(messages, i), "role"), S("user")))
+            last = json_get(json_at(messages, i), "content");
+    struct slice result = tool_result(last), model = json_get_str(root, "model");
+    struct slice said = result.n > 0 ? result : content_text(last);
     *stream = json_get_bool(root, "stream", false);
     text_copy(c->model, sizeof c->model, model.n > 0 ? model : S(DEMO_MODEL));
-    if (said.n > 1500)
-        said.n = 1500;
-    while (said.n > 0 && (said.p[said.n - 1] & 0x80)) /* never half a character */
-        said.n--;
-    text_format(c->text, sizeof c->text,
-                "This is sluice's built-in demo provider: no model was asked. You said: %.*s",
-                (int)said.n, said.p);
+    if (result.n == 0)
+        call_find_tool(c, said, json_get(root, "tools"));
+    call_compose(c, said, result.n > 0);
     c->input = (int64_t)(c->body.len / 4) + 1;
     bool good = json_len(messages) > 0;
     json_free(doc);
@@ -138,6 +197,24 @@ static int64_t output_tokens(const struct demo_call *c)
     return (int64_t)(strlen(c->text) / 4) + 1;
 }
 
+static const char *stop_reason(const struct demo_call *c)
+{
+    return c->tool[0] ? "tool_use" : "end_turn";
+}
+
+static void write_tool(struct jw *w, const struct demo_call *c, const char *input)
+{
+    char id[64];
+    text_format(id, sizeof id, "toolu_demo%06" PRIu64, c->d->served++);
+    jw_obj(w);
+    jw_kcstr(w, "type", "tool_use");
+    jw_kcstr(w, "id", id);
+    jw_kcstr(w, "name", c->tool);
+    jw_key(w, "input");
+    jw_raw(w, slice_of(input));
+    jw_end_obj(w);
+}
+
 static void write_message(struct jw *w, const struct demo_call *c, bool whole)
 {
     jw_obj(w);
@@ -153,8 +230,10 @@ static void write_message(struct jw *w, const struct demo_call *c, bool whole)
         jw_kcstr(w, "text", c->text);
         jw_end_obj(w);
     }
+    if (whole && c->tool[0])
+        write_tool(w, c, c->tool_input);
     jw_end_arr(w);
-    jw_kcstr(w, "stop_reason", whole ? "end_turn" : NULL);
+    jw_kcstr(w, "stop_reason", whole ? stop_reason(c) : NULL);
     jw_kcstr(w, "stop_sequence", NULL);
     write_usage(w, c->input, whole ? output_tokens(c) : 1);
     jw_end_obj(w);
@@ -208,15 +287,41 @@ static void stream_word(struct demo_call *c)
     c->at = end;
 }
 
+static void stream_tool(struct demo_call *c)
+{
+    struct jw w;
+    event_open(c, &w, "content_block_start");
+    jw_ki64(&w, "index", 1);
+    jw_key(&w, "content_block");
+    write_tool(&w, c, "{}");
+    event_close(c, &w);
+    event_open(c, &w, "content_block_delta");
+    jw_ki64(&w, "index", 1);
+    jw_key(&w, "delta");
+    jw_obj(&w);
+    jw_kcstr(&w, "type", "input_json_delta");
+    jw_kcstr(&w, "partial_json", c->tool_input);
+    jw_end_obj(&w);
+    event_close(c, &w);
+    event_open(c, &w, "content_block_stop");
+    jw_ki64(&w, "index", 1);
+    event_close(c, &w);
+}
+
 static void stream_closing(struct demo_call *c)
 {
     struct jw w;
     event_open(c, &w, "content_block_stop");
     jw_ki64(&w, "index", 0);
     event_close(c, &w);
+    if (c->tool[0])
+        stream_tool(c);
     event_open(c, &w, "message_delta");
     jw_key(&w, "delta");
-    jw_raw(&w, S("{\"stop_reason\":\"end_turn\",\"stop_sequence\":null}"));
+    jw_obj(&w);
+    jw_kcstr(&w, "stop_reason", stop_reason(c));
+    jw_kcstr(&w, "stop_sequence", NULL);
+    jw_end_obj(&w);
     write_usage(&w, c->input, output_tokens(c));
     event_close(c, &w);
     event_open(c, &w, "message_stop");

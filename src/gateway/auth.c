@@ -25,7 +25,7 @@ static bool host_is_local(struct slice host)
            slice_eq(name, S("[::1]"));
 }
 
-/* With no key configured only this machine's own programs are served, and no web page may make a
+/* With no key ever made only this machine's own programs are served, and no web page may make a
  * browser of this machine ask for it (robustness.md B8: rebinding, cross-site). */
 static bool is_local_program(const struct http_head *head, const struct addr *peer)
 {

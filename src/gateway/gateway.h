@@ -27,7 +27,8 @@ struct key_set;
 struct key_set *keys_new(const uint8_t *pepper /* 32 bytes, borrowed */);
 void keys_free(struct key_set *k);
 void keys_put(struct key_set *k, const struct key_row *row); /* add or replace */
-int keys_count(const struct key_set *k);                     /* not revoked */
+/* All that were ever made, revoked ones too: revoking the last key must not open the door. */
+int keys_count(const struct key_set *k);
 const struct key_row *keys_by_name(const struct key_set *k, struct slice name);
 bool keys_next(const struct key_set *k, size_t *at, const struct key_row **row);
 /* Makes a new key: the text to be shown once, and the row to store. */
