@@ -1,0 +1,259 @@
+/* links: base */
+/* The primitives against published vectors, and the sealed form against all kinds of damage. */
+#include "base/base.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static struct slice unhex(uint8_t *out, const char *hex)
+{
+    size_t n = strlen(hex) / 2;
+
+    assert_true(text_unhex(out, n, slice_of(hex)));
+    return (struct slice){(const char *)out, n};
+}
+
+static void assert_hex(const void *p, size_t n, const char *hex)
+{
+    char text[257];
+
+    assert_true(n <= 128);
+    text_hex(text, p, n);
+    assert_string_equal(text, hex);
+}
+
+/* Runs before crypto_init: the vectors of the SipHash paper's reference code use key 00..0f. */
+static void test_siphash(void **state)
+{
+    static const struct {
+        size_t n;
+        uint64_t hash;
+    } rows[] = {
+        {0, UINT64_C(0x726fdb47dd0e0e31)},  {1, UINT64_C(0x74f839c593dc67fd)},
+        {8, UINT64_C(0x93f5f5799a932462)},  {15, UINT64_C(0xa129ca6149be45e5)},
+        {63, UINT64_C(0x958a324ceb064572)},
+    };
+    char in[64];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(in); i++)
+        in[i] = (char)i;
+    for (size_t i = 0; i < COUNT(rows); i++)
+        assert_true(crypto_siphash((struct slice){in, rows[i].n}) == rows[i].hash);
+    crypto_init();
+    uint64_t keyed = crypto_siphash(S(""));
+    assert_true(keyed != rows[0].hash);
+    crypto_init(); /* the second time changes nothing */
+    assert_true(crypto_siphash(S("")) == keyed);
+}
+
+static void test_sha256(void **state)
+{
+    uint8_t out[CRYPTO_SHA256];
+
+    (void)state;
+    crypto_sha256(out, S("abc"));
+    assert_hex(out, 32, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    crypto_sha256(out, (struct slice){NULL, 0});
+    assert_hex(out, 32, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+}
+
+/* RFC 4231, cases 2 and 6. */
+static void test_hmac(void **state)
+{
+    uint8_t out[CRYPTO_SHA256], key[131];
+
+    (void)state;
+    crypto_hmac_sha256(out, "Jefe", 4, S("what do ya want for nothing?"));
+    assert_hex(out, 32, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    memset(key, 0xaa, sizeof(key));
+    crypto_hmac_sha256(out, key, sizeof(key),
+                       S("Test Using Larger Than Block-Size Key - Hash Key First"));
+    assert_hex(out, 32, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+}
+
+/* RFC 5869, cases 1 and 3. */
+static void test_hkdf(void **state)
+{
+    uint8_t ikm[22], salt[13], info[10], out[42];
+
+    (void)state;
+    memset(ikm, 0x0b, sizeof(ikm));
+    crypto_hkdf(out, sizeof(out), ikm, sizeof(ikm), unhex(salt, "000102030405060708090a0b0c"),
+                unhex(info, "f0f1f2f3f4f5f6f7f8f9"));
+    assert_hex(
+        out, sizeof(out),
+        "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
+    crypto_hkdf(out, sizeof(out), ikm, sizeof(ikm), S(""), S(""));
+    assert_hex(
+        out, sizeof(out),
+        "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8");
+}
+
+/* Case 16 of the GCM specification of McGrew and Viega, in our sealed form. */
+static void test_open_vector(void **state)
+{
+    uint8_t key[CRYPTO_KEY], aad[20], sealed[12 + 60 + 16];
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 100);
+    unhex(key, "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308");
+    unhex(sealed, "cafebabefacedbaddecaf888"
+                  "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa"
+                  "8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662"
+                  "76fc6ece0f4e1768cddf8853bb2d551b");
+    assert_int_equal(crypto_open(&b, key, unhex(aad, "feedfacedeadbeeffeedfacedeadbeefabaddad2"),
+                                 (struct slice){(const char *)sealed, sizeof(sealed)}),
+                     OK);
+    assert_hex(b.p, b.len,
+               "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+               "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39");
+    buf_free(&b);
+}
+
+static void test_seal(void **state)
+{
+    static const size_t sizes[] = {0, 1, 15, 16, 17, 1000};
+    uint8_t key[CRYPTO_KEY];
+    char plain[1000];
+    struct buf sealed, opened;
+
+    (void)state;
+    crypto_random(key, sizeof(key));
+    crypto_random(plain, sizeof(plain));
+    buf_init(&sealed, 2000);
+    buf_init(&opened, 2000);
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        struct slice text = {plain, sizes[i]};
+        buf_clear(&sealed);
+        buf_clear(&opened);
+        assert_int_equal(buf_puts(&sealed, S("head")), OK); /* appended behind what is there */
+        assert_int_equal(crypto_seal(&sealed, key, S("row 7"), text), OK);
+        assert_int_equal(sealed.len, 4 + 12 + sizes[i] + 16);
+        struct slice s = slice_sub(buf_slice(&sealed), 4, sealed.len);
+        assert_int_equal(crypto_open(&opened, key, S("row 7"), s), OK);
+        assert_true(slice_eq(buf_slice(&opened), text));
+    }
+    buf_free(&sealed);
+    buf_free(&opened);
+}
+
+static void test_seal_damage(void **state)
+{
+    uint8_t key[CRYPTO_KEY], other[CRYPTO_KEY];
+    struct buf a, b, out;
+
+    (void)state;
+    crypto_random(key, sizeof(key));
+    memcpy(other, key, sizeof(key));
+    other[31] ^= 1;
+    buf_init(&a, 100);
+    buf_init(&b, 100);
+    buf_init(&out, 100);
+    assert_int_equal(buf_puts(&out, S("kept")), OK);
+    assert_int_equal(crypto_seal(&a, key, S("row 7"), S("secret")), OK);
+    assert_int_equal(crypto_seal(&b, key, S("row 7"), S("secret")), OK);
+    assert_memory_not_equal(a.p, b.p, CRYPTO_NONCE); /* a new nonce for every seal */
+    for (size_t bit = 0; bit < a.len * 8; bit++) {
+        a.p[bit / 8] = (char)(a.p[bit / 8] ^ 1 << bit % 8);
+        assert_int_equal(crypto_open(&out, key, S("row 7"), buf_slice(&a)), ERR_CORRUPT);
+        a.p[bit / 8] = (char)(a.p[bit / 8] ^ 1 << bit % 8);
+    }
+    for (size_t n = 0; n < a.len; n++)
+        assert_int_equal(crypto_open(&out, key, S("row 7"), slice_sub(buf_slice(&a), 0, n)),
+                         ERR_CORRUPT);
+    assert_int_equal(crypto_open(&out, other, S("row 7"), buf_slice(&a)), ERR_CORRUPT);
+    assert_int_equal(crypto_open(&out, key, S("row 8"), buf_slice(&a)), ERR_CORRUPT);
+    assert_int_equal(crypto_open(&out, key, S(""), buf_slice(&a)), ERR_CORRUPT);
+    assert_true(slice_eq(buf_slice(&out), S("kept")));
+    assert_int_equal(crypto_open(&out, key, S("row 7"), buf_slice(&a)), OK);
+    assert_true(slice_eq(buf_slice(&out), S("keptsecret")));
+    buf_free(&a);
+    buf_free(&b);
+    buf_free(&out);
+}
+
+static void test_seal_limit(void **state)
+{
+    uint8_t key[CRYPTO_KEY] = {0};
+    struct buf b, out;
+
+    (void)state;
+    buf_init(&b, 12 + 3 + 16);
+    buf_init(&out, 2);
+    assert_int_equal(crypto_seal(&b, key, S(""), S("four")), ERR_LIMIT);
+    assert_int_equal(b.len, 0);
+    assert_int_equal(crypto_seal(&b, key, S(""), S("one")), OK);
+    assert_int_equal(crypto_open(&out, key, S(""), buf_slice(&b)), ERR_LIMIT);
+    fault_counter = 0;
+    fault_target = 1;
+    assert_int_equal(crypto_open(&out, key, S(""), slice_sub(buf_slice(&b), 0, 29)), ERR_NOMEM);
+    fault_target = 0;
+    buf_free(&b);
+    buf_free(&out);
+}
+
+static void *draw(void *arg)
+{
+    crypto_random(arg, 5000);
+    return NULL;
+}
+
+/* Four threads, more than one request's worth each, and no two eight-byte words alike. */
+static void test_random(void **state)
+{
+    static uint64_t drawn[4][625];
+    pthread_t threads[4];
+    struct map seen;
+
+    (void)state;
+    map_init(&seen);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, draw, drawn[i]), 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < 625; k++)
+            assert_null(map_put(&seen, (struct slice){(const char *)&drawn[i][k], 8}, threads));
+    assert_int_equal(seen.live, 2500);
+    map_free(&seen);
+    crypto_random(NULL, 0);
+}
+
+static void test_small(void **state)
+{
+    char secret[8] = "secret!";
+
+    (void)state;
+    assert_true(crypto_equal("abc", "abc", 3));
+    assert_false(crypto_equal("abc", "abd", 3));
+    assert_false(crypto_equal("\0bc", "\1bc", 3));
+    assert_true(crypto_equal(NULL, NULL, 0));
+    crypto_wipe(secret, sizeof(secret));
+    assert_memory_equal(secret, "\0\0\0\0\0\0\0\0", 8);
+    crypto_wipe(NULL, 0);
+    assert_int_equal(crypto_crc32(S("123456789")), 0xcbf43926);
+    assert_int_equal(crypto_crc32(S("")), 0);
+    assert_int_equal(crypto_crc32(S("The quick brown fox jumps over the lazy dog")), 0x414fa339);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_siphash), /* first: it looks at the world before crypto_init */
+        cmocka_unit_test(test_sha256),     cmocka_unit_test(test_hmac),
+        cmocka_unit_test(test_hkdf),       cmocka_unit_test(test_open_vector),
+        cmocka_unit_test(test_seal),       cmocka_unit_test(test_seal_damage),
+        cmocka_unit_test(test_seal_limit), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_small),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
