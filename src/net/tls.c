@@ -134,7 +134,10 @@ static void enter(struct tls *t)
         return;
     }
     buf_free(&t->hold);
-    t->hold = t->hs_in;
+    if (t->hs_in.len > 0)
+        t->hold = t->hs_in;
+    else
+        buf_free(&t->hs_in);
     buf_init(&t->hs_in, HOLD_MAX);
     t->ops->ready(t->role, &t->ssl);
     finish_handshake(t, OK, NULL);
