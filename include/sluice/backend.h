@@ -27,7 +27,8 @@ struct backend_options {
     int64_t objects_max; /* beyond this many the oldest objects go */
 };
 
-/* ---- notes: small facts that ride along with a batch of records -------------------------------- */
+/* ---- notes: small facts that ride along with a batch of records --------------------------------
+ */
 
 struct backend_fact { /* ignored when the account is gone or its stored seen_at is newer */
     int64_t account_id, seen_at, cool_until;
@@ -53,9 +54,11 @@ struct backend_batch {
     size_t objects_n;
 };
 
-/* ---- reading and pruning in bites: the store puts other calls between two of them --------------- */
+/* ---- reading and pruning in bites: the store puts other calls between two of them ---------------
+ */
 
-/* A row in `each` is valid during that call only; `sealed` is empty when the account has no secret. */
+/* A row in `each` is valid during that call only; `sealed` is empty when the account has no secret.
+ */
 typedef void backend_account_fn(void *arg, const struct account_row *row, struct slice sealed);
 typedef void backend_key_fn(void *arg, const struct key_row *row);
 

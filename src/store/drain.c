@@ -6,13 +6,15 @@
  *                                           '--- kept, later again -'  (locked, full, I/O)
  *
  * At most one batch is under way. It leaves when BATCH_MAX rows are there or the oldest has waited
- * BATCH_WAIT_MS, or when a verb needs to see what was put before it. A batch that failed is kept as it
- * was and offered again; meanwhile the ring fills, and what finds it full is dropped and counted. */
+ * BATCH_WAIT_MS, or when a verb needs to see what was put before it. A batch that failed is kept as
+ * it was and offered again; meanwhile the ring fills, and what finds it full is dropped and
+ * counted. */
 #include "store/inside.h"
 
 #include <string.h>
 
-/* ---- notes --------------------------------------------------------------------------------------- */
+/* ---- notes
+ * --------------------------------------------------------------------------------------- */
 
 static void notes_clear(struct notes *n)
 {
@@ -147,7 +149,8 @@ int64_t drain_find_object(const struct store *s, struct slice name)
     return id != 0 ? id : notes_find(&s->drain.taken, name);
 }
 
-/* ---- records ------------------------------------------------------------------------------------- */
+/* ---- records
+ * ------------------------------------------------------------------------------------- */
 
 void store_record(struct store *s, const struct record *r)
 {
@@ -168,7 +171,8 @@ void store_record(struct store *s, const struct record *r)
         timer_set(&d->timer, loop_now(s->loop) + BATCH_WAIT_MS);
 }
 
-/* ---- the batch ------------------------------------------------------------------------------------ */
+/* ---- the batch
+ * ------------------------------------------------------------------------------------ */
 
 bool drain_idle(const struct store *s)
 {

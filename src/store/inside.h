@@ -17,11 +17,11 @@
 #include "store/vault.h"
 
 #define RING_DEFAULT    4096
-#define BATCH_MAX       500   /* rows in one commit */
-#define BATCH_WAIT_MS   100   /* a row waits no longer than this for company */
+#define BATCH_MAX       500 /* rows in one commit */
+#define BATCH_WAIT_MS   100 /* a row waits no longer than this for company */
 #define RETRY_BUSY_MS   250
 #define RETRY_OTHER_MS  1000
-#define NOTES_MAX       4096  /* of each kind */
+#define NOTES_MAX       4096 /* of each kind */
 #define PRUNE_FIRST_MS  60000
 #define PRUNE_EVERY_MS  600000
 #define PRUNE_SOON_MS   10000 /* between two prunings because of size */
@@ -94,7 +94,8 @@ struct store {
     uint64_t unlogged[ERR_COUNT];
 };
 
-/* ---- store.c ------------------------------------------------------------------------------------- */
+/* ---- store.c
+ * ------------------------------------------------------------------------------------- */
 
 /* Counts and logs what the engine has answered; ERR_NOTFOUND and its like are no trouble. */
 void store_note(struct store *s, enum err e, const char *why, bool wrote);
@@ -102,19 +103,21 @@ bool err_is_trouble(enum err e);
 /* At most once in LOG_EVERY_MS for each `e`. */
 void trouble_log(struct store *s, enum err e, const char *why);
 
-/* ---- verbs.c ------------------------------------------------------------------------------------- */
+/* ---- verbs.c
+ * ------------------------------------------------------------------------------------- */
 
-void verb_release(struct store *s);  /* sends off the waiting verbs whose turn has come */
-void verbs_close(struct store *s);   /* runs the waiting ones, in order, without an answer */
-void prune_start(struct store *s);   /* in the background */
+void verb_release(struct store *s); /* sends off the waiting verbs whose turn has come */
+void verbs_close(struct store *s);  /* runs the waiting ones, in order, without an answer */
+void prune_start(struct store *s);  /* in the background */
 const char *engine_why(const struct store *s, enum err e);
 
-/* ---- drain.c ------------------------------------------------------------------------------------- */
+/* ---- drain.c
+ * ------------------------------------------------------------------------------------- */
 
 void drain_init(struct store *s);
 bool drain_idle(const struct store *s); /* nothing put that is not through */
 void drain_kick(struct store *s);       /* now rather than in BATCH_WAIT_MS */
-void drain_close(struct store *s);      /* the thread is gone: writes the rest here, or counts it lost */
+void drain_close(struct store *s); /* the thread is gone: writes the rest here, or counts it lost */
 void drain_free(struct store *s);
 /* An object still on its way; 0 = none. */
 int64_t drain_find_object(const struct store *s, struct slice name);

@@ -2,19 +2,20 @@
 
 #include <string.h>
 
-/* The order of records is the order of their numbers, so a range of numbers is a range of time and the
- * table needs no index. A filtered scan looks at no more than SCAN_SPAN numbers at a time, so that
- * whatever else waits for the store's thread gets its turn. */
-#define RECORD_COLUMNS                                                                             \
-    "num,id,at,key_id,key_name,client,route,model_asked,model_answered,session,upstream_id,"       \
-    "stream,status,ended,account,attempts,tries,ttfb_ms,duration_ms,bytes_in,bytes_out,"           \
-    "usage_known,input,output,cache_read,cache_write_5m,cache_write_1h,thinking,web_searches,"     \
+/* The order of records is the order of their numbers, so a range of numbers is a range of time and
+ * the table needs no index. A filtered scan looks at no more than SCAN_SPAN numbers at a time, so
+ * that whatever else waits for the store's thread gets its turn. */
+#define RECORD_COLUMNS                                                                         \
+    "num,id,at,key_id,key_name,client,route,model_asked,model_answered,session,upstream_id,"   \
+    "stream,status,ended,account,attempts,tries,ttfb_ms,duration_ms,bytes_in,bytes_out,"       \
+    "usage_known,input,output,cache_read,cache_write_5m,cache_write_1h,thinking,web_searches," \
     "web_fetches,service_tier,stop_reason,cost_nano_usd,price_date"
 #define RECORD_FILTER "(?3 IS NULL OR account = ?3) AND (?4 IS NULL OR key_name = ?4)"
-#define ACCOUNT_COLUMNS                                                                            \
-    "id,version,name,provider,base_url,priority,weight,paused,allow_private,created_at,"           \
+#define ACCOUNT_COLUMNS                                                                  \
+    "id,version,name,provider,base_url,priority,weight,paused,allow_private,created_at," \
     "cool_until,cool_reason,facts_seen_at,secret"
-/* The subquery counts rows, not numbers: holes left by an earlier pruning do not stop a later one. */
+/* The subquery counts rows, not numbers: holes left by an earlier pruning do not stop a later one.
+ */
 #define OLDEST "num IN (SELECT num FROM records ORDER BY num LIMIT ?1)"
 
 static const char *const stmt_sql[ST_COUNT] = {
@@ -42,12 +43,15 @@ static const char *const stmt_sql[ST_COUNT] = {
     [ST_KEY_REVOKE] = "UPDATE client_keys SET revoked_at=iif(revoked_at=0,?2,revoked_at) "
                       "WHERE id=?1",
     [ST_KEY_USED] = "UPDATE client_keys SET last_used_at=?2 WHERE id=?1 AND last_used_at<?2",
-    [ST_RECORD_ADD] = "INSERT INTO records(" RECORD_COLUMNS
-                      ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    [ST_RECORDS_UP] = "SELECT " RECORD_COLUMNS " FROM records WHERE num>?1 AND num<?2 AND "
-                      RECORD_FILTER " ORDER BY num LIMIT ?5",
-    [ST_RECORDS_DOWN] = "SELECT " RECORD_COLUMNS " FROM records WHERE num>?1 AND num<?2 AND "
-                        RECORD_FILTER " ORDER BY num DESC LIMIT ?5",
+    [ST_RECORD_ADD] =
+        "INSERT INTO records(" RECORD_COLUMNS
+        ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [ST_RECORDS_UP] = "SELECT " RECORD_COLUMNS
+                      " FROM records WHERE num>?1 AND num<?2 AND " RECORD_FILTER
+                      " ORDER BY num LIMIT ?5",
+    [ST_RECORDS_DOWN] = "SELECT " RECORD_COLUMNS
+                        " FROM records WHERE num>?1 AND num<?2 AND " RECORD_FILTER
+                        " ORDER BY num DESC LIMIT ?5",
     [ST_RECORDS_EDGES] = "SELECT (SELECT min(num) FROM records),(SELECT max(num) FROM records)",
     [ST_RECORDS_OLD] = "DELETE FROM records WHERE " OLDEST " AND at<?2",
     [ST_RECORDS_OLDEST] = "DELETE FROM records WHERE " OLDEST,
@@ -57,7 +61,8 @@ static const char *const stmt_sql[ST_COUNT] = {
                         "seq<=(SELECT max(seq) FROM objects)-?1 ORDER BY seq LIMIT 1000)",
 };
 
-/* ---- errors -------------------------------------------------------------------------------------- */
+/* ---- errors
+ * -------------------------------------------------------------------------------------- */
 
 static enum err rc_err(int rc)
 {
@@ -105,7 +110,8 @@ enum err sq_exec(struct backend *b, const char *sql)
     return rc == SQLITE_OK ? OK : sq_fail(b, rc);
 }
 
-/* ---- statements ---------------------------------------------------------------------------------- */
+/* ---- statements
+ * ---------------------------------------------------------------------------------- */
 
 sqlite3_stmt *stmt_use(struct backend *b, enum stmt which, enum err *e)
 {
@@ -125,7 +131,7 @@ sqlite3_stmt *stmt_use(struct backend *b, enum stmt which, enum err *e)
 
 void stmt_end(sqlite3_stmt *st)
 {
-    (void)sqlite3_reset(st); /* repeats the error of the step, which has been dealt with */
+    (void)sqlite3_reset(st);          /* repeats the error of the step, which has been dealt with */
     (void)sqlite3_clear_bindings(st); /* they point into memory that is about to go */
 }
 
@@ -169,12 +175,13 @@ void col_copy(sqlite3_stmt *st, int at, char *out, size_t size)
     text_copy(out, size, p == NULL || n < 0 ? S("") : (struct slice){p, (size_t)n});
 }
 
-/* ---- transactions -------------------------------------------------------------------------------- */
+/* ---- transactions
+ * -------------------------------------------------------------------------------- */
 
-/* In WAL mode synchronous=NORMAL never loses order and never harms the file, but a power cut may take
- * the last commits. FULL adds one fsync of the log after the commit, which carries every earlier
- * commit in it to the disk as well. So records ride with NORMAL, and what a person was told is stored
- * gets FULL, switched on around its own transaction. */
+/* In WAL mode synchronous=NORMAL never loses order and never harms the file, but a power cut may
+ * take the last commits. FULL adds one fsync of the log after the commit, which carries every
+ * earlier commit in it to the disk as well. So records ride with NORMAL, and what a person was told
+ * is stored gets FULL, switched on around its own transaction. */
 enum err tx_begin(struct backend *b, bool durable)
 {
     enum err e;
@@ -234,7 +241,8 @@ enum err meta_put(struct backend *b, const char *name, int64_t value)
     return stmt_run(b, st);
 }
 
-/* ---- open and close ------------------------------------------------------------------------------ */
+/* ---- open and close
+ * ------------------------------------------------------------------------------ */
 
 /* auto_vacuum comes first: it must be in the file before anything else is. */
 static const char setup_sql[] = "PRAGMA auto_vacuum=INCREMENTAL;"

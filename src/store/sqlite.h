@@ -44,7 +44,7 @@ enum stmt {
 };
 
 #define INTERN_MAX 256 /* different words of ours that may come back from the disk */
-#define WHY_MAX 160
+#define WHY_MAX    160
 
 struct backend {
     sqlite3 *db;
@@ -59,7 +59,8 @@ struct backend {
     size_t words;
 };
 
-/* ---- sqlite.c ------------------------------------------------------------------------------------ */
+/* ---- sqlite.c
+ * ------------------------------------------------------------------------------------ */
 
 /* Our word for what SQLite answered, and SQLite's own sentence into b->why. */
 MUST_USE enum err sq_fail(struct backend *b, int rc);
@@ -85,13 +86,13 @@ void bind_cstr(sqlite3_stmt *st, int at, const char *s);
 void bind_slice(sqlite3_stmt *st, int at, struct slice s);
 void col_copy(sqlite3_stmt *st, int at, char *out, size_t size);
 
-/* ---- sqlite_rows.c, sqlite_records.c --------------------------------------------------------------- */
+/* ---- sqlite_rows.c, sqlite_records.c
+ * --------------------------------------------------------------- */
 
 enum err rows_account_id(struct backend *b, int64_t *id);
 enum err rows_accounts_load(struct backend *b, int64_t id, backend_account_fn *each, void *arg);
 enum err rows_account_add(struct backend *b, const struct account_row *row, struct slice sealed);
-enum err rows_account_update(struct backend *b, const struct account_row *row,
-                             struct slice sealed);
+enum err rows_account_update(struct backend *b, const struct account_row *row, struct slice sealed);
 enum err rows_account_remove(struct backend *b, int64_t id);
 enum err rows_keys_load(struct backend *b, backend_key_fn *each, void *arg);
 enum err rows_key_add(struct backend *b, const struct key_row *row);
@@ -107,9 +108,10 @@ enum err records_apply(struct backend *b, const struct backend_batch *batch);
 enum err records_scan(struct backend *b, struct backend_scan *scan);
 enum err records_prune(struct backend *b, struct backend_prune *prune);
 
-/* ---- schema.c -------------------------------------------------------------------------------------- */
+/* ---- schema.c
+ * -------------------------------------------------------------------------------------- */
 
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION     3
 #define SCHEMA_APPLICATION 0x736c7563 /* "sluc", in the file's header */
 
 /* Brings the database to SCHEMA_VERSION, each step in a transaction of its own. ERR_UNSUPPORTED: it

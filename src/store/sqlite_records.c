@@ -39,7 +39,8 @@ enum err records_open(struct backend *b)
     return OK;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------- */
+/* ---- writing
+ * ------------------------------------------------------------------------------------- */
 
 static int tries_kept(const struct record *r)
 {
@@ -156,7 +157,8 @@ enum err records_apply(struct backend *b, const struct backend_batch *batch)
     return e;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------- */
+/* ---- reading
+ * ------------------------------------------------------------------------------------- */
 
 /* Words that were static when they were written are static again: kept once, as long as the engine
  * lives. A file full of foreign words cannot make the table grow without end. */
@@ -264,9 +266,9 @@ static enum err scan_window(struct backend *b, struct backend_scan *scan, int64_
         *above = scan->at > q->after_row ? scan->at : q->after_row;
         if (*above < lowest - 1)
             *above = lowest - 1;
-        *below = *above >= highest ? *above + 1
-                                   : (highest - *above > SCAN_SPAN ? *above + SCAN_SPAN + 1
-                                                                   : highest + 1);
+        *below = *above >= highest
+                     ? *above + 1
+                     : (highest - *above > SCAN_SPAN ? *above + SCAN_SPAN + 1 : highest + 1);
         scan->at = *below - 1;
         scan->more = scan->at < highest;
     } else {
@@ -311,7 +313,8 @@ enum err records_scan(struct backend *b, struct backend_scan *scan)
     return e;
 }
 
-/* ---- pruning ------------------------------------------------------------------------------------- */
+/* ---- pruning
+ * ------------------------------------------------------------------------------------- */
 
 struct room {
     int64_t pages, unused;

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* ---- accounts ------------------------------------------------------------------------------------ */
+/* ---- accounts
+ * ------------------------------------------------------------------------------------ */
 
 enum err rows_account_id(struct backend *b, int64_t *id)
 {
@@ -122,8 +123,7 @@ static enum err account_change(struct backend *b, const struct account_row *row)
     return e;
 }
 
-enum err rows_account_update(struct backend *b, const struct account_row *row,
-                             struct slice sealed)
+enum err rows_account_update(struct backend *b, const struct account_row *row, struct slice sealed)
 {
     enum err e = tx_begin(b, true);
     assert(row->id > 0 && row->name[0] != '\0');
@@ -175,7 +175,8 @@ enum err rows_facts(struct backend *b, const struct backend_fact *f, size_t n)
     return e;
 }
 
-/* ---- client keys --------------------------------------------------------------------------------- */
+/* ---- client keys
+ * --------------------------------------------------------------------------------- */
 
 enum err rows_keys_load(struct backend *b, backend_key_fn *each, void *arg)
 {
@@ -254,7 +255,8 @@ enum err rows_uses(struct backend *b, const struct backend_use *u, size_t n)
     return e;
 }
 
-/* ---- objects ------------------------------------------------------------------------------------- */
+/* ---- objects
+ * ------------------------------------------------------------------------------------- */
 
 enum err rows_objects(struct backend *b, const struct backend_object *o, size_t n)
 {

@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-/* ---- trouble: counted always, logged seldom ------------------------------------------------------- */
+/* ---- trouble: counted always, logged seldom
+ * ------------------------------------------------------- */
 
 bool err_is_trouble(enum err e)
 {
@@ -69,7 +70,8 @@ const uint8_t *store_pepper(const struct store *s)
     return s->vault.pepper;
 }
 
-/* ---- pruning by the clock -------------------------------------------------------------------------- */
+/* ---- pruning by the clock
+ * -------------------------------------------------------------------------- */
 
 void store_set_limits(struct store *s, int64_t max_age_ms, int64_t max_bytes)
 {
@@ -85,7 +87,8 @@ static void prune_fire(void *arg)
     timer_set(&s->prune_timer, loop_now(s->loop) + PRUNE_EVERY_MS);
 }
 
-/* ---- open ------------------------------------------------------------------------------------------ */
+/* ---- open
+ * ------------------------------------------------------------------------------------------ */
 
 static enum err open_files(struct store *s, const char *dir, char *db, char *why, size_t why_size)
 {
@@ -173,7 +176,8 @@ enum err store_open(struct loop *l, const struct store_options *o, struct store 
     return OK;
 }
 
-/* ---- close ----------------------------------------------------------------------------------------- */
+/* ---- close
+ * ----------------------------------------------------------------------------------------- */
 
 void store_close(struct store *s)
 {

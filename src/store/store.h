@@ -1,12 +1,13 @@
 /* store: what must survive a restart.
  *
  * Accounts and their facts, gateway keys, one record per request, and who made which batch or file.
- * The verbs are atomic and asynchronous; no SQL, no rows, no transactions leak through this door. The
- * engine behind it (include/sluice/backend.h; SQLite in WAL mode) runs on the store's own thread and
- * talks to the loop by messages, so the loop never waits for the disk. HTTP is unknown here.
+ * The verbs are atomic and asynchronous; no SQL, no rows, no transactions leak through this door.
+ * The engine behind it (include/sluice/backend.h; SQLite in WAL mode) runs on the store's own
+ * thread and talks to the loop by messages, so the loop never waits for the disk. HTTP is unknown
+ * here.
  *
- * Secrets are sealed by the vault before they reach the engine (AES-256-GCM, key derived per row from
- * the master key, bound to table, row and column), so no clear byte of one is ever in a file.
+ * Secrets are sealed by the vault before they reach the engine (AES-256-GCM, key derived per row
+ * from the master key, bound to table, row and column), so no clear byte of one is ever in a file.
  *
  * Callbacks come on the loop's thread in a later turn, exactly once a call; rows handed to one are
  * valid during it only. After store_close nothing is called. */
@@ -18,19 +19,19 @@
 
 struct store;
 
-#define STORE_NAME_MAX 64   /* account and key names, with the NUL */
-#define STORE_URL_MAX 512
-#define STORE_MODEL_MAX 96
-#define STORE_KEYID_MAX 16
+#define STORE_NAME_MAX   64 /* account and key names, with the NUL */
+#define STORE_URL_MAX    512
+#define STORE_MODEL_MAX  96
+#define STORE_KEYID_MAX  16
 #define STORE_SECRET_MAX 16384
-#define STORE_ATTEMPTS 6
+#define STORE_ATTEMPTS   6
 #define STORE_OBJECT_MAX 128
 
 struct store_options {
-    const char *dir;        /* state folder, created 0700; NULL: a memory store (tests) */
+    const char *dir;            /* state folder, created 0700; NULL: a memory store (tests) */
     int64_t records_max_age_ms; /* 0 = keep */
     int64_t records_max_bytes;  /* of the database file, 0 = no bound */
-    size_t ring;            /* records waiting for the disk at most; 0 = 4096 */
+    size_t ring;                /* records waiting for the disk at most; 0 = 4096 */
 };
 
 /* Opens or creates everything in the calling thread: takes the folder's lock (ERR_BUSY: another
@@ -46,7 +47,8 @@ void store_set_limits(struct store *s, int64_t max_age_ms, int64_t max_bytes);
 
 typedef void store_done_fn(void *arg, enum err e);
 
-/* ---- accounts --------------------------------------------------------------------------------- */
+/* ---- accounts ---------------------------------------------------------------------------------
+ */
 
 struct account_row {
     int64_t id;      /* given by the store, never reused */
@@ -58,11 +60,11 @@ struct account_row {
     bool paused, allow_private;
     int64_t created_at;
     /* facts that survive: see accounts.h */
-    int64_t cool_until;   /* wall ms, 0 = none */
+    int64_t cool_until; /* wall ms, 0 = none */
     char cool_reason[32];
     int64_t facts_seen_at;
-    struct slice secret;  /* clear, in memory only; borrowed from the caller or, in a callback, from
-                             the store, which wipes it afterwards */
+    struct slice secret; /* clear, in memory only; borrowed from the caller or, in a callback, from
+                            the store, which wipes it afterwards */
     bool secret_unreadable; /* sealed under another master key: the row is kept as it is */
 };
 typedef void store_accounts_fn(void *arg, enum err e, const struct account_row *rows, size_t n);
@@ -79,12 +81,13 @@ void store_account_remove(struct store *s, int64_t id, store_done_fn *done, void
 void store_facts_put(struct store *s, int64_t account_id, int64_t seen_at, int64_t cool_until,
                      const char *cool_reason);
 
-/* ---- gateway keys ------------------------------------------------------------------------------- */
+/* ---- gateway keys -------------------------------------------------------------------------------
+ */
 
 struct key_row {
-    char id[STORE_KEYID_MAX];     /* the public 8 characters */
+    char id[STORE_KEYID_MAX]; /* the public 8 characters */
     char name[STORE_NAME_MAX];
-    uint8_t digest[CRYPTO_SHA256]; /* HMAC-SHA-256 under the pepper, never the key */
+    uint8_t digest[CRYPTO_SHA256];                /* HMAC-SHA-256 under the pepper, never the key */
     int64_t created_at, last_used_at, revoked_at; /* 0 = never */
 };
 typedef void store_keys_fn(void *arg, enum err e, const struct key_row *rows, size_t n);
@@ -96,7 +99,8 @@ void store_key_used(struct store *s, const char *id, int64_t at);
 /* 32 bytes derived from the master key, for key digests. Valid as long as the store. */
 const uint8_t *store_pepper(const struct store *s);
 
-/* ---- records: exactly one per exchange ------------------------------------------------------------ */
+/* ---- records: exactly one per exchange
+ * ------------------------------------------------------------ */
 
 struct record_attempt {
     int64_t account_id;
@@ -106,25 +110,25 @@ struct record_attempt {
     int32_t ms;         /* from its start to its verdict */
 };
 struct record {
-    int64_t row;  /* given by the store: grows, orders, pages */
+    int64_t row;            /* given by the store: grows, orders, pages */
     char id[TEXT_UUID_MAX]; /* x-sluice-request-id */
-    int64_t at;   /* wall ms at the request's head */
+    int64_t at;             /* wall ms at the request's head */
     char key_id[STORE_KEYID_MAX], key_name[STORE_NAME_MAX]; /* "" = no key configured */
     char client[ADDR_TEXT_MAX];
-    const char *route;  /* static */
+    const char *route; /* static */
     char model_asked[STORE_MODEL_MAX], model_answered[STORE_MODEL_MAX];
-    char session[24];   /* short hash of the conversation's identity, "" = none */
+    char session[24];     /* short hash of the conversation's identity, "" = none */
     char upstream_id[64]; /* the provider's request-id */
     bool stream;
-    int32_t status;     /* what the client got */
-    const char *end;    /* static: complete, client_gone, upstream_cut, upstream_error, timeout,
-                           refused, drained, ... */
+    int32_t status;  /* what the client got */
+    const char *end; /* static: complete, client_gone, upstream_cut, upstream_error, timeout,
+                        refused, drained, ... */
     struct record_attempt attempt[STORE_ATTEMPTS];
-    int32_t attempts;   /* may exceed STORE_ATTEMPTS: the last ones are kept */
-    int32_t ttfb_ms;    /* first byte to the client, -1 = none */
+    int32_t attempts; /* may exceed STORE_ATTEMPTS: the last ones are kept */
+    int32_t ttfb_ms;  /* first byte to the client, -1 = none */
     int32_t duration_ms;
     int64_t bytes_in, bytes_out;
-    bool usage_known;   /* false: the observer went blind, or nothing reported any */
+    bool usage_known; /* false: the observer went blind, or nothing reported any */
     int64_t input, output, cache_read, cache_write_5m, cache_write_1h, thinking;
     int32_t web_searches, web_fetches;
     char service_tier[16], stop_reason[32];
@@ -135,10 +139,10 @@ struct record {
 void store_record(struct store *s, const struct record *r);
 
 struct record_query {
-    int64_t after_row;  /* rows newer than this, oldest first; or */
-    int64_t before_row; /* rows older than this, newest first (0 = from the newest) */
-    bool forward;       /* which of the two */
-    int32_t limit;      /* 1..1000 */
+    int64_t after_row;         /* rows newer than this, oldest first; or */
+    int64_t before_row;        /* rows older than this, newest first (0 = from the newest) */
+    bool forward;              /* which of the two */
+    int32_t limit;             /* 1..1000 */
     const char *account, *key; /* by name, NULL = any */
 };
 /* Static strings of the rows are then static or interned: safe during the call. */
@@ -148,20 +152,22 @@ void store_records_query(struct store *s, const struct record_query *q, store_re
 /* Applies the limits now; the background timer of the store does so every 10 minutes. */
 void store_prune(struct store *s, store_done_fn *done, void *arg);
 
-/* ---- who made it: batches and files follow their account -------------------------------------------- */
+/* ---- who made it: batches and files follow their account
+ * -------------------------------------------- */
 
 void store_object_put(struct store *s, struct slice object, int64_t account_id, int64_t at);
 typedef void store_object_fn(void *arg, enum err e, int64_t account_id); /* ERR_NOTFOUND */
 /* May be answered before its row is written by an earlier put: never. Order is kept. */
 void store_object_get(struct store *s, struct slice object, store_object_fn *done, void *arg);
 
-/* ---- state of the store itself ---------------------------------------------------------------------- */
+/* ---- state of the store itself
+ * ---------------------------------------------------------------------- */
 
 struct store_stats {
     uint64_t records_written, records_dropped; /* dropped: ring full, or closing failed */
-    uint64_t failures;      /* engine calls that failed: disk full, locked, I/O */
-    size_t queued;          /* records in the ring */
-    enum err last_error;    /* OK once a write has worked again */
+    uint64_t failures;   /* engine calls that failed: disk full, locked, I/O */
+    size_t queued;       /* records in the ring */
+    enum err last_error; /* OK once a write has worked again */
     int64_t last_error_at;
     int64_t db_bytes;
 };

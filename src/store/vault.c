@@ -88,8 +88,8 @@ out:
     return e;
 }
 
-/* Written under another name and renamed once it is on the disk: a key file is whole or absent, also
- * after a power cut. The folder's lock is held, so nobody else makes one at the same time. */
+/* Written under another name and renamed once it is on the disk: a key file is whole or absent,
+ * also after a power cut. The folder's lock is held, so nobody else makes one at the same time. */
 static enum err key_create(struct vault *v, const char *path, char *why, size_t why_size)
 {
     char tmp[FOLDER_PATH_MAX], text[VAULT_FILE_BYTES + 1];
@@ -122,8 +122,7 @@ out:
     return e;
 }
 
-enum err vault_open(struct vault *v, const char *path, bool may_create, char *why,
-                    size_t why_size)
+enum err vault_open(struct vault *v, const char *path, bool may_create, char *why, size_t why_size)
 {
     enum err e;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -162,7 +161,8 @@ void vault_wipe(struct vault *v)
     crypto_wipe(v, sizeof *v);
 }
 
-/* ---- sealing ------------------------------------------------------------------------------------ */
+/* ---- sealing ------------------------------------------------------------------------------------
+ */
 
 #define PLACE_MAX 160
 struct place_text {

@@ -5,15 +5,15 @@
  *
  *     v1.<fingerprint of the master key, 8 hex digits>.<base64url of nonce | ciphertext | tag>
  *
- * and is bound to its table, row and column twice: by the key it is sealed with and by the data that
- * is authenticated with it. Copied into another row it does not open. */
+ * and is bound to its table, row and column twice: by the key it is sealed with and by the data
+ * that is authenticated with it. Copied into another row it does not open. */
 #ifndef SLUICE_STORE_VAULT_H
 #define SLUICE_STORE_VAULT_H
 
 #include "base/base.h"
 
-#define VAULT_KID_MAX 9                 /* 8 hex digits and NUL */
-#define VAULT_SEALED_MAX (32 * 1024)    /* of the text form */
+#define VAULT_KID_MAX    9                    /* 8 hex digits and NUL */
+#define VAULT_SEALED_MAX (32 * 1024)          /* of the text form */
 #define VAULT_FILE_BYTES (2 * CRYPTO_KEY + 1) /* hex and a newline */
 
 struct vault {
@@ -28,8 +28,8 @@ struct vault_place {
     int64_t row;
 };
 
-/* Reads `path`; makes it when it is not there and `may_create`. ERR_DENIED: others than the owner can
- * reach it; ERR_SYNTAX: not a key file; ERR_NOTFOUND, ERR_IO. `why` gets a sentence. */
+/* Reads `path`; makes it when it is not there and `may_create`. ERR_DENIED: others than the owner
+ * can reach it; ERR_SYNTAX: not a key file; ERR_NOTFOUND, ERR_IO. `why` gets a sentence. */
 MUST_USE enum err vault_open(struct vault *v, const char *path, bool may_create, char *why,
                              size_t why_size);
 /* A fixed key that protects nothing: for stores that live in memory. */

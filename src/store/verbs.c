@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-/* ---- the way of every verb ------------------------------------------------------------------------ */
+/* ---- the way of every verb
+ * ------------------------------------------------------------------------ */
 
 /* On the store's thread. */
 static void verb_run(struct job *j)
@@ -36,21 +37,21 @@ static void verb_done(struct job *j)
 
 static void verb_send(struct verb *v)
 {
-    list_init(&v->job.link);
     worker_post(v->store->worker, &v->job);
 }
 
 static bool verb_ready(const struct verb *v)
 {
     const struct drain *d = &v->store->drain;
-    return d->stalled ||
-           (d->records_done >= v->after_records && d->notes_done >= v->after_notes);
+    return d->stalled || (d->records_done >= v->after_records && d->notes_done >= v->after_notes);
 }
 
 static void verb_submit(struct store *s, struct verb *v)
 {
     assert(!s->closing && v->run != NULL && v->finish != NULL && v->destroy != NULL);
     v->job = (struct job){.run = verb_run, .done = verb_done};
+    list_init(&v->job.link);
+    list_init(&v->wait);
     v->store = s;
     v->after_records = s->drain.records_put;
     v->after_notes = s->drain.notes_put;
@@ -92,7 +93,8 @@ static void plain_destroy(struct verb *v)
     mem_free(v);
 }
 
-/* ---- accounts -------------------------------------------------------------------------------------- */
+/* ---- accounts
+ * -------------------------------------------------------------------------------------- */
 
 struct accounts_verb {
     struct verb v; /* first: plain_destroy frees it */
@@ -123,7 +125,8 @@ static void account_open_secret(struct accounts_verb *a, struct account_row *row
     e = vault_unseal(&a->v.store->vault, &at, sealed, clear);
     if (e == OK) {
         row->secret = buf_slice(clear);
-    } else if (e == ERR_NOMEM) { /* says nothing about the secret: no answer rather than a wrong one */
+    } else if (e ==
+               ERR_NOMEM) { /* says nothing about the secret: no answer rather than a wrong one */
         a->v.err = e;
     } else {
         row->secret_unreadable = true;
@@ -268,7 +271,8 @@ void store_account_update(struct store *s, const struct account_row *row, store_
     verb_submit(s, &accounts_new(account_update_run, true, row, done, arg)->v);
 }
 
-/* ---- verbs whose answer is a word ------------------------------------------------------------------ */
+/* ---- verbs whose answer is a word
+ * ------------------------------------------------------------------ */
 
 struct word_verb {
     struct verb v;
@@ -395,7 +399,8 @@ void prune_start(struct store *s)
     prune_submit(s, NULL, NULL, true);
 }
 
-/* ---- client keys ----------------------------------------------------------------------------------- */
+/* ---- client keys
+ * ----------------------------------------------------------------------------------- */
 
 struct keys_verb {
     struct verb v;
@@ -444,7 +449,8 @@ void store_keys_load(struct store *s, store_keys_fn *done, void *arg)
     verb_submit(s, &k->v);
 }
 
-/* ---- records --------------------------------------------------------------------------------------- */
+/* ---- records
+ * --------------------------------------------------------------------------------------- */
 
 struct records_verb {
     struct verb v;
@@ -501,7 +507,8 @@ void store_records_query(struct store *s, const struct record_query *q, store_re
     verb_submit(s, &r->v);
 }
 
-/* ---- objects --------------------------------------------------------------------------------------- */
+/* ---- objects
+ * --------------------------------------------------------------------------------------- */
 
 struct object_verb {
     struct verb v;
