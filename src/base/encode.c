@@ -118,6 +118,7 @@ bool text_unhex(void *out, size_t n, struct slice s)
         if (hex_value(s.p[i]) < 0)
             return false; /* looked for first, so that a failure leaves `out` alone */
     for (size_t i = 0; i < n; i++)
-        to[i] = (uint8_t)(hex_value(s.p[2 * i]) << 4 | hex_value(s.p[2 * i + 1]));
+        to[i] = (uint8_t)((unsigned)hex_value(s.p[2 * i]) << 4 |
+                          (unsigned)hex_value(s.p[2 * i + 1]));
     return true;
 }

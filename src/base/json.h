@@ -23,7 +23,8 @@ enum json_type {
 #define JSON_DEPTH 64
 /* ERR_SYNTAX (also for anything nested deeper than JSON_DEPTH), ERR_NOMEM, ERR_LIMIT from 4 GiB on.
  * Strict RFC 8259: UTF-8 only, no comments, no NaN. Of equal keys the first one counts. A document
- * may be read by many threads and freed by any one. */
+ * may be read by many threads and freed by any one. While parsing, a text of very short values
+ * costs up to some 30 times its size: whoever parses what a peer sent bounds it first. */
 MUST_USE enum err json_parse(struct slice text, struct json **out);
 void json_free(struct json *doc); /* NULL is fine */
 const struct json_val *json_root(const struct json *doc);
@@ -70,7 +71,7 @@ void jw_i64(struct jw *w, int64_t v);
 void jw_f64(struct jw *w, double v); /* not finite writes null */
 void jw_bool(struct jw *w, bool v);
 void jw_null(struct jw *w);
-void jw_raw(struct jw *w, struct slice json); /* already JSON */
+void jw_raw(struct jw *w, struct slice json); /* already JSON; empty writes null */
 void jw_time(struct jw *w, int64_t ms);       /* RFC 3339 string, 0 writes null */
 /* jw_key + value in one call. */
 void jw_kstr(struct jw *w, const char *key, struct slice s);

@@ -123,9 +123,8 @@ void jw_null(struct jw *w)
 
 void jw_raw(struct jw *w, struct slice json)
 {
-    assert(json.n > 0); /* nothing is not JSON */
     before(w);
-    put(w, json);
+    put(w, json.n > 0 ? json : S("null")); /* nothing is not JSON */
 }
 
 void jw_time(struct jw *w, int64_t ms)

@@ -284,6 +284,7 @@ static void test_writer(void **state)
     jw_obj(&w);
     jw_end_obj(&w);
     jw_raw(&w, S("{\"raw\":1}"));
+    jw_raw(&w, S(""));
     jw_cstr(&w, "");
     jw_end_arr(&w);
     jw_ki64(&w, "last", 0);
@@ -294,7 +295,7 @@ static void test_writer(void **state)
         buf_slice(&b),
         S("{\"s\":\"x\",\"none\":null,\"min\":-9223372036854775808,\"max\":9223372036854775807,"
           "\"f\":0.25,\"nan\":null,\"t\":true,\"at\":\"1970-01-01T00:00:00.001Z\",\"never\":null,"
-          "\"list\":[null,false,[],{},{\"raw\":1},\"\"],\"last\":0}")));
+          "\"list\":[null,false,[],{},{\"raw\":1},null,\"\"],\"last\":0}")));
     buf_free(&b);
 }
 
