@@ -24,7 +24,7 @@ enum json_type {
 /* ERR_SYNTAX (also for anything nested deeper than JSON_DEPTH), ERR_NOMEM, ERR_LIMIT from 4 GiB on.
  * Strict RFC 8259: UTF-8 only, no comments, no NaN. Of equal keys the first one counts. A document
  * may be read by many threads and freed by any one. While parsing, a text of very short values
- * costs up to some 30 times its size: whoever parses what a peer sent bounds it first. */
+ * costs up to some 20 times its size: whoever parses what a peer sent bounds it first. */
 MUST_USE enum err json_parse(struct slice text, struct json **out);
 void json_free(struct json *doc); /* NULL is fine */
 const struct json_val *json_root(const struct json *doc);
