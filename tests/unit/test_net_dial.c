@@ -1,0 +1,479 @@
+/* links: base net */
+/* Dialling and listening: what is refused, raced, cached, canceled, and when descriptors run out.
+ */
+#include "net/net.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define MAX 64
+
+struct hall {
+    struct loop *l;
+    struct listener *in;
+    struct stream *accepted[MAX];
+    size_t n;
+    bool close_in_accept, pause_in_accept;
+    char dir[32];
+    char path[64];
+};
+
+struct call { /* one dial */
+    struct hall *h;
+    struct dial *d;
+    int done;
+    enum err e;
+    const char *why;
+    struct stream *s;
+};
+
+static void on_accept(void *owner, struct stream *s)
+{
+    struct hall *h = owner;
+    assert_true(h->n < MAX);
+    h->accepted[h->n++] = s;
+    if (h->pause_in_accept)
+        listener_pause(h->in, true);
+    if (h->close_in_accept) {
+        listener_close(h->in);
+        h->in = NULL;
+    }
+}
+
+static const struct listener_ops in_ops = {on_accept};
+
+static void on_done(void *owner, enum err e, const char *why, struct stream *s)
+{
+    struct call *c = owner;
+    assert_true((e == OK) == (s != NULL));
+    assert_true((e == OK) == (why == NULL));
+    c->done++;
+    c->d = NULL;
+    c->e = e;
+    c->why = why;
+    c->s = s;
+    loop_stop(c->h->l);
+}
+
+static int setup(void **state)
+{
+    static struct hall h;
+    alarm(60);
+    signal(SIGPIPE, SIG_IGN);
+    h = (struct hall){.l = loop_new()};
+    text_copy(h.dir, sizeof h.dir, S("/tmp/test-net-XXXXXX"));
+    assert_non_null(mkdtemp(h.dir));
+    text_format(h.path, sizeof h.path, "%s/sock", h.dir);
+    *state = &h;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct hall *h = *state;
+    if (h->in != NULL)
+        listener_close(h->in);
+    for (size_t i = 0; i < h->n; i++)
+        stream_abort(h->accepted[i]);
+    loop_free(h->l);
+    unlink(h->path);
+    rmdir(h->dir);
+    fault_target = 0;
+    return 0;
+}
+
+static void listen_at(struct hall *h, const char *at)
+{
+    struct addr a;
+    assert_int_equal(addr_parse(slice_of(at), &a), OK);
+    assert_int_equal(listener_open(h->l, &a, NULL, &in_ops, h, &h->in), OK);
+    assert_true(listener_addr(h->in)->port != 0);
+}
+
+static void start(struct hall *h, struct call *c, const char *host, bool allow_private)
+{
+    struct dial_target t = {.host = slice_of(host), .allow_private = allow_private};
+    *c = (struct call){.h = h};
+    t.port = h->in != NULL ? listener_addr(h->in)->port : 9;
+    c->d = dial_start(h->l, &t, on_done, c);
+    assert_int_equal(c->done, 0); /* never inside the call */
+}
+
+static void dial(struct hall *h, struct call *c, const char *host, bool allow_private)
+{
+    start(h, c, host, allow_private);
+    while (c->done == 0)
+        loop_run(h->l);
+    assert_int_equal(c->done, 1);
+}
+
+struct turns {
+    struct loop *l;
+    struct task task;
+    int left;
+};
+
+static void turn(void *arg)
+{
+    struct turns *t = arg;
+    if (--t->left == 0)
+        loop_stop(t->l);
+    else
+        task_post(t->l, &t->task);
+}
+
+static void some_turns(struct hall *h)
+{
+    struct turns t = {.l = h->l, .left = 30};
+    task_init(&t.task, turn, &t);
+    task_post(h->l, &t.task);
+    while (t.left > 0)
+        loop_run(h->l);
+}
+
+/* ---- dialling -------------------------------------------------------------------------------- */
+
+static void dial_numeric(void **state)
+{
+    struct hall *h = *state;
+    struct call c;
+    listen_at(h, "127.0.0.1:0");
+    dial(h, &c, "127.0.0.1", true);
+    assert_int_equal(c.e, OK);
+    assert_string_equal(stream_peer(c.s)->text, listener_addr(h->in)->text);
+    stream_abort(c.s);
+}
+
+static void dial_name_and_its_cached_answer(void **state)
+{
+    struct hall *h = *state;
+    struct call c;
+    listen_at(h, "127.0.0.1:0"); /* not at ::1: that attempt is refused, the next one is made */
+    for (int i = 0; i < 3; i++) {
+        dial(h, &c, i == 1 ? "LocalHost" : "localhost", true);
+        assert_int_equal(c.e, OK);
+        assert_true(stream_peer(c.s)->is_loopback);
+        stream_abort(c.s);
+    }
+}
+
+static void dials_share_a_lookup(void **state)
+{
+    struct hall *h = *state;
+    struct call c[5];
+    listen_at(h, "127.0.0.1:0");
+    for (int i = 0; i < 5; i++)
+        start(h, &c[i], "localhost", true);
+    dial_cancel(c[2].d);
+    for (int i = 0; i < 5; i++) {
+        while (i != 2 && c[i].done == 0)
+            loop_run(h->l);
+        assert_int_equal(c[i].done, i != 2);
+        if (i != 2) {
+            assert_int_equal(c[i].e, OK);
+            stream_abort(c[i].s);
+        }
+    }
+}
+
+static void dial_both_families(void **state)
+{
+    struct hall *h = *state;
+    struct call c;
+    listen_at(h, ":0"); /* all interfaces, both families */
+    dial(h, &c, "127.0.0.1", true);
+    assert_int_equal(c.e, OK);
+    while (h->n == 0)
+        loop_run(h->l);
+    assert_true(stream_peer(h->accepted[0])->is_loopback); /* not "::ffff:..." */
+    assert_true(slice_starts(slice_of(stream_peer(h->accepted[0])->text), S("127.0.0.1:")));
+    stream_abort(c.s);
+}
+
+static void dial_refused(void **state)
+{
+    struct hall *h = *state;
+    struct call c;
+    listen_at(h, "127.0.0.1:0");
+    struct dial_target t = {
+        .host = S("127.0.0.1"), .port = listener_addr(h->in)->port, .allow_private = true};
+    listener_close(h->in);
+    h->in = NULL;
+    c = (struct call){.h = h};
+    dial_start(h->l, &t, on_done, &c);
+    while (c.done == 0)
+        loop_run(h->l);
+    assert_int_equal(c.e, ERR_CONNECT);
+    assert_string_equal(c.why, "connection refused");
+}
+
+static void dial_denied(void **state)
+{
+    struct hall *h = *state;
+    static const char *const hosts[] = {
+        "127.0.0.1",
+        "localhost",
+        "0.0.0.0",
+        "10.0.0.1",
+        "::1",
+        "::",
+        "169.254.169.254",
+        "::ffff:127.0.0.1",
+        "fd00::1",
+        "64:ff9b::a00:1",
+        "fd00:ec2::254",
+        "fe80::1",
+        "2130706433",
+        "0x7f.1",
+        "0177.0.0.1",
+        "127.1", /* the resolver reads them */
+    };
+    listen_at(h, ":0");
+    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
+        struct call c;
+        dial(h, &c, hosts[i], false);
+        if (c.e != ERR_DENIED)
+            print_message("%s: %s\n", hosts[i], c.why ? c.why : "connected");
+        /* Some resolvers do not read the odd spellings, which is just as well. */
+        assert_true(c.e == ERR_DENIED || (i >= 12 && c.e == ERR_DNS));
+    }
+    some_turns(h);
+    assert_int_equal(h->n, 0);
+}
+
+static void dial_bad_names(void **state)
+{
+    struct hall *h = *state;
+    static char longest[300];
+    memset(longest, 'a', sizeof longest - 1);
+    const char *const hosts[] = {
+        "",
+        "a b",
+        "a/b",
+        "user@host",
+        "host\n",
+        "[::1]",
+        "ex\xc3\xa4mple",
+        longest,
+        "host%lo",
+        "::1%lo",
+        "a\tb",
+        "http://x",
+        /* a label of more than 63 characters: no name server is asked */
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.invalid",
+    };
+    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
+        struct call c;
+        dial(h, &c, hosts[i], true);
+        assert_int_equal(c.e, ERR_DNS);
+    }
+}
+
+static void dial_canceled_stays_silent(void **state)
+{
+    struct hall *h = *state;
+    struct call c[4];
+    static const char *const hosts[] = {"127.0.0.1", "localhost", "not a name", "10.0.0.1"};
+    listen_at(h, "127.0.0.1:0");
+    for (int i = 0; i < 4; i++) {
+        start(h, &c[i], hosts[i], i != 3);
+        dial_cancel(c[i].d);
+    }
+    some_turns(h);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(c[i].done, 0);
+}
+
+static void dial_injected_failure(void **state)
+{
+    struct hall *h = *state;
+    struct call c;
+    listen_at(h, "127.0.0.1:0");
+    fault_target = fault_counter + 1;
+    dial(h, &c, "127.0.0.1", true);
+    assert_int_equal(c.e, ERR_CONNECT);
+    struct listener *none = NULL;
+    struct addr a = *listener_addr(h->in);
+    fault_target = fault_counter + 1;
+    assert_int_equal(listener_open(h->l, &a, NULL, &in_ops, h, &none), ERR_IO);
+    assert_null(none);
+}
+
+/* ---- listening ------------------------------------------------------------------------------- */
+
+static void listener_in_use(void **state)
+{
+    struct hall *h = *state;
+    struct listener *second = NULL;
+    listen_at(h, "127.0.0.1:0");
+    struct addr a = *listener_addr(h->in);
+    assert_int_equal(listener_open(h->l, &a, NULL, &in_ops, h, &second), ERR_EXISTS);
+    assert_null(second);
+}
+
+static void listener_paused_accepts_nobody(void **state)
+{
+    struct hall *h = *state;
+    struct call c;
+    listen_at(h, "127.0.0.1:0");
+    listener_pause(h->in, true);
+    listener_pause(h->in, true);
+    dial(h, &c, "127.0.0.1", true); /* the kernel shakes hands */
+    some_turns(h);
+    assert_int_equal(h->n, 0);
+    listener_pause(h->in, false);
+    some_turns(h);
+    assert_int_equal(h->n, 1);
+    stream_abort(c.s);
+}
+
+static void listener_paused_and_closed_in_on_accept(void **state)
+{
+    struct hall *h = *state;
+    struct call c[3];
+    listen_at(h, "127.0.0.1:0");
+    h->pause_in_accept = true;
+    for (int i = 0; i < 3; i++)
+        dial(h, &c[i], "127.0.0.1", true);
+    some_turns(h);
+    assert_int_equal(h->n, 1);
+    h->pause_in_accept = false;
+    h->close_in_accept = true;
+    listener_pause(h->in, false);
+    some_turns(h);
+    assert_int_equal(h->n, 2);
+    assert_null(h->in);
+    for (int i = 0; i < 3; i++)
+        stream_abort(c[i].s);
+}
+
+static void unix_socket(void **state)
+{
+    struct hall *h = *state;
+    struct listener *second = NULL;
+    struct stat st;
+    assert_int_equal(listener_open(h->l, NULL, h->path, &in_ops, h, &h->in), OK);
+    assert_true(listener_addr(h->in)->is_unix);
+    assert_int_equal(stat(h->path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(listener_open(h->l, NULL, h->path, &in_ops, h, &second), ERR_EXISTS);
+    struct call c = {.h = h};
+    struct dial_target t = {.path = h->path};
+    dial_start(h->l, &t, on_done, &c);
+    while (c.done == 0 || h->n == 0)
+        loop_run(h->l);
+    assert_int_equal(c.e, OK);
+    assert_true(stream_peer(c.s)->is_unix);
+    while (h->n > 0) /* of the second listener's probe, too */
+        stream_abort(h->accepted[--h->n]);
+    stream_abort(c.s);
+    listener_close(h->in);
+    h->in = NULL;
+    assert_int_not_equal(stat(h->path, &st), 0);
+    c = (struct call){.h = h};
+    dial_start(h->l, &t, on_done, &c);
+    while (c.done == 0)
+        loop_run(h->l);
+    assert_int_equal(c.e, ERR_CONNECT);
+}
+
+static void unix_socket_left_behind_is_replaced(void **state)
+{
+    struct hall *h = *state;
+    struct stat st;
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    text_copy(at.sun_path, sizeof at.sun_path, slice_of(h->path));
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&at, sizeof at), 0);
+    close(fd); /* its process "died" */
+    assert_int_equal(listener_open(h->l, NULL, h->path, &in_ops, h, &h->in), OK);
+    /* A successor's file is not removed. */
+    assert_int_equal(unlink(h->path), 0);
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&at, sizeof at), 0);
+    listener_close(h->in);
+    h->in = NULL;
+    assert_int_equal(stat(h->path, &st), 0);
+    close(fd);
+}
+
+static void unix_socket_refused(void **state)
+{
+    struct hall *h = *state;
+    char far[300];
+    memset(far, 'x', sizeof far - 1);
+    far[0] = '/';
+    far[sizeof far - 1] = '\0';
+    assert_int_equal(listener_open(h->l, NULL, far, &in_ops, h, &h->in), ERR_RANGE);
+    assert_int_equal(listener_open(h->l, NULL, "/nowhere/at/all", &in_ops, h, &h->in), ERR_IO);
+    assert_int_equal(listener_open(h->l, NULL, h->dir, &in_ops, h, &h->in), ERR_EXISTS);
+    assert_null(h->in);
+}
+
+/* Out of descriptors the listener rests and takes the connection later; it does not spin, and it
+ * does not drop whoever waits. */
+static void out_of_descriptors(void **state)
+{
+    struct hall *h = *state;
+    struct call c;
+    struct rlimit before, none;
+    listen_at(h, "127.0.0.1:0");
+    listener_pause(h->in, true);
+    dial(h, &c, "127.0.0.1", true);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int next = dup(0);
+    assert_true(next > 0);
+    close(next);
+    none = before;
+    none.rlim_cur = (rlim_t)next;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    listener_pause(h->in, false);
+    some_turns(h);
+    assert_int_equal(h->n, 0);
+    struct call c2;
+    dial(h, &c2, "127.0.0.1", true);
+    assert_int_equal(c2.e, ERR_BUSY);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    struct turns t = {.l = h->l, .left = 1};
+    struct timer again;
+    timer_init(&again, h->l, turn, &t);
+    timer_set(&again, loop_now(h->l) + 200);
+    loop_run(h->l);
+    assert_int_equal(h->n, 1);
+    stream_abort(c.s);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(dial_numeric),
+        T(dial_name_and_its_cached_answer),
+        T(dials_share_a_lookup),
+        T(dial_both_families),
+        T(dial_refused),
+        T(dial_denied),
+        T(dial_bad_names),
+        T(dial_canceled_stays_silent),
+        T(dial_injected_failure),
+        T(listener_in_use),
+        T(listener_paused_accepts_nobody),
+        T(listener_paused_and_closed_in_on_accept),
+        T(unix_socket),
+        T(unix_socket_left_behind_is_replaced),
+        T(unix_socket_refused),
+        T(out_of_descriptors),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
