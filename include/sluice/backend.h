@@ -27,8 +27,7 @@ struct backend_options {
     int64_t objects_max; /* beyond this many the oldest objects go */
 };
 
-/* ---- notes: small facts that ride along with a batch of records --------------------------------
- */
+/* ---- notes: small facts that ride along with a batch of records ----------------------------- */
 
 struct backend_fact { /* ignored when the account is gone or its stored seen_at is newer */
     int64_t account_id, seen_at, cool_until;
@@ -54,8 +53,7 @@ struct backend_batch {
     size_t objects_n;
 };
 
-/* ---- reading and pruning in bites: the store puts other calls between two of them ---------------
- */
+/* ---- reading and pruning in bites: the store puts other calls between two of them ----------- */
 
 /* A row in `each` is valid during that call only; `sealed` is empty when the account has no secret.
  */
@@ -111,7 +109,8 @@ struct backend_ops {
     /* ERR_NOTFOUND. Revoking a revoked key keeps its first time. */
     enum err (*key_revoke)(struct backend *b, const char *id, int64_t at);
 
-    /* All of it in one transaction. */
+    /* All of it in one transaction. An empty batch writes something of the engine's own: OK says
+     * that writing works. */
     enum err (*apply)(struct backend *b, const struct backend_batch *batch);
     enum err (*records_scan)(struct backend *b, struct backend_scan *scan);
     enum err (*prune)(struct backend *b, struct backend_prune *prune);

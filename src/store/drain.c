@@ -13,8 +13,7 @@
 
 #include <string.h>
 
-/* ---- notes
- * --------------------------------------------------------------------------------------- */
+/* ---- notes ---------------------------------------------------------------------------------- */
 
 static void notes_clear(struct notes *n)
 {
@@ -149,8 +148,7 @@ int64_t drain_find_object(const struct store *s, struct slice name)
     return id != 0 ? id : notes_find(&s->drain.taken, name);
 }
 
-/* ---- records
- * ------------------------------------------------------------------------------------- */
+/* ---- records -------------------------------------------------------------------------------- */
 
 void store_record(struct store *s, const struct record *r)
 {
@@ -158,6 +156,7 @@ void store_record(struct store *s, const struct record *r)
     assert(s->count <= s->cap && !s->closing && r->attempts >= 0);
     if (s->count == s->cap) {
         s->stats.records_dropped++;
+        trouble_log(s, ERR_LIMIT, "the ring is full: request records are dropped");
         return;
     }
     s->ring[(s->head + s->count) % s->cap] = *r;
@@ -171,8 +170,7 @@ void store_record(struct store *s, const struct record *r)
         timer_set(&d->timer, loop_now(s->loop) + BATCH_WAIT_MS);
 }
 
-/* ---- the batch
- * ------------------------------------------------------------------------------------ */
+/* ---- the batch ------------------------------------------------------------------------------ */
 
 bool drain_idle(const struct store *s)
 {
@@ -303,8 +301,17 @@ void drain_kick(struct store *s)
 static void drain_fire(void *arg)
 {
     struct store *s = arg;
+    assert(!s->drain.flying);
     s->drain.stalled = false;
-    drain_kick(s);
+    if (!drain_idle(s) || s->stats.last_error != OK)
+        drain_start(s);
+}
+
+void drain_watch(struct store *s)
+{
+    struct drain *d = &s->drain;
+    if (!s->closing && !d->flying && !d->stalled && !timer_armed(&d->timer))
+        timer_set(&d->timer, loop_now(s->loop) + RETRY_OTHER_MS);
 }
 
 void drain_init(struct store *s)

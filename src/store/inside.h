@@ -94,8 +94,7 @@ struct store {
     uint64_t unlogged[ERR_COUNT];
 };
 
-/* ---- store.c
- * ------------------------------------------------------------------------------------- */
+/* ---- store.c -------------------------------------------------------------------------------- */
 
 /* Counts and logs what the engine has answered; ERR_NOTFOUND and its like are no trouble. */
 void store_note(struct store *s, enum err e, const char *why, bool wrote);
@@ -103,22 +102,23 @@ bool err_is_trouble(enum err e);
 /* At most once in LOG_EVERY_MS for each `e`. */
 void trouble_log(struct store *s, enum err e, const char *why);
 
-/* ---- verbs.c
- * ------------------------------------------------------------------------------------- */
+/* ---- verbs.c -------------------------------------------------------------------------------- */
 
 void verb_release(struct store *s); /* sends off the waiting verbs whose turn has come */
 void verbs_close(struct store *s);  /* runs the waiting ones, in order, without an answer */
 void prune_start(struct store *s);  /* in the background */
 const char *engine_why(const struct store *s, enum err e);
 
-/* ---- drain.c
- * ------------------------------------------------------------------------------------- */
+/* ---- drain.c -------------------------------------------------------------------------------- */
 
 void drain_init(struct store *s);
 bool drain_idle(const struct store *s); /* nothing put that is not through */
 void drain_kick(struct store *s);       /* now rather than in BATCH_WAIT_MS */
 void drain_close(struct store *s); /* the thread is gone: writes the rest here, or counts it lost */
 void drain_free(struct store *s);
+/* A write has failed: keeps trying one until it works, so that the trouble is over when it is over
+ * and not when the next request comes. */
+void drain_watch(struct store *s);
 /* An object still on its way; 0 = none. */
 int64_t drain_find_object(const struct store *s, struct slice name);
 

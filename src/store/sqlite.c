@@ -61,8 +61,7 @@ static const char *const stmt_sql[ST_COUNT] = {
                         "seq<=(SELECT max(seq) FROM objects)-?1 ORDER BY seq LIMIT 1000)",
 };
 
-/* ---- errors
- * -------------------------------------------------------------------------------------- */
+/* ---- errors --------------------------------------------------------------------------------- */
 
 static enum err rc_err(int rc)
 {
@@ -110,8 +109,7 @@ enum err sq_exec(struct backend *b, const char *sql)
     return rc == SQLITE_OK ? OK : sq_fail(b, rc);
 }
 
-/* ---- statements
- * ---------------------------------------------------------------------------------- */
+/* ---- statements ----------------------------------------------------------------------------- */
 
 sqlite3_stmt *stmt_use(struct backend *b, enum stmt which, enum err *e)
 {
@@ -175,8 +173,7 @@ void col_copy(sqlite3_stmt *st, int at, char *out, size_t size)
     text_copy(out, size, p == NULL || n < 0 ? S("") : (struct slice){p, (size_t)n});
 }
 
-/* ---- transactions
- * -------------------------------------------------------------------------------- */
+/* ---- transactions --------------------------------------------------------------------------- */
 
 /* In WAL mode synchronous=NORMAL never loses order and never harms the file, but a power cut may
  * take the last commits. FULL adds one fsync of the log after the commit, which carries every
@@ -241,8 +238,7 @@ enum err meta_put(struct backend *b, const char *name, int64_t value)
     return stmt_run(b, st);
 }
 
-/* ---- open and close
- * ------------------------------------------------------------------------------ */
+/* ---- open and close ------------------------------------------------------------------------- */
 
 /* auto_vacuum comes first: it must be in the file before anything else is. */
 static const char setup_sql[] = "PRAGMA auto_vacuum=INCREMENTAL;"
@@ -252,7 +248,7 @@ static const char setup_sql[] = "PRAGMA auto_vacuum=INCREMENTAL;"
                                 "PRAGMA secure_delete=ON;"
                                 "PRAGMA trusted_schema=OFF;"
                                 "PRAGMA temp_store=MEMORY;"
-                                "PRAGMA wal_autocheckpoint=2000;"
+                                "PRAGMA wal_autocheckpoint=4000;"
                                 "PRAGMA journal_size_limit=16777216;";
 
 static enum err sqlite_setup(struct backend *b, int busy_ms)

@@ -59,8 +59,7 @@ struct backend {
     size_t words;
 };
 
-/* ---- sqlite.c
- * ------------------------------------------------------------------------------------ */
+/* ---- sqlite.c ------------------------------------------------------------------------------- */
 
 /* Our word for what SQLite answered, and SQLite's own sentence into b->why. */
 MUST_USE enum err sq_fail(struct backend *b, int rc);
@@ -86,8 +85,7 @@ void bind_cstr(sqlite3_stmt *st, int at, const char *s);
 void bind_slice(sqlite3_stmt *st, int at, struct slice s);
 void col_copy(sqlite3_stmt *st, int at, char *out, size_t size);
 
-/* ---- sqlite_rows.c, sqlite_records.c
- * --------------------------------------------------------------- */
+/* ---- sqlite_rows.c, sqlite_records.c -------------------------------------------------------- */
 
 enum err rows_account_id(struct backend *b, int64_t *id);
 enum err rows_accounts_load(struct backend *b, int64_t id, backend_account_fn *each, void *arg);
@@ -108,8 +106,7 @@ enum err records_apply(struct backend *b, const struct backend_batch *batch);
 enum err records_scan(struct backend *b, struct backend_scan *scan);
 enum err records_prune(struct backend *b, struct backend_prune *prune);
 
-/* ---- schema.c
- * -------------------------------------------------------------------------------------- */
+/* ---- schema.c ------------------------------------------------------------------------------- */
 
 #define SCHEMA_VERSION     3
 #define SCHEMA_APPLICATION 0x736c7563 /* "sluc", in the file's header */

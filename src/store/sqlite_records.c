@@ -39,8 +39,7 @@ enum err records_open(struct backend *b)
     return OK;
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------------- */
+/* ---- writing -------------------------------------------------------------------------------- */
 
 static int tries_kept(const struct record *r)
 {
@@ -131,6 +130,11 @@ static enum err records_write(struct backend *b, const struct record *r, size_t 
     return e;
 }
 
+static bool batch_empty(const struct backend_batch *batch)
+{
+    return batch->records_n + batch->facts_n + batch->uses_n + batch->objects_n == 0;
+}
+
 enum err records_apply(struct backend *b, const struct backend_batch *batch)
 {
     bool durable = batch->objects_n > 0;
@@ -145,6 +149,8 @@ enum err records_apply(struct backend *b, const struct backend_batch *batch)
         e = rows_uses(b, batch->uses, batch->uses_n);
     if (e == OK)
         e = rows_objects(b, batch->objects, batch->objects_n);
+    if (e == OK && batch_empty(batch))
+        e = meta_put(b, "alive", b->next_record); /* a page of the file, all the same */
     e = tx_end(b, durable, e);
     if (e == OK) {
         b->next_record += (int64_t)batch->records_n;
@@ -157,8 +163,7 @@ enum err records_apply(struct backend *b, const struct backend_batch *batch)
     return e;
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 /* Words that were static when they were written are static again: kept once, as long as the engine
  * lives. A file full of foreign words cannot make the table grow without end. */
@@ -313,8 +318,7 @@ enum err records_scan(struct backend *b, struct backend_scan *scan)
     return e;
 }
 
-/* ---- pruning
- * ------------------------------------------------------------------------------------- */
+/* ---- pruning -------------------------------------------------------------------------------- */
 
 struct room {
     int64_t pages, unused;

@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-/* ---- accounts
- * ------------------------------------------------------------------------------------ */
+/* ---- accounts ------------------------------------------------------------------------------- */
 
 enum err rows_account_id(struct backend *b, int64_t *id)
 {
@@ -175,8 +174,7 @@ enum err rows_facts(struct backend *b, const struct backend_fact *f, size_t n)
     return e;
 }
 
-/* ---- client keys
- * --------------------------------------------------------------------------------- */
+/* ---- client keys ---------------------------------------------------------------------------- */
 
 enum err rows_keys_load(struct backend *b, backend_key_fn *each, void *arg)
 {
@@ -255,8 +253,7 @@ enum err rows_uses(struct backend *b, const struct backend_use *u, size_t n)
     return e;
 }
 
-/* ---- objects
- * ------------------------------------------------------------------------------------- */
+/* ---- objects -------------------------------------------------------------------------------- */
 
 enum err rows_objects(struct backend *b, const struct backend_object *o, size_t n)
 {

@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-/* ---- trouble: counted always, logged seldom
- * ------------------------------------------------------- */
+/* ---- trouble: counted always, logged seldom ------------------------------------------------- */
 
 bool err_is_trouble(enum err e)
 {
@@ -57,6 +56,7 @@ void store_note(struct store *s, enum err e, const char *why, bool wrote)
     s->stats.last_error = e;
     s->stats.last_error_at = loop_wall(s->loop);
     trouble_log(s, e, why);
+    drain_watch(s);
 }
 
 void store_stats_get(const struct store *s, struct store_stats *out)
@@ -70,8 +70,7 @@ const uint8_t *store_pepper(const struct store *s)
     return s->vault.pepper;
 }
 
-/* ---- pruning by the clock
- * -------------------------------------------------------------------------- */
+/* ---- pruning by the clock ------------------------------------------------------------------- */
 
 void store_set_limits(struct store *s, int64_t max_age_ms, int64_t max_bytes)
 {
@@ -87,8 +86,7 @@ static void prune_fire(void *arg)
     timer_set(&s->prune_timer, loop_now(s->loop) + PRUNE_EVERY_MS);
 }
 
-/* ---- open
- * ------------------------------------------------------------------------------------------ */
+/* ---- open ----------------------------------------------------------------------------------- */
 
 static enum err open_files(struct store *s, const char *dir, char *db, char *why, size_t why_size)
 {
@@ -176,8 +174,7 @@ enum err store_open(struct loop *l, const struct store_options *o, struct store 
     return OK;
 }
 
-/* ---- close
- * ----------------------------------------------------------------------------------------- */
+/* ---- close ---------------------------------------------------------------------------------- */
 
 void store_close(struct store *s)
 {

@@ -47,8 +47,7 @@ void store_set_limits(struct store *s, int64_t max_age_ms, int64_t max_bytes);
 
 typedef void store_done_fn(void *arg, enum err e);
 
-/* ---- accounts ---------------------------------------------------------------------------------
- */
+/* ---- accounts ------------------------------------------------------------------------------- */
 
 struct account_row {
     int64_t id;      /* given by the store, never reused */
@@ -81,8 +80,7 @@ void store_account_remove(struct store *s, int64_t id, store_done_fn *done, void
 void store_facts_put(struct store *s, int64_t account_id, int64_t seen_at, int64_t cool_until,
                      const char *cool_reason);
 
-/* ---- gateway keys -------------------------------------------------------------------------------
- */
+/* ---- gateway keys --------------------------------------------------------------------------- */
 
 struct key_row {
     char id[STORE_KEYID_MAX]; /* the public 8 characters */
@@ -92,15 +90,16 @@ struct key_row {
 };
 typedef void store_keys_fn(void *arg, enum err e, const struct key_row *rows, size_t n);
 void store_keys_load(struct store *s, store_keys_fn *done, void *arg);
+/* ERR_EXISTS: the id is taken, or the name by a key that is not revoked. */
 void store_key_add(struct store *s, const struct key_row *row, store_done_fn *done, void *arg);
+/* ERR_NOTFOUND. A revoked key keeps its first time. */
 void store_key_revoke(struct store *s, const char *id, int64_t at, store_done_fn *done, void *arg);
 /* Minute resolution; fire and forget. */
 void store_key_used(struct store *s, const char *id, int64_t at);
 /* 32 bytes derived from the master key, for key digests. Valid as long as the store. */
 const uint8_t *store_pepper(const struct store *s);
 
-/* ---- records: exactly one per exchange
- * ------------------------------------------------------------ */
+/* ---- records: exactly one per exchange ------------------------------------------------------ */
 
 struct record_attempt {
     int64_t account_id;
@@ -143,7 +142,7 @@ struct record_query {
     int64_t before_row;        /* rows older than this, newest first (0 = from the newest) */
     bool forward;              /* which of the two */
     int32_t limit;             /* 1..1000 */
-    const char *account, *key; /* by name, NULL = any */
+    const char *account, *key; /* by name, NULL = any; the account of the last attempt counts */
 };
 /* Static strings of the rows are then static or interned: safe during the call. */
 typedef void store_records_fn(void *arg, enum err e, const struct record *rows, size_t n);
@@ -152,16 +151,14 @@ void store_records_query(struct store *s, const struct record_query *q, store_re
 /* Applies the limits now; the background timer of the store does so every 10 minutes. */
 void store_prune(struct store *s, store_done_fn *done, void *arg);
 
-/* ---- who made it: batches and files follow their account
- * -------------------------------------------- */
+/* ---- who made it: batches and files follow their account ------------------------------------ */
 
 void store_object_put(struct store *s, struct slice object, int64_t account_id, int64_t at);
 typedef void store_object_fn(void *arg, enum err e, int64_t account_id); /* ERR_NOTFOUND */
 /* May be answered before its row is written by an earlier put: never. Order is kept. */
 void store_object_get(struct store *s, struct slice object, store_object_fn *done, void *arg);
 
-/* ---- state of the store itself
- * ---------------------------------------------------------------------- */
+/* ---- state of the store itself -------------------------------------------------------------- */
 
 struct store_stats {
     uint64_t records_written, records_dropped; /* dropped: ring full, or closing failed */

@@ -6,8 +6,7 @@
 
 #include <string.h>
 
-/* ---- the way of every verb
- * ------------------------------------------------------------------------ */
+/* ---- the way of every verb ------------------------------------------------------------------ */
 
 /* On the store's thread. */
 static void verb_run(struct job *j)
@@ -93,8 +92,7 @@ static void plain_destroy(struct verb *v)
     mem_free(v);
 }
 
-/* ---- accounts
- * -------------------------------------------------------------------------------------- */
+/* ---- accounts ------------------------------------------------------------------------------- */
 
 struct accounts_verb {
     struct verb v; /* first: plain_destroy frees it */
@@ -271,8 +269,7 @@ void store_account_update(struct store *s, const struct account_row *row, store_
     verb_submit(s, &accounts_new(account_update_run, true, row, done, arg)->v);
 }
 
-/* ---- verbs whose answer is a word
- * ------------------------------------------------------------------ */
+/* ---- verbs whose answer is a word ----------------------------------------------------------- */
 
 struct word_verb {
     struct verb v;
@@ -399,8 +396,7 @@ void prune_start(struct store *s)
     prune_submit(s, NULL, NULL, true);
 }
 
-/* ---- client keys
- * ----------------------------------------------------------------------------------- */
+/* ---- client keys ---------------------------------------------------------------------------- */
 
 struct keys_verb {
     struct verb v;
@@ -449,8 +445,7 @@ void store_keys_load(struct store *s, store_keys_fn *done, void *arg)
     verb_submit(s, &k->v);
 }
 
-/* ---- records
- * --------------------------------------------------------------------------------------- */
+/* ---- records -------------------------------------------------------------------------------- */
 
 struct records_verb {
     struct verb v;
@@ -507,8 +502,7 @@ void store_records_query(struct store *s, const struct record_query *q, store_re
     verb_submit(s, &r->v);
 }
 
-/* ---- objects
- * --------------------------------------------------------------------------------------- */
+/* ---- objects -------------------------------------------------------------------------------- */
 
 struct object_verb {
     struct verb v;

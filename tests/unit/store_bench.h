@@ -22,8 +22,7 @@
 
 #include <cmocka.h>
 
-/* ---- a loop made of an integer ----------------------------------------------------------------
- */
+/* ---- a loop made of an integer -------------------------------------------------------------- */
 
 #define BENCH_TIMERS 16
 
@@ -156,8 +155,7 @@ __attribute__((unused)) static void bench_pass(struct loop *l, int64_t ms)
     l->now = end;
 }
 
-/* ---- a state folder
- * ------------------------------------------------------------------------------ */
+/* ---- a state folder ------------------------------------------------------------------------- */
 
 #define BENCH_WALL INT64_C(1790000000000)
 
@@ -259,8 +257,7 @@ __attribute__((unused)) static int bench_teardown(void **state)
     return 0;
 }
 
-/* ---- verbs, called and waited for
- * ----------------------------------------------------------------- */
+/* ---- verbs, called and waited for ----------------------------------------------------------- */
 
 #define GOT_ROWS   8
 #define GOT_SECRET 64

@@ -16,8 +16,7 @@ static struct got object_get(struct bench *b, const char *name)
     return g;
 }
 
-/* ---- when a batch leaves
- * ------------------------------------------------------------------------- */
+/* ---- when a batch leaves -------------------------------------------------------------------- */
 
 static void test_batch_waits_for_company(void **state)
 {
@@ -98,8 +97,7 @@ static void test_ring_wraps(void **state)
     mem_free(g.record);
 }
 
-/* ---- another program holds the lock
- * ---------------------------------------------------------------- */
+/* ---- another program holds the lock --------------------------------------------------------- */
 
 static sqlite3 *lock_take(const struct bench *b)
 {
@@ -156,6 +154,26 @@ static void test_locked(void **state)
     assert_int_equal(account_add(b, "other", "sk").e, OK);
 }
 
+/* The trouble ends when the lock does, though nobody writes meanwhile. */
+static void test_trouble_ends_without_traffic(void **state)
+{
+    struct bench *b = *state;
+    b->s->ops->patience(b->s->backend, 0);
+    sqlite3 *lock = lock_take(b);
+    assert_int_equal(key_add(b, "aaaaaaaa", "ci"), ERR_BUSY);
+    assert_int_equal(stats_of(b).last_error, ERR_BUSY);
+    bench_pass(&b->loop, 5000);
+    assert_int_equal(stats_of(b).last_error, ERR_BUSY);
+    lock_drop(lock);
+    bench_pass(&b->loop, RETRY_OTHER_MS);
+    assert_int_equal(stats_of(b).last_error, OK);
+    uint64_t failures = stats_of(b).failures;
+    size_t ran = b->loop.worker->ran;
+    bench_pass(&b->loop, 50000);
+    assert_int_equal(stats_of(b).failures, failures);
+    assert_int_equal(b->loop.worker->ran, ran); /* quiet again */
+}
+
 static void test_locked_and_ring_full(void **state)
 {
     struct bench *b = *state;
@@ -199,8 +217,7 @@ static void test_closed_while_locked(void **state)
     assert_int_equal(records_count(b), 0);
 }
 
-/* ---- no room on the disk
- * ------------------------------------------------------------------------------ */
+/* ---- no room on the disk -------------------------------------------------------------------- */
 
 static void pages_limit(struct bench *b, int pages)
 {
@@ -258,8 +275,7 @@ static void test_file_size_limit(void **state)
     (void)signal(SIGXFSZ, handler);
 }
 
-/* ---- a disk whose nth operation fails
- * ----------------------------------------------------------------- */
+/* ---- a disk whose nth operation fails ------------------------------------------------------- */
 
 /* A layer over SQLite's own file system that counts writes, syncs and truncations, lets the nth of
  * them fail, and knows which files hold bytes that no sync has covered. */
@@ -494,8 +510,7 @@ static void test_every_disk_operation_fails_once(void **state)
     assert_int_equal(accounts_load(b).n, accounts);
 }
 
-/* ---- pruning
- * ------------------------------------------------------------------------------------------- */
+/* ---- pruning -------------------------------------------------------------------------------- */
 
 static void test_prune_by_age(void **state)
 {
@@ -622,8 +637,7 @@ static void test_prune_starts_early(void **state)
     assert_int_equal(stats_of(b).failures, 0);
 }
 
-/* ---- the engine's own bounds
- * ----------------------------------------------------------------------------- */
+/* ---- the engine's own bounds ---------------------------------------------------------------- */
 
 static void test_objects_are_bounded(void **state)
 {
@@ -705,6 +719,7 @@ int main(void)
         RING_8(test_ring_full),
         RING_8(test_ring_wraps),
         WITH(test_locked),
+        WITH(test_trouble_ends_without_traffic),
         WITH(test_locked_and_ring_full),
         WITH(test_closed_while_locked),
         WITH(test_disk_full),

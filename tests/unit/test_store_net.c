@@ -80,8 +80,7 @@ static struct record record_typical(int64_t i)
     return r;
 }
 
-/* ---- verbs from callbacks, one after the other
- * ------------------------------------------------------- */
+/* ---- verbs from callbacks, one after the other ---------------------------------------------- */
 
 static void on_word(void *arg, enum err e)
 {
@@ -151,7 +150,7 @@ static void never_word(void *arg, enum err e)
 {
     (void)arg;
     (void)e;
-    fail_msg("called after store_close");
+    fail_msg("%s", "called after store_close");
 }
 
 static void test_close_while_the_thread_works(void **state)
@@ -170,8 +169,7 @@ static void test_close_while_the_thread_works(void **state)
     }
 }
 
-/* ---- how fast
- * ------------------------------------------------------------------------------------------ */
+/* ---- how fast ------------------------------------------------------------------------------- */
 
 static void feed(void *arg)
 {

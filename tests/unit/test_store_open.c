@@ -259,8 +259,7 @@ static void test_memory_store_has_no_files(void **state)
     assert_int_equal(accounts_load(b).n, 0); /* gone with it */
 }
 
-/* ---- killed in the middle of a write
- * ------------------------------------------------------------------ */
+/* ---- killed in the middle of a write -------------------------------------------------------- */
 
 struct progress { /* what the child has been told is written */
     int32_t accounts;

@@ -1,8 +1,7 @@
 /* links: base store */
 #include "store_bench.h"
 
-/* ---- accounts
- * ------------------------------------------------------------------------------------ */
+/* ---- accounts ------------------------------------------------------------------------------- */
 
 static void test_account_add(void **state)
 {
@@ -150,8 +149,7 @@ static void test_facts(void **state)
     assert_int_equal(stats_of(b).failures, 0);
 }
 
-/* ---- keys
- * ---------------------------------------------------------------------------------------- */
+/* ---- keys ----------------------------------------------------------------------------------- */
 
 static void test_keys(void **state)
 {
@@ -215,8 +213,7 @@ static void test_pepper(void **state)
     assert_memory_equal(before, store_pepper(b->s), sizeof before);
 }
 
-/* ---- records
- * -------------------------------------------------------------------------------------- */
+/* ---- records -------------------------------------------------------------------------------- */
 
 static void records_equal(const struct record *a, const struct record *b)
 {
@@ -370,8 +367,7 @@ static void test_long_scan_lets_others_in(void **state)
     mem_free(scan.record);
 }
 
-/* ---- objects
- * -------------------------------------------------------------------------------------- */
+/* ---- objects -------------------------------------------------------------------------------- */
 
 static struct got object_get(struct bench *b, const char *name)
 {
@@ -419,8 +415,7 @@ static void test_objects_go_with_their_account(void **state)
     assert_int_equal(object_get(b, "of-b").object, 2);
 }
 
-/* ---- callbacks
- * ------------------------------------------------------------------------------------- */
+/* ---- callbacks ------------------------------------------------------------------------------ */
 
 /* After store_close nothing is called; but what was to be written is. */
 static void test_close_with_verbs_under_way(void **state)
