@@ -3,8 +3,9 @@
 
 #include <string.h>
 
-#define SIM_IDLE_TURNS 10000 /* turns without a byte crossing, until the house counts as spinning \
-                              */
+#define SIM_IDLE_TURNS                                                         \
+    10000 /* turns without a byte crossing, until the house counts as spinning \
+           */
 
 void sim_trace(const struct loop *l, const char *who, const char *what, struct slice bytes)
 {
@@ -121,6 +122,7 @@ struct worker *worker_new(struct loop *l, const char *name)
     w->loop = l;
     list_init(&w->posted);
     list_init(&w->ran);
+    list_init(&w->link);
     list_push(&l->workers, &w->link);
     l->live.workers++;
     return w;
@@ -129,6 +131,7 @@ struct worker *worker_new(struct loop *l, const char *name)
 void worker_post(struct worker *w, struct job *j)
 {
     assert(j->run != NULL);
+    list_init(&j->link);
     list_push(&w->posted, &j->link);
     w->depth++;
     w->loop->live.jobs++;
@@ -262,6 +265,7 @@ struct sim_host *sim_host(struct loop *l, const char *name, struct slice host, u
     text_copy(h->host, sizeof h->host, host);
     text_copy(h->name, sizeof h->name, slice_of(name));
     h->port = port;
+    list_init(&h->link);
     list_push(&l->hosts, &h->link);
     return h;
 }
@@ -317,6 +321,7 @@ struct dial *dial_start(struct loop *l, const struct dial_target *t, dial_done_f
         timer_set(&d->timer, l->now + d->host->delay_ms);
     else
         d->due = true;
+    list_init(&d->link);
     list_push(&l->dials, &d->link);
     l->live.dials++;
     sim_trace(l, d->host != NULL ? d->host->name : "?", "dialled", t->host);
@@ -420,6 +425,7 @@ enum err listener_open(struct loop *l, const struct addr *a, const char *path,
         li->addr = *a;
     li->ops = *ops;
     li->owner = owner;
+    list_init(&li->link);
     list_push(&l->listeners, &li->link);
     l->live.listeners++;
     *out = li;
@@ -451,6 +457,7 @@ struct sim_peer *sim_connect(struct loop *l, const char *name, struct slice from
     struct arrival *a = NEW(struct arrival);
     a->peer = p;
     a->born = l->turn;
+    list_init(&a->link);
     list_push(&l->arrivals, &a->link);
     return p;
 }

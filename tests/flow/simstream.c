@@ -16,6 +16,7 @@ struct sim_peer *sim_peer_new(struct loop *l, const char *name)
     p->loop = l;
     p->vanish_at = SIZE_MAX;
     text_copy(p->name, sizeof p->name, slice_of(name));
+    list_init(&p->link);
     list_push(&l->peers, &p->link);
     return p;
 }
@@ -117,6 +118,7 @@ struct stream *sim_stream_new(struct loop *l, struct sim_peer *p)
     s->born = l->turn;
     p->stream = s;
     timer_init(&s->linger, l, linger_over, s);
+    list_init(&s->link);
     list_push(&l->streams, &s->link);
     l->live.streams++;
     return s;
@@ -150,7 +152,8 @@ static void stream_close(struct stream *s, enum sim_end how)
 void stream_own(struct stream *s, const struct stream_ops *ops, void *owner)
 {
     assert(s->life == STREAM_LIVE || s->life == STREAM_DEAD);
-    assert(ops->on_read != NULL && ops->on_end != NULL && ops->on_error != NULL);
+    assert(ops->on_read != NULL && ops->on_end != NULL && ops->on_error != NULL &&
+           ops->on_written != NULL);
     s->ops = ops;
     s->owner = owner;
 }
@@ -397,8 +400,7 @@ static bool stream_push(struct stream *s)
     if (pend_left(s) > 0)
         return moved;
     pend_clear(s);
-    if (s->ops->on_written != NULL)
-        s->ops->on_written(s->owner);
+    s->ops->on_written(s->owner);
     return true;
 }
 
