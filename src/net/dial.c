@@ -40,10 +40,14 @@ struct resolver *resolver_new(void)
     return r;
 }
 
-bool resolver_free(struct resolver *r)
+bool resolver_busy(const struct resolver *r)
 {
-    if (r->in_flight > 0)
-        return false;
+    return r->in_flight > 0;
+}
+
+void resolver_free(struct resolver *r)
+{
+    assert(r->in_flight == 0);
     size_t at = 0;
     struct slice key;
     void *value;
@@ -53,7 +57,6 @@ bool resolver_free(struct resolver *r)
     }
     map_free(&r->names);
     mem_free(r);
-    return true;
 }
 
 static enum err dns_err(int r, const char **why)

@@ -195,6 +195,20 @@ static void assert_closing(uv_handle_t *h, void *arg)
     assert(uv_is_closing(h));
 }
 
+/* A resolver's thread may wait for a dead name server for half a minute. The process that wants to
+ * end does not wait with it: it leaves it the memory it is going to write to, in this list. */
+static struct loop *left_behind;
+
+/* Gives such a thread a tenth of a second. */
+static bool resolver_settle(struct loop *l)
+{
+    for (int i = 0; i < 50 && resolver_busy(l->resolver); i++) {
+        uv_sleep(2);
+        uv_run(&l->uv, UV_RUN_NOWAIT);
+    }
+    return !resolver_busy(l->resolver);
+}
+
 void loop_free(struct loop *l)
 {
     while (!list_empty(&l->finishing))
@@ -209,10 +223,12 @@ void loop_free(struct loop *l)
     core_free(&l->core);
     tls_scratch_free(l->tls);
     l->tls = NULL;
-    /* A resolver's thread may wait for a dead name server for half a minute: the process that wants
-     * to end does not wait with it, and leaves it the memory it is going to write to. */
-    if (!resolver_free(l->resolver))
+    if (!resolver_settle(l)) {
+        l->left = left_behind;
+        left_behind = l;
         return;
+    }
+    resolver_free(l->resolver);
     int r = uv_loop_close(&l->uv);
     assert(r == 0);
     (void)r;

@@ -23,6 +23,7 @@ struct loop {
     struct link finishing; /* streams between stream_finish and their end */
     size_t open;           /* objects of ours whose memory libuv, or a thread, may still use */
     struct resolver *resolver;
+    struct loop *left;       /* the next one left behind by loop_free */
     struct tls_scratch *tls; /* NULL until the first TLS stream */
     /* Every read of every stream lands here: a connection owns no buffer while no bytes are in it.
      */
@@ -33,7 +34,8 @@ struct loop {
 enum err uv_err(int r, const char **why);
 
 struct resolver *resolver_new(void);
-/* False when an answer is still awaited on another thread: then the loop's memory must stay. */
-bool resolver_free(struct resolver *r);
+/* An answer is awaited on another thread, which writes to the loop's memory. */
+bool resolver_busy(const struct resolver *r);
+void resolver_free(struct resolver *r); /* not while busy */
 
 #endif

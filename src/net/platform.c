@@ -153,6 +153,15 @@ int platform_listen_unix(const char *path)
     return fd;
 }
 
+int platform_error(int fd)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+        return 0;
+    return -error;
+}
+
 void platform_name_thread(const char *name)
 {
 #ifdef __linux__

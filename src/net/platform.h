@@ -14,6 +14,8 @@ int platform_listen_unix(const char *path);
 int platform_accept(int fd, bool tcp, struct sockaddr_storage *peer);
 /* No Nagle; a peer that vanished is noticed after two minutes of silence. */
 void platform_tune(int fd);
+/* The error that waits on a socket, taken off it; 0 when none does. */
+int platform_error(int fd);
 void platform_name_thread(const char *name);
 
 #endif

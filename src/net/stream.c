@@ -1,4 +1,5 @@
 /* stream: plain byte pipes over libuv, and the life of a stream with or without TLS. */
+#include "net/platform.h"
 #include "net/stream.h"
 #include "net/tls.h"
 
@@ -95,11 +96,24 @@ static void on_fin(struct stream *s)
         stream_last(s, OK, NULL);
 }
 
+/* After a last read libuv takes any hang-up for an end. A reset must not look like one: to a
+ * message without a length it would be the end of the message. */
+static ssize_t eof_or_error(struct stream *s)
+{
+    uv_os_fd_t fd;
+    int r = 0;
+    if (uv_fileno(&s->h.any, &fd) == 0)
+        r = platform_error(fd);
+    return r < 0 ? r : UV_EOF;
+}
+
 static void on_bytes(uv_stream_t *h, ssize_t n, const uv_buf_t *b)
 {
     struct stream *s = stream_of((uv_handle_t *)h);
     if (n == 0)
         return; /* EAGAIN */
+    if (n == UV_EOF)
+        n = eof_or_error(s);
     if (n == UV_ENOBUFS) {
         unarm(s);
     } else if (n == UV_EOF) {

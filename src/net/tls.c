@@ -47,6 +47,7 @@ struct tls {
     bool busy;         /* a step is with the thread */
     bool ready;        /* the handshake is over */
     bool orphan;       /* the stream's handle has closed while busy */
+    bool eof;          /* the FIN came before the handshake was seen to be over */
     enum err fail_err; /* the connection broke while busy */
     const char *fail_why;
 };
@@ -78,6 +79,9 @@ static void set_rx(struct tls *t, struct slice bytes)
     t->rx = bytes.p;
     t->rxn = bytes.n;
 }
+
+static const char handshake_cut[] = "connection closed during the TLS handshake";
+static const char records_cut[] = "connection closed without TLS close_notify";
 
 /* ---- handshake ------------------------------------------------------------------------------- */
 
@@ -165,7 +169,10 @@ static void after_step(struct tls *t)
     }
     if (t->hold.len > 0)
         step(t);
-    stream_arm(t->s);
+    else if (t->eof)
+        finish_handshake(t, ERR_TLS, handshake_cut);
+    else
+        stream_arm(t->s);
 }
 
 static void on_worked(uv_work_t *work, int status)
@@ -275,13 +282,13 @@ bool tls_hungry(const struct stream *s)
 {
     const struct tls *t = s->tls;
     if (!t->ready)
-        return t->fail_err == OK && t->hold.len + NET_READ_SIZE <= HOLD_MAX;
-    return s->want && t->hold.len == 0;
+        return t->fail_err == OK && !t->eof && t->hold.len + NET_READ_SIZE <= HOLD_MAX;
+    return s->want && t->hold.len == 0 && !t->eof;
 }
 
 bool tls_hiding(const struct stream *s)
 {
-    return s->tls->ready && s->tls->hold.len > 0;
+    return s->tls->ready && (s->tls->hold.len > 0 || s->tls->eof);
 }
 
 static enum err record_err(int r, const char **why)
@@ -382,8 +389,11 @@ void tls_pump(struct stream *s)
     pump(s);
     assert(t->hold.len == had);
     buf_consume(&t->hold, had - t->rxn);
-    if (t->hold.len == 0)
-        buf_free(&t->hold);
+    if (t->hold.len > 0)
+        return;
+    buf_free(&t->hold);
+    if (t->eof)
+        stream_last(s, ERR_EOF, records_cut);
 }
 
 void tls_input(struct stream *s, struct slice bytes)
@@ -405,10 +415,13 @@ void tls_input(struct stream *s, struct slice bytes)
 
 void tls_eof(struct stream *s)
 {
-    if (!s->tls->ready)
-        tls_broke(s, ERR_TLS, "connection closed during the TLS handshake");
-    else
-        stream_last(s, ERR_EOF, "connection closed without TLS close_notify");
+    struct tls *t = s->tls;
+    /* A server may finish the handshake, answer and hang up at once. */
+    t->eof = true;
+    if (t->ready)
+        stream_last(s, ERR_EOF, records_cut);
+    else if (!t->busy)
+        tls_broke(s, ERR_TLS, handshake_cut);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */

@@ -429,6 +429,22 @@ static void abort_with_unread_bytes_resets(void **state)
     p->a.s = NULL;
 }
 
+/* libuv takes a reset that comes with the last bytes for an end. */
+static void reset_behind_bytes_is_no_end(void **state)
+{
+    struct pair *p = *state;
+    assert_int_equal(write_text(&p->a, "unread, so b resets"), OK);
+    some_turns();
+    assert_int_equal(write_text(&p->b, "last words"), OK);
+    stream_abort(p->b.s);
+    p->b.s = NULL;
+    some_turns();
+    stream_read(p->a.s, true);
+    wait_event(&p->a, ERROR, 1);
+    assert_int_equal(p->a.e, ERR_RESET);
+    assert_int_equal(p->a.count[END], 0);
+}
+
 static void reset_reaches_a_blocked_writer(void **state)
 {
     struct pair *p = *state; /* which does not read */
@@ -614,6 +630,7 @@ int main(void)
         T(finish_discards_what_still_comes),
         T(finish_after_the_peers_end_closes),
         T(abort_with_unread_bytes_resets),
+        T(reset_behind_bytes_is_no_end),
         T(reset_reaches_a_blocked_writer),
         T(abort_drops_a_blocked_write),
         T(lingering_stream_does_not_hold_up_loop_free),
