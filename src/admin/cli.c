@@ -1,0 +1,469 @@
+/* The program as its users see it: argv in; text or JSON and an exit code out. */
+#include "admin/inside.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "sluice/sluice.h"
+
+#define OUT_MAX     (4 * ADMIN_REPLY_MAX)
+#define LOCK_TRIES  100 /* with a pause each: another command holds the folder only for a moment */
+#define LOCK_PAUSE  50  /* ms */
+#define FOLLOW_MS   500
+#define FOLLOW_ROWS 10
+
+enum exit_code {
+    EXIT_OK = 0,
+    EXIT_FAIL = 1,
+    EXIT_USAGE = 2,
+    EXIT_UNREACHABLE = 3,
+    EXIT_DENIED = 77,
+    EXIT_CONFIG = 78
+};
+
+struct cli {
+    const struct cli_hooks *hooks;
+    struct command cmd;
+    struct config *config;
+    struct look look;
+    char why[ADMIN_WHY_MAX];
+};
+
+/* ---- output
+ * -----------------------------------------------------------------------------------------------
+ */
+
+/* False when nobody reads it any more, which is no fault of ours (`sluice requests | head`). */
+static bool emit(struct buf *out)
+{
+    if (out->len > 0)
+        fwrite(out->p, 1, out->len, stdout);
+    buf_clear(out);
+    return fflush(stdout) == 0 && !ferror(stdout);
+}
+
+static int emit_end(struct buf *out, int code)
+{
+    errno = 0;
+    bool good = emit(out);
+    int why = errno;
+    if (out->p != NULL) /* a new key may have been in it */
+        crypto_wipe(out->p, out->cap);
+    buf_free(out);
+    if (good || why == EPIPE)
+        return code;
+    fprintf(stderr, "sluice: cannot write the output: %s\n", strerror(why));
+    return EXIT_FAIL;
+}
+
+static int complain(const char *why, int code)
+{
+    struct buf out;
+    buf_init(&out, OUT_MAX);
+    out_safe(&out, slice_of(why));
+    fprintf(stderr, "sluice: %.*s\n", (int)out.len, out.p != NULL ? out.p : "");
+    buf_free(&out);
+    return code;
+}
+
+static struct look look_find(void)
+{
+    struct look l = {0};
+    struct winsize size;
+    if (!isatty(STDOUT_FILENO))
+        return l;
+    l.colour = config_env(CONFIG_ENV_NO_COLOR) == NULL;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        l.width = size.ws_col;
+    return l;
+}
+
+/* ---- calling a verb
+ * --------------------------------------------------------------------------------------- */
+
+struct answer {
+    struct loop *loop;
+    bool done;
+    int status;
+    struct buf body;
+};
+
+static void on_answer(void *arg, int status, struct slice json)
+{
+    struct answer *a = arg;
+    a->status = status;
+    a->done = true;
+    if (buf_puts(&a->body, json) != OK)
+        a->status = 0;
+    loop_stop(a->loop);
+}
+
+static void answer_free(struct answer *a)
+{
+    if (a->body.p != NULL)
+        crypto_wipe(a->body.p, a->body.cap);
+    buf_free(&a->body);
+}
+
+static int offline_call(struct cli *x, struct admin *admin, struct answer *a)
+{
+    a->loop = admin_loop(admin);
+    call_start(admin, x->cmd.verb, &x->cmd.args, on_answer, a);
+    while (!a->done)
+        loop_run(a->loop);
+    x->hooks->offline_close(admin);
+    return EXIT_OK;
+}
+
+static void socket_path(const struct cli *x, char *out, size_t size)
+{
+    text_format(out, size, "%s/%s", x->config->state_dir, ADMIN_SOCKET);
+}
+
+static int local_exit(enum err e)
+{
+    switch (e) {
+    case ERR_DENIED:
+        return EXIT_DENIED;
+    case ERR_RANGE:
+        return EXIT_CONFIG;
+    default:
+        return EXIT_UNREACHABLE;
+    }
+}
+
+/* Asks the daemon; without one, opens the store itself. Another command may hold the folder for a
+ * moment, or a daemon may just be starting: then both are tried again for a while. */
+static int call(struct cli *x, struct answer *a)
+{
+    char path[1200];
+    struct admin *admin = NULL;
+    socket_path(x, path, sizeof path);
+    for (int i = 0;; i++) {
+        enum err e = local_call(path, x->cmd.verb, &x->cmd.args, &a->status, &a->body, x->why,
+                                sizeof x->why);
+        if (e == OK)
+            return EXIT_OK;
+        if (e != ERR_NOTFOUND)
+            return complain(x->why, local_exit(e));
+        e = x->hooks->offline_open(x->config, &admin, x->why, sizeof x->why);
+        if (e == OK)
+            return offline_call(x, admin, a);
+        if (e != ERR_BUSY)
+            return complain(x->why, e == ERR_DENIED ? EXIT_DENIED : EXIT_FAIL);
+        if (i == LOCK_TRIES)
+            break;
+        poll(NULL, 0, LOCK_PAUSE);
+    }
+    text_format(x->why, sizeof x->why,
+                "a process holds the state folder %s, but does not answer on %s; is a gateway "
+                "stopping or starting? Try again, or look at its log",
+                x->config->state_dir, path);
+    return complain(x->why, EXIT_UNREACHABLE);
+}
+
+/* The words and the exit code of a reply that is an error. */
+static int answer_error(struct cli *x, const struct answer *a, const struct json_val *root)
+{
+    const struct json_val *error = json_get(root, "error");
+    struct buf out;
+    struct slice message = json_get_str(error, "message");
+    if (x->cmd.json) {
+        buf_init(&out, OUT_MAX);
+        if (buf_puts(&out, buf_slice(&a->body)) == OK)
+            out_printf(&out, "\n");
+        emit_end(&out, EXIT_OK);
+    }
+    text_copy(x->why, sizeof x->why,
+              message.n > 0 ? message : S("the gateway's answer is not understood"));
+    return complain(x->why, fail_exit(json_get_str(error, "code")));
+}
+
+static int answer_show(struct cli *x, const struct answer *a)
+{
+    struct json *doc = NULL;
+    struct buf out;
+    int code = EXIT_OK;
+    buf_init(&out, OUT_MAX);
+    if (json_parse(buf_slice(&a->body), &doc) != OK || a->status != 200) {
+        code = answer_error(x, a, json_root(doc));
+    } else if (x->cmd.json) {
+        if (buf_puts(&out, buf_slice(&a->body)) == OK)
+            out_printf(&out, "\n");
+    } else {
+        show_reply(x->cmd.verb, json_root(doc), &x->look, &out);
+    }
+    json_free(doc);
+    return emit_end(&out, code);
+}
+
+static int run_call(struct cli *x)
+{
+    struct answer a = {0};
+    buf_init(&a.body, ADMIN_REPLY_MAX);
+    int code = call(x, &a);
+    if (code == EXIT_OK)
+        code = answer_show(x, &a);
+    answer_free(&a);
+    return code;
+}
+
+/* ---- requests -f
+ * ------------------------------------------------------------------------------------------ */
+
+static void json_copy(struct jw *w, const struct json_val *v)
+{
+    struct slice s;
+    const struct json_val *m;
+    int64_t i;
+    double d;
+    bool b;
+    switch (json_type(v)) {
+    case JSON_OBJECT:
+        jw_obj(w);
+        for (size_t k = 0; json_member(v, k, &s, &m); k++) {
+            char key[64];
+            text_copy(key, sizeof key, s);
+            jw_key(w, key);
+            json_copy(w, m);
+        }
+        jw_end_obj(w);
+        break;
+    case JSON_ARRAY:
+        jw_arr(w);
+        for (size_t k = 0; k < json_len(v); k++)
+            json_copy(w, json_at(v, k));
+        jw_end_arr(w);
+        break;
+    case JSON_STRING:
+        json_str(v, &s);
+        jw_str(w, s);
+        break;
+    case JSON_NUMBER:
+        if (json_i64(v, &i))
+            jw_i64(w, i);
+        else if (json_f64(v, &d))
+            jw_f64(w, d);
+        break;
+    case JSON_BOOL:
+        json_bool(v, &b);
+        jw_bool(w, b);
+        break;
+    default:
+        jw_null(w);
+    }
+}
+
+static void follow_json(const struct json_val *list, struct buf *out)
+{
+    for (size_t i = 0; i < json_len(list); i++) {
+        struct jw w;
+        jw_init(&w, out);
+        json_copy(&w, json_at(list, i));
+        out_printf(out, "\n");
+    }
+}
+
+static void set_int(struct cli *x, const char *name, int64_t value)
+{
+    int i = verb_arg_find(x->cmd.verb, slice_of(name));
+    assert(i >= 0);
+    x->cmd.args.v[i].given = true;
+    x->cmd.args.v[i].number = value;
+}
+
+/* Prints what a poll brought; false when nobody reads it any more. Moves *last on. */
+static bool follow_print(struct cli *x, const struct json_val *root, bool first, int64_t *last)
+{
+    const struct json_val *list = json_get(root, "requests");
+    struct buf out;
+    buf_init(&out, OUT_MAX);
+    if (x->cmd.json)
+        follow_json(list, &out);
+    else if (first || json_len(list) > 0)
+        show_requests(root, &x->look, first, &out);
+    for (size_t i = 0; i < json_len(list); i++)
+        *last = json_get_i64(json_at(list, i), "row", *last);
+    bool good = emit(&out);
+    buf_free(&out);
+    return good;
+}
+
+static int follow_poll(struct cli *x, const char *path, bool first, int64_t *last, bool *over)
+{
+    struct answer a = {0};
+    struct json *doc = NULL;
+    int code = EXIT_OK;
+    buf_init(&a.body, ADMIN_REPLY_MAX);
+    enum err e = local_call(path, x->cmd.verb, &x->cmd.args, &a.status, &a.body, x->why,
+                            sizeof x->why);
+    *over = true;
+    if (e == ERR_NOTFOUND) {
+        text_format(x->why, sizeof x->why, "no gateway is running in %s: nothing to follow%s",
+                    x->config->state_dir, first ? "" : " any more");
+        code = complain(x->why, EXIT_UNREACHABLE);
+    } else if (e != OK) {
+        code = complain(x->why, local_exit(e));
+    } else if (json_parse(buf_slice(&a.body), &doc) != OK || a.status != 200) {
+        code = answer_error(x, &a, json_root(doc));
+    } else {
+        *over = !follow_print(x, json_root(doc), first, last);
+    }
+    json_free(doc);
+    answer_free(&a);
+    return code;
+}
+
+static int run_follow(struct cli *x)
+{
+    char path[1200];
+    int64_t last = 0;
+    bool over = false;
+    int limit = verb_arg_find(x->cmd.verb, S("limit"));
+    socket_path(x, path, sizeof path);
+    if (!x->cmd.args.v[limit].given)
+        set_int(x, "limit", FOLLOW_ROWS);
+    x->look.steady = true;
+    int code = follow_poll(x, path, true, &last, &over);
+    while (!over) {
+        poll(NULL, 0, FOLLOW_MS);
+        set_int(x, "after", last);
+        set_int(x, "limit", 1000);
+        code = follow_poll(x, path, false, &last, &over);
+    }
+    return code;
+}
+
+/* ---- verbs of the CLI alone
+ * ------------------------------------------------------------------------------- */
+
+static int run_version(const struct cli *x)
+{
+    struct buf out;
+    buf_init(&out, OUT_MAX);
+    if (x->cmd.json)
+        out_printf(&out, "{\"schema\":1,\"name\":\"sluice\",\"version\":\"%s\"}\n", SLUICE_VERSION);
+    else
+        out_printf(&out, "sluice %s\n", SLUICE_VERSION);
+    return emit_end(&out, EXIT_OK);
+}
+
+static int run_config_check(const struct cli *x)
+{
+    struct buf out;
+    buf_init(&out, OUT_MAX);
+    if (x->cmd.json)
+        out_printf(&out, "{\"schema\":1,\"options\":");
+    enum err e = config_dump(x->config, x->cmd.json, &out);
+    if (x->cmd.json)
+        out_printf(&out, "}\n");
+    return emit_end(&out, e == OK ? EXIT_OK : EXIT_FAIL);
+}
+
+static int run_serve(const struct cli *x)
+{
+    int demo = verb_arg_find(x->cmd.verb, S("demo"));
+    assert(demo >= 0);
+    return x->hooks->serve(x->config, x->cmd.config_file, x->cmd.flag, x->cmd.flags,
+                           x->cmd.args.v[demo].flag);
+}
+
+static int run_help(const struct command *c)
+{
+    struct buf out;
+    buf_init(&out, OUT_MAX);
+    if (c->verb != NULL)
+        help_verb(c->verb, &out);
+    else if (c->words_n == 0 || !help_group(c->words[0], &out))
+        help_all(&out);
+    return emit_end(&out, EXIT_OK);
+}
+
+/* `sluice account`: which of them? */
+static int run_group(const struct command *c)
+{
+    struct buf out;
+    buf_init(&out, OUT_MAX);
+    help_group(c->words[0], &out);
+    fprintf(stderr, "%.*s", (int)out.len, out.p != NULL ? out.p : "");
+    buf_free(&out);
+    return EXIT_USAGE;
+}
+
+/* ---- the whole
+ * -------------------------------------------------------------------------------------------- */
+
+static int take_secret(struct cli *x)
+{
+    struct buf secret;
+    int i = 0, n = verb_args_n(x->cmd.verb);
+    while (i < n && x->cmd.verb->arg[i].type != ARG_SECRET)
+        i++;
+    if (x->cmd.secret_file == NULL || i == n)
+        return EXIT_OK;
+    enum err e = local_secret(x->cmd.secret_file, &secret, x->why, sizeof x->why);
+    if (e == OK)
+        e = verb_arg_set(x->cmd.verb, &x->cmd.args, i, buf_slice(&secret), x->why, sizeof x->why);
+    if (secret.p != NULL)
+        crypto_wipe(secret.p, secret.cap);
+    buf_free(&secret);
+    return e == OK ? EXIT_OK : complain(x->why, e == ERR_NOTFOUND ? EXIT_FAIL : EXIT_USAGE);
+}
+
+static int run_verb(struct cli *x)
+{
+    const char *name = x->cmd.verb->name;
+    if (strcmp(name, "serve") == 0)
+        return run_serve(x);
+    if (strcmp(name, "config check") == 0)
+        return run_config_check(x);
+    int code = take_secret(x);
+    if (code != EXIT_OK)
+        return code;
+    int follow = verb_arg_find(x->cmd.verb, S("follow"));
+    return follow >= 0 && x->cmd.args.v[follow].flag ? run_follow(x) : run_call(x);
+}
+
+static int usage_error(const struct cli *x)
+{
+    const struct verb *v = x->cmd.verb;
+    complain(x->why, EXIT_USAGE);
+    fprintf(stderr, "`sluice %s%s--help` tells more.\n",
+            v != NULL ? v->name : (x->cmd.words_n > 0 ? x->cmd.words[0] : ""),
+            v != NULL || x->cmd.words_n > 0 ? " " : "");
+    return EXIT_USAGE;
+}
+
+static int cli_run(struct cli *x)
+{
+    struct config_error ce;
+    const struct command *c = &x->cmd;
+    if (c->help || (c->verb == NULL && c->words_n == 0))
+        return run_help(c);
+    if (c->verb == NULL)
+        return run_group(c);
+    if (strcmp(c->verb->name, "help") == 0)
+        return run_help(c);
+    if (strcmp(c->verb->name, "version") == 0)
+        return run_version(x);
+    if (config_load(c->config_file, c->flag, c->flags, &x->config, &ce) != OK)
+        return complain(ce.text, EXIT_CONFIG);
+    return run_verb(x);
+}
+
+int cli_main(int argc, char **argv, const struct cli_hooks *hooks)
+{
+    struct cli *x = NEW(struct cli);
+    x->hooks = hooks;
+    x->look = look_find();
+    int code = command_parse(&x->cmd, argc, argv, x->why, sizeof x->why) == OK ? cli_run(x)
+                                                                               : usage_error(x);
+    config_free(x->config);
+    command_free(&x->cmd);
+    mem_free(x);
+    return code;
+}

@@ -1,0 +1,325 @@
+/* Verbs on accounts: checked in memory, written by the store, then applied to memory. */
+#include "admin/inside.h"
+
+#include <string.h>
+
+/* ---- what is shown
+ * ----------------------------------------------------------------------------------------- */
+
+void account_write(struct jw *w, const struct account *a, int64_t now)
+{
+    struct account_status st = account_status(&a->facts, now);
+    jw_kcstr(w, "name", a->name);
+    jw_kcstr(w, "provider", a->provider->name);
+    jw_kcstr(w, "base_url", a->base_url);
+    jw_kbool(w, "private", a->allow_private);
+    jw_ki64(w, "priority", a->priority);
+    jw_ki64(w, "weight", a->weight);
+    jw_kcstr(w, "state", account_state_name(st.state));
+    jw_kcstr(w, "reason", st.reason);
+    jw_ktime(w, "until", st.until);
+    jw_key(w, "until_in_seconds");
+    if (st.until > now)
+        jw_i64(w, (st.until - now + 999) / 1000);
+    else
+        jw_null(w);
+    jw_ki64(w, "in_flight", a->facts.in_flight);
+    jw_ki64(w, "served", (int64_t)a->served);
+    jw_ki64(w, "failed", (int64_t)a->failed);
+    jw_ktime(w, "created_at", a->created_at);
+}
+
+struct account *call_account(struct verb_call *c)
+{
+    const char *name = call_text(c, "name");
+    struct account *a = accounts_by_name(c->admin->p.accounts, slice_of(name));
+    if (a == NULL)
+        call_fail(c, FAIL_NOT_FOUND, "there is no account `%s`; `sluice account list` shows them",
+                  name);
+    return a;
+}
+
+void verb_account_list(struct verb_call *c)
+{
+    struct account_set *set = c->admin->p.accounts;
+    struct jw *w = call_open(c);
+    int64_t now = call_now(c);
+    jw_key(w, "accounts");
+    jw_arr(w);
+    for (int i = 0; i < accounts_count(set); i++) {
+        jw_obj(w);
+        account_write(w, accounts_at(set, i), now);
+        jw_end_obj(w);
+    }
+    jw_end_arr(w);
+    call_reply(c);
+}
+
+void verb_account_show(struct verb_call *c)
+{
+    struct account *a = call_account(c);
+    if (a == NULL)
+        return;
+    account_write(call_open(c), a, call_now(c));
+    call_reply(c);
+}
+
+/* ---- checking what a person gave
+ * ---------------------------------------------------------------------------- */
+
+static const char *row_url(const struct account_row *row)
+{
+    const struct provider *p = provider_find(slice_of(row->provider));
+    if (row->base_url[0] != '\0')
+        return row->base_url;
+    return p != NULL && p->base_url != NULL ? p->base_url : "";
+}
+
+static bool is_numeric_host(const char *url)
+{
+    struct http_target t = {0};
+    struct slice prefix;
+    const char *why;
+    struct addr addr;
+    char text[280];
+    if (http_url_parse(slice_of(url), &t, &prefix, &why) != OK)
+        return false;
+    bool six = slice_find(t.host, ':') >= 0;
+    size_t n = text_format(text, sizeof text, six ? "[%.*s]:1" : "%.*s:1", (int)t.host.n, t.host.p);
+    return addr_parse((struct slice){text, n}, &addr) == OK;
+}
+
+/* Sets row->allow_private if the address is private, or a name that its owner says is. In the clear
+ * a credential may cross only that much of a network. False: the call has been failed. */
+static bool check_row(struct verb_call *c, struct account_row *row, bool said_private)
+{
+    char why[ADMIN_WHY_MAX];
+    row->allow_private = true;
+    enum err e = account_check(row, why, sizeof why);
+    if (e != OK) {
+        call_fail(c, FAIL_USAGE, "%s", why);
+        return false;
+    }
+    row->allow_private = false;
+    e = account_check(row, why, sizeof why);
+    assert(e == OK || e == ERR_DENIED);
+    row->allow_private = e == ERR_DENIED || (said_private && !is_numeric_host(row_url(row)));
+    if (!row->allow_private && slice_istarts(slice_of(row_url(row)), S("http://"))) {
+        call_fail(c, FAIL_USAGE,
+                  "`%s` would carry the secret over a network in the clear: use https://, or, if "
+                  "it is a name in your own network, add --allow-private",
+                  row_url(row));
+        return false;
+    }
+    return true;
+}
+
+/* Texts longer than the row has room for must not be cut without a word. */
+static bool check_lengths(struct verb_call *c, const char *name, const char *url)
+{
+    if (name != NULL && strlen(name) >= STORE_NAME_MAX) {
+        call_fail(c, FAIL_USAGE, "the name is too long: at most %d characters", STORE_NAME_MAX - 1);
+        return false;
+    }
+    if (url != NULL && strlen(url) >= STORE_URL_MAX) {
+        call_fail(c, FAIL_USAGE, "the URL is too long: at most %d characters", STORE_URL_MAX - 1);
+        return false;
+    }
+    return true;
+}
+
+/* False: out of an int32_t's bounds, and the call has been failed. */
+static bool take_int(struct verb_call *c, const char *name, int32_t *out)
+{
+    int64_t v = call_int(c, name, *out);
+    if (v < INT32_MIN || v > INT32_MAX) {
+        call_fail(c, FAIL_USAGE, "%s is out of bounds", name);
+        return false;
+    }
+    *out = (int32_t)v;
+    return true;
+}
+
+/* ---- changing
+ * --------------------------------------------------------------------------------------------- */
+
+/* The row is durable: memory follows, then the answer. */
+static void on_row(void *arg, enum err e, const struct account_row *rows, size_t n)
+{
+    struct verb_call *c = arg;
+    const struct admin_parts *p = &c->admin->p;
+    if (e != OK) {
+        call_fail_store(c, e);
+        return;
+    }
+    assert(n == 1);
+    accounts_apply(p->accounts, &rows[0]);
+    struct account *a = accounts_by_id(p->accounts, rows[0].id);
+    if (a == NULL) {
+        call_fail(c, FAIL_STORE, "the account was stored, but cannot be loaded; see the log");
+        return;
+    }
+    if (c->flag)
+        accounts_reset(p->accounts, a);
+    gateway_accounts_changed(p->gateway);
+    account_write(call_open(c), a, call_now(c));
+    call_reply(c);
+}
+
+void verb_account_add(struct verb_call *c)
+{
+    struct account_row row = {.weight = 1, .created_at = call_now(c)};
+    const char *name = call_text(c, "name"), *url = call_text(c, "base_url");
+    if (!check_lengths(c, name, url) || !take_int(c, "priority", &row.priority) ||
+        !take_int(c, "weight", &row.weight))
+        return;
+    text_copy(row.name, sizeof row.name, slice_of(name));
+    text_copy(row.provider, sizeof row.provider, slice_of(call_text(c, "provider")));
+    text_copy(row.base_url, sizeof row.base_url, slice_of(url));
+    row.secret = call_secret(c, "secret");
+    if (!check_row(c, &row, call_flag(c, "allow_private", false)))
+        return;
+    if (accounts_by_name(c->admin->p.accounts, slice_of(name)) != NULL) {
+        call_fail(c, FAIL_CONFLICT,
+                  "there is an account `%s` already; change it with `sluice account set %s`", name,
+                  name);
+        return;
+    }
+    store_account_add(c->admin->p.store, &row, on_row, c);
+}
+
+/* The row of an account as it stands, to be changed; without its secret, which then stays. */
+static void row_of(const struct account *a, struct account_row *row)
+{
+    *row = (struct account_row){.id = a->id,
+                                .version = a->version,
+                                .priority = a->priority,
+                                .weight = a->weight,
+                                .paused = a->facts.paused,
+                                .allow_private = a->allow_private,
+                                .created_at = a->created_at};
+    text_copy(row->name, sizeof row->name, slice_of(a->name));
+    text_copy(row->provider, sizeof row->provider, slice_of(a->provider->name));
+    if (a->provider->base_url == NULL || strcmp(a->base_url, a->provider->base_url) != 0)
+        text_copy(row->base_url, sizeof row->base_url, slice_of(a->base_url));
+}
+
+static void account_change(struct verb_call *c, const struct account_row *row)
+{
+    store_account_update(c->admin->p.store, row, on_row, c);
+}
+
+void verb_account_pause(struct verb_call *c)
+{
+    struct account_row row;
+    struct account *a = call_account(c);
+    if (a == NULL)
+        return;
+    row_of(a, &row);
+    row.paused = true;
+    account_change(c, &row);
+}
+
+void verb_account_resume(struct verb_call *c)
+{
+    struct account_row row;
+    struct account *a = call_account(c);
+    if (a == NULL)
+        return;
+    row_of(a, &row);
+    row.paused = false;
+    c->flag = true; /* forget a cooldown and a refused credential too */
+    account_change(c, &row);
+}
+
+void verb_account_rename(struct verb_call *c)
+{
+    struct account_row row;
+    char why[ADMIN_WHY_MAX];
+    const char *fresh = call_text(c, "new_name");
+    struct account *a = call_account(c);
+    if (a == NULL || !check_lengths(c, fresh, NULL))
+        return;
+    row_of(a, &row);
+    text_copy(row.name, sizeof row.name, slice_of(fresh));
+    if (account_check(&row, why, sizeof why) != OK) {
+        call_fail(c, FAIL_USAGE, "%s", why);
+        return;
+    }
+    struct account *other = accounts_by_name(c->admin->p.accounts, slice_of(fresh));
+    if (other != NULL && other != a) {
+        call_fail(c, FAIL_CONFLICT, "there is an account `%s` already", fresh);
+        return;
+    }
+    account_change(c, &row);
+}
+
+static bool set_address(struct verb_call *c, struct account_row *row)
+{
+    const char *url = call_text(c, "base_url");
+    bool said = call_flag(c, "allow_private", row->allow_private);
+    if (url == NULL && !call_has(c, "allow_private"))
+        return true;
+    if (url != NULL)
+        text_copy(row->base_url, sizeof row->base_url, slice_of(url));
+    /* what was permitted for the old address is not for a new one */
+    return check_row(c, row, url != NULL ? call_flag(c, "allow_private", false) : said);
+}
+
+void verb_account_set(struct verb_call *c)
+{
+    struct account_row row;
+    char why[ADMIN_WHY_MAX];
+    struct account *a = call_account(c);
+    if (a == NULL || !check_lengths(c, NULL, call_text(c, "base_url")))
+        return;
+    row_of(a, &row);
+    bool any = call_has(c, "priority") || call_has(c, "weight") || call_has(c, "base_url") ||
+               call_has(c, "allow_private") || call_has(c, "secret");
+    if (!any) {
+        call_fail(c, FAIL_USAGE,
+                  "nothing to change: give --priority, --weight, --base-url, "
+                  "--allow-private or --secret-file");
+        return;
+    }
+    if (call_has(c, "secret") && call_secret(c, "secret").n == 0) {
+        call_fail(c, FAIL_USAGE, "the secret is empty");
+        return;
+    }
+    row.secret = call_secret(c, "secret");
+    if (!take_int(c, "priority", &row.priority) || !take_int(c, "weight", &row.weight) ||
+        !set_address(c, &row))
+        return;
+    if (account_check(&row, why, sizeof why) != OK) {
+        call_fail(c, FAIL_USAGE, "%s", why);
+        return;
+    }
+    account_change(c, &row);
+}
+
+/* ---- removing
+ * --------------------------------------------------------------------------------------------- */
+
+static void on_removed(void *arg, enum err e)
+{
+    struct verb_call *c = arg;
+    if (e != OK) {
+        call_fail_store(c, e);
+        return;
+    }
+    accounts_drop(c->admin->p.accounts, c->account_id);
+    gateway_accounts_changed(c->admin->p.gateway);
+    struct jw *w = call_open(c);
+    jw_kcstr(w, "name", call_text(c, "name"));
+    jw_kbool(w, "removed", true);
+    call_reply(c);
+}
+
+void verb_account_remove(struct verb_call *c)
+{
+    struct account *a = call_account(c);
+    if (a == NULL)
+        return;
+    c->account_id = a->id;
+    store_account_remove(c->admin->p.store, a->id, on_removed, c);
+}
