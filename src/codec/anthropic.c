@@ -8,7 +8,7 @@
 /* ---- requests
  * ------------------------------------------------------------------------------------------ */
 
-#define CONVERSATION_TEXT 4096 /* of each part that goes into the hash */
+#define CONVERSATION_TEXT 4096 /* bytes of text at most that go into the hash, of each part */
 
 static const char why_object[] = "The request body is not a valid JSON object";
 static const char why_depth[] = "The request body is nested too deeply";
@@ -39,68 +39,109 @@ static uint64_t session_hash(struct slice body, struct span metadata)
     return text.n == 0 ? 0 : hash_stable(1, text) | 1;
 }
 
-/* Adds the text of a `system` or `content` value: a string, or blocks of which the text counts.
- * What else is in a block does not: cache_control marks move from turn to turn. */
-static uint64_t text_hash(uint64_t h, struct slice body, struct span v, bool *any)
+/* The hash of a talk that has no session id. It must be the same for every turn of the talk, so it
+ * is made of what clients leave alone: the beginnings of the texts of `system` and of the first
+ * user message, as they stand in the body. Whatever else those blocks hold is passed over, for
+ * cache_control marks wander from turn to turn. So are the tools: they carry marks too, and a tool
+ * added on the way makes no new talk. */
+struct talk {
+    struct slice body; /* known to be sound JSON, as far as the scanner looks */
+    uint64_t hash;
+    size_t room; /* what may still go into the hash of this part */
+    bool any;
+};
+
+static void talk_add(struct talk *t, size_t from)
 {
-    char text[CONVERSATION_TEXT];
-    if (json_span_text(body, v, text, sizeof text)) {
-        *any = true;
-        return hash_stable(h, slice_of(text));
-    }
-    struct span_list blocks;
-    struct span block, t;
-    span_list_init(&blocks, span_slice(body, v));
-    for (int i = 0; i < 4 && span_list_next(&blocks, &block) == OK; i++) {
-        struct slice one = span_slice(blocks.text, block);
-        if (!span_member(one, S("text"), &t) || !json_span_text(one, t, text, sizeof text))
-            continue;
-        /* Claude Code's billing line changes with each of its calls. */
-        if (slice_starts(slice_of(text), S("x-anthropic-billing-header:")))
-            continue;
-        *any = true;
-        h = hash_stable(h, slice_of(text));
-    }
-    return h;
+    size_t end = 0, near = t->body.n - from;
+    if (near > t->room + 1)
+        near = t->room + 1;
+    struct slice front = slice_sub(t->body, 0, from + near);
+    /* Cut short, the string does not end; then its front is all of what is in sight. */
+    bool whole = span_string(front, from, &end) == OK;
+    struct slice text = slice_sub(front, from + 1, whole ? end - 1 : front.n);
+    /* Claude Code's billing line changes with each of its calls. */
+    if (text.n == 0 || slice_starts(text, S("x-anthropic-billing-header:")))
+        return;
+    t->any = true;
+    t->hash = hash_stable(t->hash, text);
+    t->room -= text.n;
 }
 
-/* The first message whose role is user. Turns are only ever added behind it; a client that compacts
- * its conversation changes it, but then the cache is cold anyway. */
-static bool first_user_content(struct slice body, struct span messages, struct span *content)
+/* Where the member `key` of the object at `from` begins; what lies behind it is not looked at. */
+static bool member_from(struct slice body, size_t from, struct slice key, size_t *at)
 {
-    struct span_list list;
-    struct span one, v;
-    char role[16];
-    span_list_init(&list, span_slice(body, messages));
-    for (int i = 0; i < 8 && span_list_next(&list, &one) == OK; i++) {
-        struct slice m = span_slice(list.text, one);
-        if (!span_member(m, S("role"), &v) || !json_span_text(m, v, role, sizeof role) ||
-            strcmp(role, "user") != 0 || !span_member(m, S("content"), &v))
-            continue;
-        size_t base = (size_t)(m.p - body.p);
-        *content = (struct span){base + v.from, base + v.to};
-        return true;
+    struct json_scan s;
+    struct slice k;
+    struct span v;
+    json_scan_init(&s, slice_sub(body, from, body.n));
+    while (json_scan_key(&s, &k, at) == OK) {
+        if (span_key_is(k, key)) {
+            *at += from;
+            return true;
+        }
+        if (json_scan_cross(&s, &v) != OK)
+            break;
     }
     return false;
 }
 
-/* 0 when there is nothing to go by. Tools are left out on purpose: they carry cache marks too, and
- * are the largest part of a request, while system and first message already tell two talks apart.
- */
+/* A `system` or `content` value: a string, or blocks of which those with text count. */
+static void talk_add_content(struct talk *t, size_t from)
+{
+    struct span_list blocks;
+    struct span v;
+    size_t at = 0, text = 0;
+    t->room = CONVERSATION_TEXT;
+    if (t->body.p[from] == '"') {
+        talk_add(t, from);
+        return;
+    }
+    span_list_init(&blocks, slice_sub(t->body, from, t->body.n));
+    for (int i = 0; i < 8 && t->room > 0 && span_list_find(&blocks, &at) == OK; i++) {
+        if (member_from(t->body, from + at, S("text"), &text) && t->body.p[text] == '"')
+            talk_add(t, text);
+        if (t->room == 0 || span_list_cross(&blocks, &v) != OK)
+            break;
+    }
+}
+
+/* Where the content of the first message of role user begins. Turns are only ever added behind it;
+ * a client that compacts its talk changes it, but then the cache is cold anyway. */
+static bool first_user_content(struct slice body, size_t messages, size_t *content)
+{
+    struct span_list list;
+    struct span v;
+    size_t at = 0, role = 0;
+    char text[16];
+    span_list_init(&list, slice_sub(body, messages, body.n));
+    for (int i = 0; i < 8 && span_list_find(&list, &at) == OK; i++) {
+        at += messages;
+        if (member_from(body, at, S("role"), &role) && span_value(body, role, 3, &v.to) == OK &&
+            json_span_text(body, (struct span){role, v.to}, text, sizeof text) &&
+            strcmp(text, "user") == 0)
+            return member_from(body, at, S("content"), content);
+        if (span_list_cross(&list, &v) != OK)
+            break;
+    }
+    return false;
+}
+
+/* 0 when there is nothing to go by. */
 static uint64_t conversation_of(struct slice body, const struct request_spans *at)
 {
-    uint64_t h = 0;
-    bool any = false;
-    struct span content;
-    if (at->metadata.to > 0)
-        h = session_hash(body, at->metadata);
-    if (h != 0)
-        return h;
+    struct talk t = {.body = body};
+    size_t content = 0;
+    if (at->metadata.to > 0) {
+        uint64_t session = session_hash(body, at->metadata);
+        if (session != 0)
+            return session;
+    }
     if (at->system.to > 0)
-        h = text_hash(h, body, at->system, &any);
-    if (at->messages.to > 0 && first_user_content(body, at->messages, &content))
-        h = text_hash(h, body, content, &any);
-    return any ? h | 1 : 0;
+        talk_add_content(&t, at->system.from);
+    if (at->messages.to > 0 && first_user_content(body, at->messages.from, &content))
+        talk_add_content(&t, content);
+    return t.any ? t.hash | 1 : 0;
 }
 
 static const char *read_model(struct slice body, struct span v, struct request_facts *out)

@@ -85,16 +85,25 @@ void codec_error_read(enum dialect d, int status, struct slice body, struct obse
     assert(out->error != REPLY_ERROR_NONE);
 }
 
+/* Eight bytes, or the fewer that are left, lowest first: the same on any byte order. */
+static uint64_t word_at(const char *p, size_t n)
+{
+    const uint8_t *b = (const uint8_t *)p;
+    uint64_t word = 0;
+    if (n >= 8)
+        return (uint64_t)b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16 | (uint64_t)b[3] << 24 |
+               (uint64_t)b[4] << 32 | (uint64_t)b[5] << 40 | (uint64_t)b[6] << 48 |
+               (uint64_t)b[7] << 56;
+    while (n-- > 0)
+        word = word << 8 | b[n];
+    return word;
+}
+
 uint64_t hash_stable(uint64_t seed, struct slice text)
 {
     uint64_t h = seed ^ (text.n * 0x9e3779b97f4a7c15ULL);
-    size_t at = 0;
-    for (; at < text.n; at += 8) {
-        uint64_t word = 0; /* put together byte by byte: the same on any byte order */
-        size_t n = text.n - at < 8 ? text.n - at : 8;
-        for (size_t i = 0; i < n; i++)
-            word |= (uint64_t)(uint8_t)text.p[at + i] << (8 * i);
-        h = (h ^ word) * 0xff51afd7ed558ccdULL;
+    for (size_t at = 0; at < text.n; at += 8) {
+        h = (h ^ word_at(text.p + at, text.n - at)) * 0xff51afd7ed558ccdULL;
         h ^= h >> 32;
     }
     h = (h ^ (h >> 29)) * 0xc4ceb9fe1a85ec53ULL;

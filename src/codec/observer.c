@@ -23,8 +23,7 @@ enum line_kind {
     LINE_NAME,
     LINE_DATA,
     LINE_COMMENT,
-    LINE_OTHER, /* id, retry */
-    LINE_GARBAGE,
+    LINE_OTHER, /* id, retry, unknown ones and garbage */
 };
 
 struct observer {
@@ -46,6 +45,7 @@ struct observer {
     bool has_data;    /* a data field of it has been seen */
     bool overflow;    /* its data was longer than EVENT_MAX */
     bool at_boundary; /* between two events */
+    bool any_event;   /* there has been one: this really is an event stream */
     uint8_t name_len;
     char name[32]; /* longer names are cut: no dialect reads one */
     /* JSON */
@@ -131,6 +131,7 @@ static void event_end(struct observer *o)
 {
     struct observation *seen = &o->reading.seen;
     struct slice name = {o->name, o->name_len};
+    o->any_event = o->any_event || o->has_data;
     if (o->has_data) { /* without data nothing is dispatched (EventSource 9.2.6) */
         switch (o->ops->event_use(name)) {
         case EVENT_LIFE:
@@ -211,8 +212,13 @@ static void line_decide(struct observer *o)
     } else if (lead_is(o, S("id")) || lead_is(o, S("retry"))) {
         o->line = LINE_OTHER;
     } else {
-        o->line = LINE_GARBAGE;
-        o->reading.seen.blind = true;
+        /* Unknown fields are to be ignored (9.2.6); but a reply that begins with one is an error
+         * page, and a line that cannot be a field is no part of an event stream. */
+        bool letter = (o->lead[0] >= 'a' && o->lead[0] <= 'z') ||
+                      (o->lead[0] >= 'A' && o->lead[0] <= 'Z');
+        o->line = LINE_OTHER;
+        if (!o->any_event || !letter)
+            o->reading.seen.blind = true;
     }
     if (used < o->lead_len)
         value_add(o, o->lead + used, o->lead_len - used);

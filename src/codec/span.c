@@ -19,6 +19,7 @@
 
 struct masks { /* bit i: byte i of the block is ... */
     uint64_t quote, backslash, open, close, control;
+    uint64_t simple; /* ... one that may stand behind a backslash; only set where there is one */
 };
 
 #if defined(__SSE2__)
@@ -28,33 +29,91 @@ static uint64_t mask_of(__m128i m, unsigned lane)
     return (uint64_t)(uint32_t)_mm_movemask_epi8(m) << (16U * lane);
 }
 
-static void masks_read(struct masks *m, const char *p)
+static __m128i is_byte(__m128i v, char c)
 {
-    memset(m, 0, sizeof *m);
+    return _mm_cmpeq_epi8(v, _mm_set1_epi8(c));
+}
+
+static __m128i is_control(__m128i v)
+{
+    return _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
+}
+
+static __m128i block_lane(const char *p, unsigned i)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)(p + 16U * i));
+}
+
+/* The masks that most blocks have no bit in. */
+static void masks_read_rare(struct masks *m, const char *p)
+{
     for (unsigned i = 0; i < 4; i++) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + 16U * i));
+        __m128i v = block_lane(p, i);
+        __m128i s = _mm_or_si128(_mm_or_si128(is_byte(v, '"'), is_byte(v, '\\')),
+                                 _mm_or_si128(is_byte(v, '/'), is_byte(v, 'b')));
+        s = _mm_or_si128(s, _mm_or_si128(is_byte(v, 'f'), is_byte(v, 'n')));
+        s = _mm_or_si128(s, _mm_or_si128(is_byte(v, 'r'), is_byte(v, 't')));
+        m->simple |= mask_of(s, i);
+        m->backslash |= mask_of(is_byte(v, '\\'), i);
+        m->control |= mask_of(is_control(v), i);
+    }
+}
+
+static void masks_read(struct masks *m, const char *p, bool escaped)
+{
+    __m128i rare = _mm_setzero_si128();
+    *m = (struct masks){0};
+    for (unsigned i = 0; i < 4; i++) {
+        __m128i v = block_lane(p, i);
         /* '[' and '{', ']' and '}' differ in one bit only */
         __m128i folded = _mm_or_si128(v, _mm_set1_epi8(0x20));
-        m->quote |= mask_of(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), i);
-        m->backslash |= mask_of(_mm_cmpeq_epi8(v, _mm_set1_epi8('\\')), i);
-        m->open |= mask_of(_mm_cmpeq_epi8(folded, _mm_set1_epi8('{')), i);
-        m->close |= mask_of(_mm_cmpeq_epi8(folded, _mm_set1_epi8('}')), i);
-        m->control |= mask_of(_mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v), i);
+        m->quote |= mask_of(is_byte(v, '"'), i);
+        m->open |= mask_of(is_byte(folded, '{'), i);
+        m->close |= mask_of(is_byte(folded, '}'), i);
+        rare = _mm_or_si128(rare, _mm_or_si128(is_byte(v, '\\'), is_control(v)));
     }
+    if (escaped || _mm_movemask_epi8(rare) != 0)
+        masks_read_rare(m, p);
 }
 
 #else
 
-static void masks_read(struct masks *m, const char *p)
+enum { IS_QUOTE = 1, IS_BACKSLASH = 2, IS_OPEN = 4, IS_CLOSE = 8, IS_CONTROL = 16, IS_SIMPLE = 32 };
+
+static unsigned class_of(uint8_t c)
 {
-    memset(m, 0, sizeof *m);
+    static const uint8_t classes[256] = {
+        ['"'] = IS_QUOTE | IS_SIMPLE,
+        ['\\'] = IS_BACKSLASH | IS_SIMPLE,
+        ['{'] = IS_OPEN,
+        ['['] = IS_OPEN,
+        ['}'] = IS_CLOSE,
+        [']'] = IS_CLOSE,
+        ['/'] = IS_SIMPLE,
+        ['b'] = IS_SIMPLE,
+        ['f'] = IS_SIMPLE,
+        ['n'] = IS_SIMPLE,
+        ['r'] = IS_SIMPLE,
+        ['t'] = IS_SIMPLE,
+    };
+    return c < 0x20 ? IS_CONTROL : classes[c];
+}
+
+static void masks_read(struct masks *m, const char *p, bool escaped)
+{
+    (void)escaped;
+    *m = (struct masks){0};
     for (unsigned i = 0; i < BLOCK; i++) {
-        uint8_t c = (uint8_t)p[i], folded = c | 0x20U;
-        m->quote |= (uint64_t)(c == '"') << i;
-        m->backslash |= (uint64_t)(c == '\\') << i;
-        m->open |= (uint64_t)(folded == '{') << i;
-        m->close |= (uint64_t)(folded == '}') << i;
-        m->control |= (uint64_t)(c < 0x20) << i;
+        uint64_t bit = 1ULL << i;
+        unsigned c = class_of((uint8_t)p[i]);
+        if (c == 0)
+            continue;
+        m->quote |= c & IS_QUOTE ? bit : 0;
+        m->backslash |= c & IS_BACKSLASH ? bit : 0;
+        m->open |= c & IS_OPEN ? bit : 0;
+        m->close |= c & IS_CLOSE ? bit : 0;
+        m->control |= c & IS_CONTROL ? bit : 0;
+        m->simple |= c & IS_SIMPLE ? bit : 0;
     }
 }
 
@@ -132,14 +191,56 @@ static uint64_t escaped_of(uint64_t backslash, uint64_t *carry)
     return ((sum << 1) ^ even) & follows;
 }
 
-/* ---- crossing a nested value
- * ------------------------------------------------------------------------ */
+/* ---- crossing strings and nested values
+ * -------------------------------------------------------------- */
+
+struct flow {           /* what one block must know of those before it */
+    uint64_t in_string; /* all ones when it begins inside a string */
+    uint64_t carry;     /* 1 when its first byte is escaped */
+};
+struct block {
+    struct masks m;
+    uint64_t escaped,
+        within; /* within: the opening quote of a string up to before its closing one */
+};
+
+static void block_read(struct block *b, struct flow *f, const char *p)
+{
+    masks_read(&b->m, p, f->carry != 0);
+    b->escaped = escaped_of(b->m.backslash, &f->carry);
+    b->within = prefix_xor(b->m.quote & ~b->escaped) ^ f->in_string;
+    f->in_string = (b->within >> 63) != 0 ? ~0ULL : 0;
+}
+
+/* Are the strings in it sound, as far as `mine` says that they belong to the value? */
+static bool block_sound(const struct block *b, struct slice t, size_t base, uint64_t mine)
+{
+    if (((b->m.control & b->within) | (b->m.backslash & ~b->within)) & mine)
+        return false;
+    return escapes_ok(t, base, b->escaped & ~b->m.simple & mine);
+}
+
+/* The bits before bit `i`, which may be 64. */
+static uint64_t bits_before(unsigned i)
+{
+    return i < BLOCK ? (1ULL << i) - 1 : ~0ULL;
+}
+
+/* The 64 bytes at `base`: in the text itself, or, at its end, in `room` with spaces behind them. */
+static const char *block_at(struct slice t, size_t base, char room[BLOCK])
+{
+    size_t left = t.n - base;
+    if (left >= BLOCK)
+        return t.p + base;
+    memset(room, ' ', BLOCK);
+    memcpy(room, t.p + base, left);
+    return room;
+}
 
 struct nest {
-    uint64_t kinds;     /* bit d: the bracket opened at depth d + 1 is a square one */
-    uint64_t in_string; /* all ones when the block begins inside a string */
-    uint64_t carry;     /* 1 when its first byte is escaped */
-    int depth, floor;   /* the value is over when depth comes back to floor */
+    struct flow flow;
+    uint64_t kinds;   /* bit d: the bracket opened at depth d + 1 is a square one */
+    int depth, floor; /* the value is over when depth comes back to floor */
 };
 
 /* Looks at the brackets of one block. ERR_AGAIN: not over yet. */
@@ -168,47 +269,49 @@ static enum err nest_brackets(struct nest *n, const char *block, uint64_t open, 
     return ERR_AGAIN;
 }
 
-/* One block at `base` of the text; `block` holds its 64 bytes (padded with spaces at the end). */
-static enum err nest_block(struct nest *n, struct slice t, size_t base, const char *block,
-                           size_t *end)
-{
-    struct masks m;
-    masks_read(&m, block);
-    uint64_t escaped = escaped_of(m.backslash, &n->carry);
-    uint64_t within = prefix_xor(m.quote & ~escaped) ^ n->in_string;
-    unsigned over = BLOCK;
-    enum err e = nest_brackets(n, block, m.open & ~within, m.close & ~within, &over);
-    if (e != OK && e != ERR_AGAIN)
-        return e;
-    /* What lies behind the end is none of this value's business. */
-    uint64_t mine = over < BLOCK ? (1ULL << over) - 1 : ~0ULL;
-    if ((m.control & within & mine) != 0 || (m.backslash & ~within & mine) != 0)
-        return ERR_SYNTAX;
-    if (!escapes_ok(t, base, escaped & mine))
-        return ERR_SYNTAX;
-    n->in_string = (within >> 63) != 0 ? ~0ULL : 0;
-    *end = base + over + 1;
-    return e;
-}
-
 /* The object or array that begins at `at`. */
 static enum err span_nested(struct slice t, size_t at, int depth, size_t *end)
 {
-    assert(depth >= 1);
     struct nest n = {.depth = depth - 1, .floor = depth - 1};
-    if (n.depth >= SPAN_DEPTH)
-        return ERR_LIMIT;
-    size_t base = at;
-    for (; t.n - base >= BLOCK; base += BLOCK) {
-        enum err e = nest_block(&n, t, base, t.p + base, end);
-        if (e != ERR_AGAIN)
+    char room[BLOCK];
+    struct block b;
+    assert(depth >= 1 && depth <= SPAN_DEPTH + 1);
+    for (size_t base = at; base < t.n; base += BLOCK) {
+        const char *p = block_at(t, base, room);
+        unsigned over = BLOCK;
+        block_read(&b, &n.flow, p);
+        enum err e = nest_brackets(&n, p, b.m.open & ~b.within, b.m.close & ~b.within, &over);
+        if (e != OK && e != ERR_AGAIN)
             return e;
+        /* What lies behind the end is none of this value's business. */
+        if (!block_sound(&b, t, base, bits_before(over)))
+            return ERR_SYNTAX;
+        *end = base + over + 1;
+        if (e == OK)
+            return OK;
     }
-    char last[BLOCK];
-    memset(last, ' ', sizeof last);
-    memcpy(last, t.p + base, t.n - base);
-    enum err e = nest_block(&n, t, base, last, end);
-    return e == ERR_AGAIN ? ERR_SYNTAX : e;
+    return ERR_SYNTAX;
+}
+
+/* A string too long, or with escapes, for the short way of span_string. */
+static enum err span_string_long(struct slice t, size_t at, size_t *end)
+{
+    struct flow f = {0, 0};
+    char room[BLOCK];
+    struct block b;
+    for (size_t base = at; base < t.n; base += BLOCK) {
+        block_read(&b, &f, block_at(t, base, room));
+        uint64_t quotes = b.m.quote & ~b.escaped;
+        if (base == at)
+            quotes &= ~1ULL;
+        unsigned over = quotes != 0 ? bit_first(quotes) : BLOCK;
+        if (!block_sound(&b, t, base, bits_before(over)))
+            return ERR_SYNTAX;
+        *end = base + over + 1;
+        if (quotes != 0)
+            return OK;
+    }
+    return ERR_SYNTAX;
 }
 
 /* ---- the other values
@@ -236,18 +339,13 @@ static size_t string_stop(struct slice t, size_t at)
 enum err span_string(struct slice text, size_t at, size_t *end)
 {
     assert(at < text.n && text.p[at] == '"');
-    for (at++;;) {
-        at = string_stop(text, at);
-        if (at == text.n || (uint8_t)text.p[at] < 0x20)
-            return ERR_SYNTAX;
-        if (text.p[at] == '"') {
-            *end = at + 1;
-            return OK;
-        }
-        if (!escape_ok(text, at + 1))
-            return ERR_SYNTAX;
-        at += 2;
+    size_t near = text.n - at > BLOCK ? at + BLOCK : text.n;
+    size_t stop = string_stop(slice_sub(text, 0, near), at + 1);
+    if (stop < near && text.p[stop] == '"') { /* most keys and words */
+        *end = stop + 1;
+        return OK;
     }
+    return span_string_long(text, at, end);
 }
 
 static enum err span_word(struct slice t, size_t at, struct slice word, size_t *end)
@@ -363,35 +461,51 @@ void json_scan_init(struct json_scan *s, struct slice text)
     *s = (struct json_scan){.text = text, .state = WALK_START};
 }
 
-static enum err scan_member(struct json_scan *s, struct slice *key, struct span *value)
+/* The key at the walk's place and where its value begins. */
+static enum err scan_key(struct json_scan *s, struct slice *key, size_t *from)
 {
     struct slice t = s->text;
-    size_t from = s->at, end = 0;
-    if (from >= t.n || t.p[from] != '"')
+    size_t end = 0;
+    if (s->at >= t.n || t.p[s->at] != '"')
         return ERR_SYNTAX;
-    enum err e = span_string(t, from, &end);
+    enum err e = span_string(t, s->at, &end);
     if (e != OK)
         return e;
-    *key = slice_sub(t, from + 1, end - 1);
+    *key = slice_sub(t, s->at + 1, end - 1);
     size_t i = span_skip_space(t, end);
     if (i >= t.n || t.p[i] != ':')
         return ERR_SYNTAX;
-    value->from = span_skip_space(t, i + 1);
-    e = span_value(t, value->from, 2, &value->to);
+    *from = s->at = span_skip_space(t, i + 1);
+    return OK;
+}
+
+enum err json_scan_key(struct json_scan *s, struct slice *key, size_t *from)
+{
+    enum err e = walk_next(s->text, &s->at, &s->state, '{', '}');
+    if (e == OK)
+        e = scan_key(s, key, from);
+    if (e != OK && e != ERR_NOTFOUND)
+        s->state = WALK_BROKEN;
+    return e;
+}
+
+enum err json_scan_cross(struct json_scan *s, struct span *value)
+{
+    value->from = s->at;
+    enum err e = span_value(s->text, s->at, 2, &value->to);
     if (e == OK)
         s->at = value->to;
+    else
+        s->state = WALK_BROKEN;
+    assert(e != OK || (value->from < value->to && value->to <= s->text.n));
     return e;
 }
 
 enum err json_scan_next(struct json_scan *s, struct slice *key, struct span *value)
 {
-    enum err e = walk_next(s->text, &s->at, &s->state, '{', '}');
-    if (e == OK)
-        e = scan_member(s, key, value);
-    if (e != OK && e != ERR_NOTFOUND)
-        s->state = WALK_BROKEN;
-    assert(e != OK || (value->from < value->to && value->to <= s->text.n));
-    return e;
+    size_t from = 0;
+    enum err e = json_scan_key(s, key, &from);
+    return e == OK ? json_scan_cross(s, value) : e;
 }
 
 void span_list_init(struct span_list *l, struct slice text)
@@ -399,19 +513,32 @@ void span_list_init(struct span_list *l, struct slice text)
     *l = (struct span_list){.text = text, .state = WALK_START};
 }
 
-enum err span_list_next(struct span_list *l, struct span *value)
+enum err span_list_find(struct span_list *l, size_t *from)
 {
     enum err e = walk_next(l->text, &l->at, &l->state, '[', ']');
-    if (e == OK) {
-        value->from = l->at;
-        e = span_value(l->text, l->at, 2, &value->to);
-    }
+    *from = l->at;
+    if (e != OK && e != ERR_NOTFOUND)
+        l->state = WALK_BROKEN;
+    return e;
+}
+
+enum err span_list_cross(struct span_list *l, struct span *value)
+{
+    value->from = l->at;
+    enum err e = span_value(l->text, l->at, 2, &value->to);
     if (e == OK)
         l->at = value->to;
-    else if (e != ERR_NOTFOUND)
+    else
         l->state = WALK_BROKEN;
     assert(e != OK || (value->from < value->to && value->to <= l->text.n));
     return e;
+}
+
+enum err span_list_next(struct span_list *l, struct span *value)
+{
+    size_t from = 0;
+    enum err e = span_list_find(l, &from);
+    return e == OK ? span_list_cross(l, value) : e;
 }
 
 struct slice span_slice(struct slice text, struct span v)

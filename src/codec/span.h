@@ -23,6 +23,14 @@ struct span_list {
 void span_list_init(struct span_list *l, struct slice text);
 MUST_USE enum err span_list_next(struct span_list *l, struct span *value);
 
+/* Both walks in two halves, for when only the beginning of a value is wanted: first where it
+ * begins, then, if one is to go on, across it. The text may be longer than the object or array, as
+ * long as its end is not reached. */
+MUST_USE enum err json_scan_key(struct json_scan *s, struct slice *key, size_t *from);
+MUST_USE enum err json_scan_cross(struct json_scan *s, struct span *value);
+MUST_USE enum err span_list_find(struct span_list *l, size_t *from);
+MUST_USE enum err span_list_cross(struct span_list *l, struct span *value);
+
 struct slice span_slice(struct slice text, struct span v);
 /* The member `key` of the object `text`; false when there is none or `text` is no object. */
 bool span_member(struct slice text, struct slice key, struct span *value);
