@@ -214,9 +214,12 @@ static const char *flag_closest(const struct verb *v, struct slice name)
             list[n++] = flags[i] + 2;
     }
     const char *near = text_closest(name, list, n);
-    if (near == NULL && v != NULL && verb_takes_options(v))
-        near = config_closest_flag(name);
-    return near;
+    const char *option = v != NULL && verb_takes_options(v) ? config_closest_flag(name) : NULL;
+    if (near == NULL || option == NULL)
+        return near != NULL ? near : option;
+    list[0] = near;
+    list[1] = option;
+    return text_closest(name, list, 2);
 }
 
 static bool takes_secret(const struct verb *v)

@@ -58,10 +58,10 @@ static const struct verb VERBS[] = {
      .handler = verb_account_add,
      .help = "add a provider account to the pool",
      .example = "sluice account add work --provider anthropic --secret-file key.txt\n"
-                "pass show anthropic | sluice account add work --provider anthropic "
-                "--secret-file -\n"
-                "sluice account add box --provider anthropic-compatible "
-                "--base-url http://127.0.0.1:11434 --secret-file key.txt"},
+                "pass show anthropic | \\\n"
+                "  sluice account add work --provider anthropic --secret-file -\n"
+                "sluice account add box --provider anthropic-compatible \\\n"
+                "  --base-url http://127.0.0.1:11434 --secret-file key.txt"},
     {.name = "account list",
      .method = HTTP_GET,
      .path = "/api/accounts",
