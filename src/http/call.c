@@ -1,0 +1,312 @@
+/* call: the verbs with which a handler answers. */
+#include "http/conn.h"
+
+#include <string.h>
+
+const struct http_head *http_call_head(const struct http_call *call)
+{
+    return &call->head;
+}
+
+const struct addr *http_call_peer(const struct http_call *call)
+{
+    return stream_peer(call->conn->stream);
+}
+
+bool http_writing(const struct http_call *call)
+{
+    return call->owed;
+}
+
+bool http_responded(const struct http_call *call)
+{
+    return call->responded;
+}
+
+int64_t http_bytes_out(const struct http_call *call)
+{
+    return call->bytes_out;
+}
+
+/* ---- writing
+ * ------------------------------------------------------------------------------------- */
+
+/* The connection is dead; the handler is told in the next turn. */
+static enum err conn_died(struct conn *c, enum err e)
+{
+    assert(e != OK && e != ERR_AGAIN);
+    if (c->dead == OK)
+        c->dead = e;
+    task_post(c->server->loop, &c->task);
+    return e;
+}
+
+static enum err conn_write(struct conn *c, const struct slice *v, int n)
+{
+    if (c->dead != OK)
+        return c->dead;
+    enum err e = stream_write(c->stream, v, n);
+    if (e == OK)
+        return OK;
+    if (e != ERR_AGAIN)
+        return conn_died(c, e);
+    c->write_at = loop_now(c->server->loop);
+    conn_arm(c);
+    return ERR_AGAIN;
+}
+
+/* For the handler: behind a 100 Continue that is not out yet the answer waits its turn. */
+static enum err call_write(struct http_call *call, const struct slice *v, int n)
+{
+    struct conn *c = call->conn;
+    enum err e = ERR_AGAIN;
+    assert(!call->owed && call->later_n == 0);
+    assert(n <= (int)(sizeof call->later / sizeof call->later[0]));
+    if (c->dead == OK && stream_writing(c->stream)) {
+        memcpy(call->later, v, (size_t)n * sizeof v[0]);
+        call->later_n = n;
+    } else {
+        e = conn_write(c, v, n);
+    }
+    call->owed = e == ERR_AGAIN;
+    return e;
+}
+
+/* "1a2b" CRLF, by hand: this is done for every event of a stream. */
+static struct slice chunk_size_line(struct http_call *call, size_t n)
+{
+    char *end = call->size_line + sizeof call->size_line, *at = end;
+    assert(n > 0); /* a chunk of no bytes is the end of the answer */
+    *--at = '\n';
+    *--at = '\r';
+    for (; n > 0; n >>= 4)
+        *--at = "0123456789abcdef"[n & 15];
+    return (struct slice){at, (size_t)(end - at)};
+}
+
+/* Appends the pieces that carry `bytes` in the answer's framing. */
+static int pieces_add(struct http_call *call, struct slice *v, struct slice bytes)
+{
+    int n = 0;
+    if (bytes.n == 0 || call->bodyless)
+        return 0;
+    if (call->chunked)
+        v[n++] = chunk_size_line(call, bytes.n);
+    v[n++] = bytes;
+    if (call->chunked)
+        v[n++] = S("\r\n");
+    return n;
+}
+
+/* More bytes than were declared would be read as the beginning of the next answer. */
+static bool body_fits(struct http_call *call, size_t n)
+{
+    call->bytes_out += (int64_t)n;
+    return call->length < 0 || call->bytes_out <= call->length;
+}
+
+/* ---- the answer's head
+ * ----------------------------------------------------------------------------- */
+
+/* Whether what is left of the request's body will be read, so that the connection can go on. */
+static bool body_will_end(const struct http_call *call)
+{
+    const struct h1 *h = &call->h1;
+    if (h1_is_read(h))
+        return true;
+    if (call->head.expect_continue && !call->continued)
+        return false; /* nobody knows whether the client will send it now */
+    return h->framing != H1_LENGTH || h->left <= DRAIN_BYTES;
+}
+
+static enum err framing_put(struct http_call *call)
+{
+    enum err e = OK;
+    if (call->head.method != HTTP_HEAD && call->bodyless)
+        ; /* 204 and 304 speak of no body */
+    else if (call->length >= 0)
+        e = head_put_number(&call->out, S("content-length: "), (uint64_t)call->length);
+    else if (call->chunked)
+        e = buf_puts(&call->out, S("transfer-encoding: chunked\r\n"));
+    if (e == OK && call->close)
+        e = buf_puts(&call->out, S("connection: close\r\n"));
+    if (e == OK)
+        e = buf_puts(&call->out, S("\r\n"));
+    return e;
+}
+
+static void framing_choose(struct http_call *call, int status, int64_t length)
+{
+    struct http_server *s = call->conn->server;
+    bool until_end = length < 0 && call->h1.http10;
+    call->length = length;
+    call->bodyless = call->head.method == HTTP_HEAD || status == 204 || status == 304;
+    call->chunked = length < 0 && !until_end;
+    call->close = !call->head.keep_alive || until_end || s->draining ||
+                  call->conn->calls >= s->limits.max_requests || !body_will_end(call);
+}
+
+enum err http_respond(struct http_call *call, int status, const struct http_header *h, int n,
+                      int64_t length, struct slice body)
+{
+    struct conn *c = call->conn;
+    struct slice v[4];
+    assert(!call->over && !call->responded);
+    assert(status >= 200 && status <= 999 && length >= -1);
+    call->responded = true;
+    framing_choose(call, status, length);
+    if (c->dead != OK)
+        return c->dead;
+    if (!body_fits(call, body.n))
+        return conn_died(c, ERR_STATE);
+    buf_clear(&call->out);
+    enum err e = head_put_status(&call->out, status);
+    if (e == OK)
+        e = head_put_lines(&call->out, h, n);
+    if (e == OK)
+        e = framing_put(call);
+    if (e != OK)
+        return conn_died(c, e);
+    v[0] = buf_slice(&call->out);
+    return call_write(call, v, 1 + pieces_add(call, v + 1, body));
+}
+
+enum err http_write(struct http_call *call, struct slice bytes)
+{
+    struct slice v[3];
+    assert(!call->over && call->responded && !call->owed);
+    if (call->conn->dead != OK)
+        return call->conn->dead;
+    if (!body_fits(call, bytes.n))
+        return conn_died(call->conn, ERR_STATE);
+    int n = pieces_add(call, v, bytes);
+    return n > 0 ? call_write(call, v, n) : OK;
+}
+
+/* ---- the answer's end
+ * -------------------------------------------------------------------------------- */
+
+/* Nothing is outstanding: the last chunk, and on. */
+static void call_tail(struct conn *c)
+{
+    struct http_call *call = c->call;
+    struct slice tail = S("0\r\n\r\n");
+    if (call->tail_due) {
+        call->tail_due = false;
+        enum err e = conn_write(c, &tail, 1);
+        if (e == ERR_AGAIN) {
+            if (c->state != CONN_FLUSH)
+                conn_move(c, CONN_FLUSH);
+            return;
+        }
+        if (e != OK) {
+            conn_close(c, false);
+            return;
+        }
+    }
+    conn_answered(c);
+}
+
+void http_end(struct http_call *call)
+{
+    struct conn *c = call->conn;
+    assert(!call->over && c->state == CONN_OPEN);
+    bool whole = call->responded &&
+                 (call->bodyless || call->length < 0 || call->bytes_out == call->length);
+    if (!whole) {
+        http_cut(call);
+        return;
+    }
+    call->over = true;
+    if (c->dead != OK)
+        return; /* the turn that was going to tell it closes the connection instead */
+    call->tail_due = call->chunked && !call->bodyless;
+    if (stream_writing(c->stream))
+        conn_move(c, CONN_FLUSH);
+    else
+        call_tail(c);
+}
+
+void http_cut(struct http_call *call)
+{
+    struct conn *c = call->conn;
+    assert(!call->over && c->state == CONN_OPEN);
+    bool until_end = call->responded && !call->chunked && call->length < 0 && !call->bodyless;
+    call->over = true;
+    call->owed = false;
+    /* where only the end of the connection ends an answer, a proper end would look complete */
+    conn_close(c, !until_end);
+}
+
+void call_written(struct conn *c)
+{
+    struct http_call *call = c->call;
+    if (call->later_n > 0) {
+        int n = call->later_n;
+        call->later_n = 0;
+        enum err e = conn_write(c, call->later, n);
+        if (e != OK)
+            return; /* ERR_AGAIN: here again later; else the next turn tells */
+    }
+    if (c->state != CONN_OPEN && c->state != CONN_FLUSH)
+        return;
+    conn_arm(c);
+    bool owed = call->owed;
+    call->owed = false;
+    if (owed && call->x != NULL)
+        c->server->ops.handler.written(call->x);
+    if (c->state == CONN_FLUSH && c->call == call && !stream_writing(c->stream))
+        call_tail(c);
+}
+
+/* ---- the request's body
+ * --------------------------------------------------------------------------------- */
+
+void http_call_read(struct http_call *call, bool on)
+{
+    struct conn *c = call->conn;
+    assert(!call->over);
+    if (on && call->head.expect_continue && !call->continued && !call->responded) {
+        struct slice v = S("HTTP/1.1 100 Continue\r\n\r\n");
+        bool asked = call->received == 0 && c->pending.len == 0 && !stream_writing(c->stream);
+        if (asked && conn_write(c, &v, 1) != OK && c->dead != OK)
+            return;
+    }
+    if (on)
+        call->continued = true;
+    if (on != call->want)
+        conn_want(c, on);
+}
+
+/* ---- the server's own answers
+ * -------------------------------------------------------------------------- */
+
+void conn_refuse(struct conn *c, int status, const char *why)
+{
+    struct http_server *s = c->server;
+    struct buf head, body;
+    assert(status >= 400 && why != NULL);
+    s->stats.refused++;
+    if (c->dead != OK || stream_writing(c->stream)) {
+        conn_close(c, c->dead == OK);
+        return;
+    }
+    buf_init(&head, 1024);
+    buf_init(&body, 8192);
+    if (s->ops.error_body != NULL)
+        s->ops.error_body(s->ctx, status, why, &body);
+    enum err e = head_put_status(&head, status);
+    if (e == OK)
+        e = head_put_number(&head, S("content-type: application/json\r\ncontent-length: "),
+                            body.len);
+    if (e == OK)
+        e = buf_puts(&head, S("connection: close\r\n\r\n"));
+    if (e == OK) {
+        struct slice v[2] = {buf_slice(&head), buf_slice(&body)};
+        e = stream_write(c->stream, v, 2);
+    }
+    /* stream_finish copies what is still outstanding */
+    conn_close(c, e == OK || e == ERR_AGAIN);
+    buf_free(&head);
+    buf_free(&body);
+}

@@ -1,0 +1,113 @@
+/* conn: one client's connection and the one call on it. Private to http.
+ *
+ *             first byte      head complete         http_end
+ *      IDLE ------------> HEAD ------------> OPEN ------------> FLUSH  bytes are still going out
+ *       ^                                     |                   |
+ *       |                                     '---------+---------'
+ *       |                request's body not read yet    v
+ *       '-------------------------------------------- DRAIN
+ *      any of them ---> CLOSED: the stream is given away, the memory awaits the graveyard
+ *
+ * One timer a connection. It is set lazily: a deadline that moves later leaves the timer where it
+ * is, and the timer looks again when it fires. */
+#ifndef SLUICE_HTTP_CONN_H
+#define SLUICE_HTTP_CONN_H
+
+#include "http/h1.h"
+
+#define PENDING_STOP    16384   /* with so many bytes unparsed the stream is not read */
+#define PENDING_MAX     1048576 /* ... and one read more than that must fit */
+#define DRAIN_BYTES     65536   /* of a body nobody wanted */
+#define DRAIN_MS        2000
+#define RATE_MS         30000 /* a body brings at least RATE_BYTES in every RATE_MS */
+#define RATE_BYTES      30720
+#define CALLS_KEPT      256  /* in the free list */
+#define RAW_KEPT        8192 /* of a call in the free list: larger buffers are given back */
+#define ANSWER_HEAD_MAX 262144
+#define NEVER           INT64_MAX
+
+enum conn_state { CONN_IDLE, CONN_HEAD, CONN_OPEN, CONN_FLUSH, CONN_DRAIN, CONN_CLOSED };
+
+struct conn {
+    struct link link; /* in the server's idle or busy list */
+    struct http_server *server;
+    struct stream *stream;
+    struct http_call *call; /* from HEAD to DRAIN */
+    struct timer timer;
+    struct task task;   /* what must not happen inside the call that caused it */
+    struct buf pending; /* bytes read and not yet parsed */
+    int64_t since;      /* the state began */
+    int64_t body_at;    /* last body bytes, or the handler began to wait for them */
+    int64_t write_at;   /* the outstanding write was offered */
+    int64_t rate_at;    /* the body's rate is measured since */
+    int64_t deadline;
+    int64_t drained;
+    int32_t rate_bytes;
+    int32_t calls; /* begun on this connection */
+    enum conn_state state;
+    enum err dead; /* a write failed: the next turn tells */
+    bool reading, parsing, ended_here;
+};
+
+struct http_call {
+    struct link link; /* in the server's free list */
+    struct conn *conn;
+    void *x; /* the handler's object; NULL until open has returned */
+    struct h1 h1;
+    struct http_head head;
+    struct buf out;        /* the answer's head */
+    char size_line[20];    /* of the chunk that is going out */
+    struct slice later[4]; /* an answer that waits for a 100 Continue to be flushed */
+    int64_t received;      /* body bytes */
+    int64_t length;        /* of the answer; -1: chunked or until the end */
+    int64_t bytes_out;
+    int later_n;
+    bool want;      /* the handler takes body bytes */
+    bool continued; /* 100 Continue has been sent, or is not needed any more */
+    bool responded, over;
+    bool bodyless; /* the answer to a HEAD, a 204 or a 304 */
+    bool chunked;  /* the answer's framing */
+    bool owed;     /* `written` is owed to the handler */
+    bool tail_due; /* the last chunk */
+    bool close;    /* the connection ends with this answer */
+};
+
+struct http_server {
+    struct loop *loop;
+    struct http_server_limits limits;
+    struct http_server_ops ops;
+    void *ctx;
+    struct link idle; /* oldest first */
+    struct link busy;
+    struct link free_calls;
+    int free_count;
+    bool draining, freed;
+    struct http_server_stats stats;
+};
+
+/* ---- server.c ------------------------------------------------------------------------------ */
+struct http_call *call_new(struct http_server *s);
+void call_release(struct http_server *s, struct http_call *call);
+
+/* ---- conn.c -------------------------------------------------------------------------------- */
+void conn_start(struct http_server *s, struct stream *stream);
+/* Sets state, list, gauges and deadline. */
+void conn_move(struct conn *c, enum conn_state to);
+/* Computes the deadline anew after something it depends on has changed. */
+void conn_arm(struct conn *c);
+/* Gives the stream away: politely (what is written goes out), or at once. */
+void conn_close(struct conn *c, bool polite);
+/* Tells the handler that its call cannot go on, unless the answer has ended. */
+void conn_lost(struct conn *c, enum err e, const char *why);
+/* The answer is out: on to the next request, the rest of this one's body, or the end. */
+void conn_answered(struct conn *c);
+/* Body bytes are wanted (or no longer). */
+void conn_want(struct conn *c, bool on);
+
+/* ---- call.c -------------------------------------------------------------------------------- */
+/* One of the server's own error answers; closes the connection. */
+void conn_refuse(struct conn *c, int status, const char *why);
+/* The stream has taken all that was offered to it. */
+void call_written(struct conn *c);
+
+#endif

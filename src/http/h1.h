@@ -1,0 +1,103 @@
+/* h1: HTTP/1.1 messages out of bytes, and heads into bytes, in both roles. Private to http.
+ *
+ * Two readers must agree on every head. llhttp, every lenient switch off, sees the bytes as they
+ * arrive and finds the end of the head; head_parse then reads the collected head again with rules
+ * of its own (robustness.md B2). What either refuses, or what they see differently, is refused.
+ *
+ * The framing of a body is decided here, in one place. llhttp goes on to read chunks; a body of a
+ * known length, or until the end of the connection, is only counted.
+ *
+ *            head complete          no body, or its last byte
+ *     HEAD ----------------> BODY ---------------------------> LAST --> OVER
+ *       '-----------------------'----> BROKEN (an error stays an error)
+ */
+#ifndef SLUICE_HTTP_H1_H
+#define SLUICE_HTTP_H1_H
+
+#include "http/http.h"
+
+/* llhttp's names for methods are the door's too: they are renamed while its header is read. */
+#define HTTP_DELETE  LLHTTP_DELETE
+#define HTTP_GET     LLHTTP_GET
+#define HTTP_HEAD    LLHTTP_HEAD
+#define HTTP_POST    LLHTTP_POST
+#define HTTP_PUT     LLHTTP_PUT
+#define HTTP_OPTIONS LLHTTP_OPTIONS
+#define HTTP_PATCH   LLHTTP_PATCH
+#include <llhttp.h>
+#undef HTTP_DELETE
+#undef HTTP_GET
+#undef HTTP_HEAD
+#undef HTTP_POST
+#undef HTTP_PUT
+#undef HTTP_OPTIONS
+#undef HTTP_PATCH
+
+#define H1_UPSTREAM_HEAD_MAX  65536
+#define H1_CHUNK_LINE_MAX     320  /* size, extensions and the line ends around a chunk */
+#define H1_EXTENSIONS_MAX     256  /* bytes of chunk extensions in a message (CVE-2024-22019) */
+#define H1_TRAILERS_MAX       8192 /* read and dropped */
+#define H1_LENGTH_DIGITS_IN   10   /* of a request's content-length */
+#define H1_LENGTH_DIGITS_BACK 18   /* of a reply's */
+
+enum h1_role { H1_REQUEST, H1_REPLY };
+enum h1_stage { H1_STAGE_HEAD, H1_STAGE_BODY, H1_STAGE_LAST, H1_STAGE_OVER, H1_STAGE_BROKEN };
+enum h1_framing { H1_NONE, H1_LENGTH, H1_CHUNKED, H1_UNTIL_END };
+enum h1_event {
+    H1_MORE, /* nothing to report until more bytes come */
+    H1_HEADERS,
+    H1_BODY,
+    H1_END,
+    H1_BAD /* see why and status */
+};
+
+struct h1 {
+    llhttp_t parser;
+    struct buf raw; /* the head as it came, names in lower case: the head's slices point into it */
+    int64_t left;   /* body bytes still to come, when counted */
+    const char *why;
+    int status;        /* what to answer to a bad request */
+    struct slice span; /* body bytes found by the llhttp call that has just returned */
+    uint32_t extensions, overhead;
+    uint8_t role, stage, framing;
+    bool head_request;          /* this is the reply to a HEAD: no body whatever it says */
+    bool http10;                /* the peer speaks HTTP/1.0 */
+    bool head_done, chunk_done, last_line; /* ... by that call */
+    bool last_chunk, message_done;
+};
+
+void h1_init(struct h1 *h, enum h1_role role);
+void h1_free(struct h1 *h);
+/* Ready for the next message on the connection; the memory of the head is reused. */
+void h1_begin(struct h1 *h, bool head_request);
+/* Takes bytes off the front of `*in` up to the next thing to report. H1_BODY: `*body` is a part of
+ * `*in`. After H1_END nothing more is taken. To be called again until H1_MORE, H1_END or H1_BAD. */
+enum h1_event h1_next(struct h1 *h, struct slice *in, struct http_head *head, struct slice *body);
+/* The peer has ended the connection: H1_END when that ends the message, H1_MORE when no message had
+ * begun, else H1_BAD. */
+enum h1_event h1_eof(struct h1 *h);
+/* True once nothing more of the message can come. */
+bool h1_is_read(const struct h1 *h);
+/* True before the first byte of a message. */
+bool h1_is_fresh(const struct h1 *h);
+
+/* Reads a complete head again, strictly. Names are turned to lower case in place. 0, or the status
+ * to answer with and a static reason. `*http10` tells the version. */
+MUST_USE int head_parse_request(struct http_head *h, char *raw, size_t n, bool *http10,
+                                const char **why);
+MUST_USE int head_parse_reply(struct http_head *h, char *raw, size_t n, bool *http10,
+                              const char **why);
+
+/* The path of a request: begins with '/', no dot segment, no backslash, no encoded '/', '\', or
+ * control character, no broken escape. NULL or a static reason. */
+const char *path_fault(struct slice path);
+/* A host in a URL or a Host header, with the port if there is one. */
+bool host_is_valid(struct slice host);
+
+/* Appends "name: value CRLF" for each header but those that are about one hop or would break the
+ * head; and the lines of the framing. Room for all of it is made first. */
+MUST_USE enum err head_put_lines(struct buf *out, const struct http_header *h, int n);
+MUST_USE enum err head_put_status(struct buf *out, int status);
+MUST_USE enum err head_put_number(struct buf *out, struct slice before, uint64_t v);
+
+#endif

@@ -1,0 +1,133 @@
+/* server: its connections, its limits, and the memory of calls. See conn.h. */
+#include "http/conn.h"
+
+struct http_server *http_server_new(struct loop *l, const struct http_server_limits *limits,
+                                    const struct http_server_ops *ops, void *ctx)
+{
+    assert(ops->handler.open != NULL && ops->handler.body != NULL);
+    assert(ops->handler.complete != NULL && ops->handler.gone != NULL);
+    assert(ops->handler.written != NULL);
+    struct http_server *s = NEW(struct http_server);
+    s->loop = l;
+    s->ops = *ops;
+    s->ctx = ctx;
+    list_init(&s->idle);
+    list_init(&s->busy);
+    list_init(&s->free_calls);
+    http_server_set_limits(s, limits);
+    return s;
+}
+
+void http_server_set_limits(struct http_server *s, const struct http_server_limits *limits)
+{
+    assert(limits->head_ms > 0 && limits->body_idle_ms > 0 && limits->keep_alive_ms > 0);
+    assert(limits->write_ms > 0 && limits->max_body >= 0);
+    assert(limits->max_requests > 0 && limits->max_connections > 0);
+    s->limits = *limits;
+}
+
+void http_server_add(struct http_server *s, struct stream *stream)
+{
+    if (s->stats.connections >= s->limits.max_connections) {
+        if (list_empty(&s->idle)) {
+            s->stats.refused++;
+            stream_abort(stream);
+            return;
+        }
+        conn_close(CONTAINER(s->idle.next, struct conn, link), true);
+    }
+    s->stats.accepted++;
+    conn_start(s, stream);
+}
+
+void http_server_drain(struct http_server *s)
+{
+    struct link *k = s->idle.next;
+    s->draining = true;
+    while (k != &s->idle) {
+        struct conn *c = CONTAINER(k, struct conn, link);
+        k = k->next;
+        /* one that has sent a next request already, not looked at yet, is still served */
+        if (c->pending.len == 0)
+            conn_close(c, true);
+    }
+}
+
+static void server_bury(void *mem)
+{
+    struct http_server *s = mem;
+    while (!list_empty(&s->free_calls)) {
+        struct http_call *call = CONTAINER(s->free_calls.next, struct http_call, link);
+        list_remove(&call->link);
+        h1_free(&call->h1);
+        buf_free(&call->out);
+        mem_free(call);
+    }
+    mem_free(s);
+}
+
+void http_server_free(struct http_server *s)
+{
+    struct link *lists[] = {&s->idle, &s->busy};
+    assert(!s->freed);
+    s->freed = true;
+    for (int i = 0; i < 2; i++) {
+        while (!list_empty(lists[i])) {
+            struct conn *c = CONTAINER(lists[i]->next, struct conn, link);
+            assert(!c->parsing); /* not from inside a handler */
+            conn_lost(c, ERR_CANCELED, "the server has been stopped");
+            conn_close(c, false);
+        }
+    }
+    assert(s->stats.connections == 0 && s->stats.active == 0);
+    loop_bury(s->loop, s, server_bury); /* after its connections, which were buried before it */
+}
+
+void http_server_stats_get(const struct http_server *s, struct http_server_stats *out)
+{
+    *out = s->stats;
+}
+
+/* ---- the memory of calls
+ * ------------------------------------------------------------------------- */
+
+struct http_call *call_new(struct http_server *s)
+{
+    struct http_call *call;
+    if (list_empty(&s->free_calls)) {
+        call = NEW(struct http_call);
+        list_init(&call->link);
+        h1_init(&call->h1, H1_REQUEST);
+        buf_init(&call->out, ANSWER_HEAD_MAX);
+        return call;
+    }
+    call = CONTAINER(s->free_calls.next, struct http_call, link);
+    list_remove(&call->link);
+    s->free_count--;
+    assert(call->conn == NULL);
+    h1_begin(&call->h1, false);
+    buf_clear(&call->out);
+    call->x = NULL;
+    call->received = call->length = call->bytes_out = 0;
+    call->later_n = 0;
+    call->want = call->continued = call->responded = call->over = call->bodyless = false;
+    call->chunked = call->owed = call->tail_due = call->close = false;
+    return call;
+}
+
+void call_release(struct http_server *s, struct http_call *call)
+{
+    call->conn = NULL;
+    if (s->free_count < CALLS_KEPT) {
+        if (call->h1.raw.cap > RAW_KEPT)
+            buf_free(&call->h1.raw);
+        if (call->out.cap > RAW_KEPT)
+            buf_free(&call->out);
+        list_unshift(&s->free_calls, &call->link);
+        s->free_count++;
+        return;
+    }
+    h1_free(&call->h1);
+    buf_free(&call->out);
+    mem_free(call);
+}

@@ -1,0 +1,310 @@
+/* strict: the second reader of a head. It is given a head that llhttp has passed and takes it apart
+ * again, line by line, by rules narrower than RFC 9112 (robustness.md B2 and B3). */
+#include "http/h1.h"
+
+#include <string.h>
+
+/* What is being read, and what has been seen of the fields that decide about framing. */
+struct strict {
+    struct http_head *h;
+    char *at, *end;
+    bool request, http10;
+    int hosts, lengths, codings;
+    struct slice host;
+    const char *why;
+};
+
+static int refuse(struct strict *s, int status, const char *why)
+{
+    assert(status >= 400 && why != NULL);
+    s->why = why;
+    return status;
+}
+
+/* The next line without its CRLF; a line ends with CRLF and nothing else. */
+static bool line_cut(struct strict *s, struct slice *line)
+{
+    char *lf = s->at < s->end ? memchr(s->at, '\n', (size_t)(s->end - s->at)) : NULL;
+    if (lf == NULL || lf == s->at || lf[-1] != '\r')
+        return false;
+    *line = (struct slice){s->at, (size_t)(lf - s->at) - 1};
+    s->at = lf + 1;
+    return true;
+}
+
+/* HTAB, SP to '~', 0x80 to 0xFF: so no CR, LF or NUL hides in it. */
+static bool value_is_valid(struct slice v)
+{
+    unsigned bad = 0;
+    for (size_t i = 0; i < v.n; i++) {
+        unsigned char c = (unsigned char)v.p[i];
+        bad |= (unsigned)(c < 0x20) & (unsigned)(c != '\t');
+        bad |= (unsigned)(c == 0x7f);
+    }
+    return bad == 0;
+}
+
+/* Requests: letters, digits and '-'. Replies: any token of RFC 9110 5.6.2. */
+static bool name_lower(char *p, size_t n, bool request)
+{
+    for (size_t i = 0; i < n; i++) {
+        char c = p[i];
+        if (c >= 'A' && c <= 'Z')
+            p[i] = (char)(c + ('a' - 'A'));
+        else if ((c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' &&
+                 (request || c == '\0' || strchr("!#$%&'*+.^_`|~", c) == NULL))
+            return false;
+    }
+    return n > 0;
+}
+
+/* ---- the fields that matter to the message itself
+ * -------------------------------------------------- */
+
+static int field_length(struct strict *s, struct slice v)
+{
+    uint64_t length;
+    size_t digits = s->request ? H1_LENGTH_DIGITS_IN : H1_LENGTH_DIGITS_BACK;
+    if (++s->lengths > 1)
+        return refuse(s, 400, "content-length is given twice");
+    if (v.n == 0 || v.n > digits || !text_u64(v, &length))
+        return refuse(s, 400, "content-length is not a number");
+    s->h->content_length = (int64_t)length;
+    return 0;
+}
+
+static int field_coding(struct strict *s, struct slice v)
+{
+    if (++s->codings > 1)
+        return refuse(s, 400, "transfer-encoding is given twice");
+    if (!slice_ieq(v, S("chunked")))
+        return refuse(s, 400, "the transfer-encoding is not chunked");
+    if (s->http10)
+        return refuse(s, 400, "HTTP/1.0 has no transfer-encoding");
+    s->h->chunked = true;
+    return 0;
+}
+
+static int field_host(struct strict *s, struct slice v)
+{
+    if (!s->request)
+        return 0;
+    if (++s->hosts > 1)
+        return refuse(s, 400, "host is given twice");
+    if (!host_is_valid(v))
+        return refuse(s, 400, "the host is not valid");
+    s->host = v;
+    return 0;
+}
+
+static int field_expect(struct strict *s, struct slice v)
+{
+    if (!s->request)
+        return 0;
+    if (!slice_ieq(v, S("100-continue")))
+        return refuse(s, 417, "this expectation cannot be met");
+    s->h->expect_continue = !s->http10;
+    return 0;
+}
+
+static void field_connection(struct strict *s, struct slice v)
+{
+    struct slice part;
+    while (slice_cut(&v, ',', &part))
+        if (slice_ieq(slice_trim(part), S("close")))
+            s->h->keep_alive = false;
+}
+
+static int field_read(struct strict *s, const struct http_header *f)
+{
+    switch (f->name.n) { /* nearly every name is decided by its length */
+    case 4:
+        return slice_eq(f->name, S("host")) ? field_host(s, f->value) : 0;
+    case 6:
+        return slice_eq(f->name, S("expect")) ? field_expect(s, f->value) : 0;
+    case 10:
+        if (slice_eq(f->name, S("connection")))
+            field_connection(s, f->value);
+        return 0;
+    case 14:
+        return slice_eq(f->name, S("content-length")) ? field_length(s, f->value) : 0;
+    case 17:
+        return slice_eq(f->name, S("transfer-encoding")) ? field_coding(s, f->value) : 0;
+    default:
+        return 0;
+    }
+}
+
+static int line_read(struct strict *s, struct slice line)
+{
+    if (line.n > HTTP_LINE_MAX)
+        return refuse(s, 431, "a header line is too long");
+    if (line.p[0] == ' ' || line.p[0] == '\t')
+        return refuse(s, 400, "a header is folded");
+    ptrdiff_t colon = slice_find(line, ':');
+    if (colon < 0)
+        return refuse(s, 400, "a header has no colon");
+    if (s->h->headers == HTTP_HEADERS_MAX)
+        return refuse(s, 431, "there are too many headers");
+    struct http_header *f = &s->h->header[s->h->headers++];
+    char *name = s->at - line.n - 2; /* the line as it stands in the head, to be changed there */
+    assert(name == line.p);
+    if (!name_lower(name, (size_t)colon, s->request))
+        return refuse(s, 400, "a header's name is not valid");
+    f->name = (struct slice){name, (size_t)colon};
+    f->value = slice_trim(slice_sub(line, (size_t)colon + 1, line.n));
+    if (!value_is_valid(f->value))
+        return refuse(s, 400, "a header's value is not valid");
+    return field_read(s, f);
+}
+
+static int lines_read(struct strict *s)
+{
+    struct slice line;
+    for (;;) {
+        if (!line_cut(s, &line))
+            return refuse(s, 400, "a header line does not end with CRLF");
+        if (line.n == 0)
+            break;
+        int status = line_read(s, line);
+        if (status != 0)
+            return status;
+    }
+    if (s->at != s->end)
+        return refuse(s, 400, "the head does not end where it should");
+    if (s->lengths > 0 && s->codings > 0)
+        return refuse(s, 400, "content-length and transfer-encoding are both given");
+    return 0;
+}
+
+/* ---- start lines
+ * ----------------------------------------------------------------------------------- */
+
+static bool method_find(struct slice name, enum http_method *m)
+{
+    for (int i = HTTP_GET; i <= HTTP_OPTIONS; i++) {
+        if (slice_eq(name, slice_of(http_method_name((enum http_method)i)))) {
+            *m = (enum http_method)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int version_read(struct strict *s, struct slice v)
+{
+    if (slice_eq(v, S("HTTP/1.1")))
+        s->http10 = false;
+    else if (slice_eq(v, S("HTTP/1.0")))
+        s->http10 = true;
+    else if (slice_starts(v, S("HTTP/")))
+        return refuse(s, 505, "only HTTP/1.1 is spoken here");
+    else
+        return refuse(s, 400, "the start line is malformed");
+    s->h->keep_alive = !s->http10;
+    return 0;
+}
+
+static int request_line(struct strict *s)
+{
+    struct slice line, method, target;
+    if (!line_cut(s, &line))
+        return refuse(s, 400, "the request line does not end with CRLF");
+    if (line.n > HTTP_LINE_MAX)
+        return refuse(s, 414, "the request line is too long");
+    if (!slice_cut(&line, ' ', &method) || !slice_cut(&line, ' ', &target))
+        return refuse(s, 400, "the request line is malformed");
+    int status = version_read(s, line);
+    if (status != 0)
+        return status;
+    if (!method_find(method, &s->h->method))
+        return refuse(s, 501, "the method is not known here");
+    for (size_t i = 0; i < target.n; i++)
+        if ((unsigned char)target.p[i] <= 0x20 || (unsigned char)target.p[i] >= 0x7f ||
+            target.p[i] == '#')
+            return refuse(s, 400, "the target holds a character that is not allowed");
+    s->h->target = target;
+    return 0;
+}
+
+/* origin-form, or absolute-form when its authority is the Host's (RFC 9112 3.2). */
+static int target_read(struct strict *s)
+{
+    struct slice t = s->h->target;
+    size_t scheme = slice_istarts(t, S("http://")) ? 7 : slice_istarts(t, S("https://")) ? 8 : 0;
+    if (scheme > 0) {
+        t = slice_sub(t, scheme, t.n);
+        ptrdiff_t slash = slice_find(t, '/');
+        if (slash < 0 || !slice_ieq(slice_sub(t, 0, (size_t)slash), s->host))
+            return refuse(s, 400, "the target names another host, or no path");
+        t = slice_sub(t, (size_t)slash, t.n);
+    }
+    ptrdiff_t mark = slice_find(t, '?');
+    s->h->path = mark < 0 ? t : slice_sub(t, 0, (size_t)mark);
+    s->h->query = mark < 0 ? S("") : slice_sub(t, (size_t)mark + 1, t.n);
+    const char *fault = path_fault(s->h->path);
+    return fault == NULL ? 0 : refuse(s, 400, fault);
+}
+
+static int status_line(struct strict *s)
+{
+    struct slice line, version, code;
+    uint64_t v;
+    if (!line_cut(s, &line) || line.n > HTTP_LINE_MAX || !slice_cut(&line, ' ', &version))
+        return refuse(s, 400, "the status line is malformed");
+    int status = version_read(s, version);
+    if (status != 0)
+        return status;
+    if (!slice_cut(&line, ' ', &code) || code.n != 3 || !text_u64(code, &v) || v < 100 || v > 599)
+        return refuse(s, 400, "the status is not a number from 100 to 599");
+    if (!value_is_valid(line))
+        return refuse(s, 400, "the reason holds a character that is not allowed");
+    s->h->status = (int)v;
+    return 0;
+}
+
+/* ---- whole heads
+ * ------------------------------------------------------------------------------------ */
+
+static struct strict strict_begin(struct http_head *h, char *raw, size_t n, bool request)
+{
+    /* the array of headers is large and written before it is read: it is not cleared */
+    h->method = HTTP_GET;
+    h->target = h->path = h->query = S("");
+    h->status = h->headers = 0;
+    h->content_length = -1;
+    h->chunked = h->keep_alive = h->expect_continue = false;
+    return (struct strict){.h = h, .at = raw, .end = raw + n, .request = request, .host = S("")};
+}
+
+int head_parse_request(struct http_head *h, char *raw, size_t n, bool *http10, const char **why)
+{
+    struct strict s = strict_begin(h, raw, n, true);
+    if (n >= 2 && raw[0] == '\r' && raw[1] == '\n')
+        s.at += 2; /* one empty line may be left over from the request before (RFC 9112 2.2) */
+    int status = request_line(&s);
+    if (status == 0)
+        status = lines_read(&s);
+    if (status == 0 && s.hosts == 0 && !s.http10)
+        status = refuse(&s, 400, "host is missing");
+    if (status == 0)
+        status = target_read(&s);
+    if (h->content_length <= 0 && !h->chunked)
+        h->expect_continue = false; /* there is nothing to go on with */
+    *http10 = s.http10;
+    *why = s.why;
+    assert((status == 0) == (s.why == NULL));
+    return status;
+}
+
+int head_parse_reply(struct http_head *h, char *raw, size_t n, bool *http10, const char **why)
+{
+    struct strict s = strict_begin(h, raw, n, false);
+    int status = status_line(&s);
+    if (status == 0)
+        status = lines_read(&s);
+    *http10 = s.http10;
+    *why = s.why;
+    assert((status == 0) == (s.why == NULL));
+    return status;
+}

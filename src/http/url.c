@@ -1,0 +1,152 @@
+/* url: addresses of upstreams, and the rules for paths and hosts. */
+#include "http/h1.h"
+
+#include <string.h>
+
+static int hex_value(unsigned char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/* One character of a path, decoded once; -1: it must not be there. */
+static int path_char(struct slice path, size_t *at)
+{
+    unsigned char c = (unsigned char)path.p[*at];
+    if (c <= 0x20 || c >= 0x7f || c == '\\' || c == '?' || c == '#')
+        return -1;
+    (*at)++;
+    if (c != '%')
+        return c;
+    if (path.n - *at < 2)
+        return -1;
+    int high = hex_value((unsigned char)path.p[*at]);
+    int low = hex_value((unsigned char)path.p[*at + 1]);
+    *at += 2;
+    if (high < 0 || low < 0)
+        return -1;
+    int v = high * 16 + low;
+    return v == '/' || v == '\\' || v < 0x20 || v == 0x7f ? -1 : v;
+}
+
+const char *path_fault(struct slice path)
+{
+    size_t at = 0, dots = 0, others = 0;
+    if (path.n == 0 || path.p[0] != '/')
+        return "the path does not begin with a slash";
+    while (at < path.n) {
+        bool slash = path.p[at] == '/';
+        int c = path_char(path, &at);
+        if (c < 0)
+            return "the path holds a character or an escape that is not allowed";
+        if (slash) {
+            if (others == 0 && (dots == 1 || dots == 2))
+                break;
+            dots = others = 0;
+        } else if (c == '.') {
+            dots++;
+        } else {
+            others++;
+        }
+    }
+    if (others == 0 && (dots == 1 || dots == 2))
+        return "the path holds a dot segment";
+    return NULL;
+}
+
+bool host_is_valid(struct slice host)
+{
+    if (host.n == 0 || host.n > 260)
+        return false;
+    for (size_t i = 0; i < host.n; i++) {
+        unsigned char c = (unsigned char)host.p[i];
+        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!alnum && c != '.' && c != '-' && c != '_' && c != ':' && c != '[' && c != ']')
+            return false;
+    }
+    return true;
+}
+
+/* ---- http_url_parse
+ * ------------------------------------------------------------------------------ */
+
+static const char *scheme_cut(struct slice *url, struct http_target *t)
+{
+    if (slice_istarts(*url, S("https://"))) {
+        t->tls = true;
+        t->port = 443;
+        *url = slice_sub(*url, 8, url->n);
+    } else if (slice_istarts(*url, S("http://"))) {
+        t->tls = false;
+        t->port = 80;
+        *url = slice_sub(*url, 7, url->n);
+    } else {
+        return "the URL does not begin with http:// or https://";
+    }
+    return NULL;
+}
+
+static const char *port_read(struct slice s, uint16_t *port)
+{
+    uint64_t v;
+    if (s.n > 5 || !text_u64(s, &v) || v == 0 || v > 65535)
+        return "the port in the URL is not a number from 1 to 65535";
+    *port = (uint16_t)v;
+    return NULL;
+}
+
+static const char *authority_read(struct slice a, struct http_target *t)
+{
+    ptrdiff_t end;
+    if (slice_find(a, '@') >= 0)
+        return "the URL holds a user name";
+    if (a.n > 0 && a.p[0] == '[') {
+        end = slice_find(a, ']');
+        if (end < 0)
+            return "the URL's IPv6 address has no closing bracket";
+        t->host = slice_sub(a, 1, (size_t)end);
+        a = slice_sub(a, (size_t)end + 1, a.n);
+        if (slice_find(t->host, ':') < 0 || (a.n > 0 && a.p[0] != ':'))
+            return "the URL's IPv6 address is malformed";
+    } else {
+        end = slice_find(a, ':');
+        t->host = end < 0 ? a : slice_sub(a, 0, (size_t)end);
+        a = slice_sub(a, t->host.n, a.n);
+    }
+    if (t->host.n > 253 || !host_is_valid(t->host) || slice_find(t->host, '[') >= 0 ||
+        slice_find(t->host, ']') >= 0)
+        return "the URL has no valid host name";
+    return a.n > 0 ? port_read(slice_sub(a, 1, a.n), &t->port) : NULL;
+}
+
+enum err http_url_parse(struct slice url, struct http_target *t, struct slice *prefix,
+                        const char **why)
+{
+    struct http_target out = *t; /* `pool` and `allow_private` are the caller's */
+    *why = scheme_cut(&url, &out);
+    if (*why != NULL)
+        return ERR_SYNTAX;
+    if (slice_find(url, '?') >= 0 || slice_find(url, '#') >= 0) {
+        *why = "the URL holds a query or a fragment";
+        return ERR_SYNTAX;
+    }
+    ptrdiff_t slash = slice_find(url, '/');
+    size_t cut = slash < 0 ? url.n : (size_t)slash;
+    struct slice path = slice_sub(url, cut, url.n);
+    *why = authority_read(slice_sub(url, 0, cut), &out);
+    if (*why == NULL && path.n > 0)
+        *why = path_fault(path);
+    if (*why != NULL)
+        return ERR_SYNTAX;
+    while (path.n > 0 && path.p[path.n - 1] == '/')
+        path.n--;
+    assert(out.host.n > 0 && out.port > 0);
+    *t = out;
+    *prefix = path.n > 0 ? path : S("");
+    return OK;
+}
