@@ -234,7 +234,7 @@ static void write_all(mbedtls_ssl_context *ssl, const char *p, size_t n)
 /* Reads until the end; echoes if told to. */
 static void read_all(struct server *v, mbedtls_ssl_context *ssl, bool echo)
 {
-    static unsigned char buf[16384];
+    unsigned char buf[16384];
     for (;;) {
         int r = mbedtls_ssl_read(ssl, buf, sizeof buf);
         if (r == MBEDTLS_ERR_SSL_WANT_READ)
@@ -305,7 +305,7 @@ static void play_tls(struct server *v, mbedtls_ssl_context *ssl)
 static void serve(struct server *v)
 {
     char byte;
-    static char hello[16384];
+    char hello[16384];
     if (v->play == CLOSE) {
         (void)recv(v->fd, hello, sizeof hello, 0); /* else it would be a reset */
         return;
@@ -709,6 +709,41 @@ static void finish_with_a_blocked_write(void **state)
     assert_int_equal(c->writes, 0);
 }
 
+/* Handshakes share the roots, the random numbers and the threads. */
+#define MANY 8
+
+static int many_done;
+
+static void many_on_done(void *owner, enum err e, const char *why, struct stream *s)
+{
+    struct client *c = owner;
+    assert_int_equal(e, OK);
+    assert_null(why);
+    stream_own(s, &ops, c);
+    stream_finish(s);
+    many_done++;
+}
+
+static void many_at_once(void **state)
+{
+    struct client *c = *state;
+    static struct server v[MANY];
+    many_done = 0;
+    for (int i = 0; i < MANY; i++) {
+        v[i] = (struct server){.cert = GOOD, .play = ECHO, .most = i % 2 ? 12 : 13};
+        server_begin(&v[i]);
+        struct dial_target t = {
+            .host = S("localhost"), .port = v[i].port, .tls = c->tls, .allow_private = true};
+        dial_start(c->l, &t, many_on_done, c);
+    }
+    loop_run(c->l);
+    assert_int_equal(many_done, MANY);
+    for (int i = 0; i < MANY; i++) {
+        server_end(&v[i]);
+        assert_int_equal(atomic_load(&v[i].clean), 1);
+    }
+}
+
 /* ---- resumption ------------------------------------------------------------------------------ */
 
 static void resume(struct client *c, int most)
@@ -934,6 +969,7 @@ int main(void)
         T(paused_before_the_end),
         T(blocked_write),
         T(finish_with_a_blocked_write),
+        T(many_at_once),
         T(resumes_13),
         T(resumes_12),
         T(forgotten_session),

@@ -1,0 +1,251 @@
+/* links: base codec */
+/* What is read in a request: the facts, what is refused, and the identity of a conversation. */
+#include "codec/codec.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static void test_facts(void **state)
+{
+    static const struct {
+        const char *body, *model, *span;
+        bool stream;
+        int64_t max_tokens;
+    } rows[] = {
+        {"{}", "", "", false, -1},
+        {"{\"model\":\"claude-opus-5-5\"}", "claude-opus-5-5", "\"claude-opus-5-5\"", false, -1},
+        {"{ \"stream\" : true , \"max_tokens\" : 64000 , \"model\" : \"m\" }", "m", "\"m\"", true,
+         64000},
+        {"{\"model\":\"a\\u002fb\",\"stream\":false}", "a/b", "\"a\\u002fb\"", false, -1},
+        {"{\"mod\\u0065l\":\"m\",\"\\u0073tream\":true}", "m", "\"m\"", true, -1},
+        {"{\"model\":null,\"stream\":null,\"max_tokens\":null}", "", "", false, -1},
+        {"{\"metadata\":{\"model\":\"x\",\"stream\":true},\"model\":\"y\"}", "y", "\"y\"", false,
+         -1},
+        {"{\"messages\":[{\"model\":\"x\"}]}", "", "", false, -1},
+        {"{\"max_tokens\":0}", "", "", false, 0},
+        {"{\"max_tokens\":-5}", "", "", false, -1},
+        {"{\"max_tokens\":1.5e3}", "", "", false, -1}, /* the provider's to judge */
+        {"{\"max_tokens\":99999999999999999999}", "", "", false, -1},
+        {"{\"stream\":false,\"stream\":true}", "", "", true, -1}, /* the last one counts */
+        {"{\"Model\":\"x\"}", "", "", false, -1},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct request_facts f;
+        const char *why = NULL;
+        struct slice body = slice_of(rows[i].body);
+        assert_int_equal(codec_request_scan(DIALECT_ANTHROPIC, body, &f, &why), OK);
+        assert_string_equal(why, "");
+        assert_string_equal(f.model, rows[i].model);
+        assert_true(
+            slice_eq(slice_sub(body, f.model_span.from, f.model_span.to), slice_of(rows[i].span)));
+        assert_int_equal(f.stream, rows[i].stream);
+        assert_int_equal(f.max_tokens, rows[i].max_tokens);
+    }
+}
+
+static void test_refused(void **state)
+{
+    static const struct {
+        const char *body;
+        enum err e;
+        const char *why;
+    } rows[] = {
+        {"", ERR_SYNTAX, "JSON object"},
+        {"[]", ERR_SYNTAX, "JSON object"},
+        {"{\"model\":\"m\"", ERR_SYNTAX, "JSON object"},
+        {"{\"model\":\"m\"} x", ERR_SYNTAX, "JSON object"},
+        {"{\"model\":\"m\",\"model\":\"n\"}", ERR_SYNTAX, "twice"},
+        {"{\"model\":\"m\",\"mode\\u006c\":\"n\"}", ERR_SYNTAX, "twice"},
+        {"{\"model\":1}", ERR_SYNTAX, "model: "},
+        {"{\"model\":[\"m\"]}", ERR_SYNTAX, "model: "},
+        {"{\"stream\":\"true\"}", ERR_SYNTAX, "stream: "},
+        {"{\"stream\":1}", ERR_SYNTAX, "stream: "},
+        {"{\"max_tokens\":\"64\"}", ERR_SYNTAX, "max_tokens: "},
+        {"{\"max_tokens\":[]}", ERR_SYNTAX, "max_tokens: "},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct request_facts f;
+        const char *why = "";
+        enum err e = codec_request_scan(DIALECT_ANTHROPIC, slice_of(rows[i].body), &f, &why);
+        assert_int_equal(e, rows[i].e);
+        assert_non_null(strstr(why, rows[i].why));
+    }
+}
+
+static void test_too_deep(void **state)
+{
+    char body[300];
+    struct request_facts f;
+    const char *why = "";
+    size_t n = text_format(body, sizeof body, "{\"messages\":");
+    (void)state;
+    memset(body + n, '[', 64);
+    memset(body + n + 64, ']', 64);
+    body[n + 128] = '}';
+    assert_int_equal(codec_request_scan(DIALECT_ANTHROPIC, (struct slice){body, n + 129}, &f, &why),
+                     ERR_LIMIT);
+    assert_non_null(strstr(why, "deep"));
+}
+
+static void test_long_model(void **state)
+{
+    struct buf b;
+    struct request_facts f;
+    const char *why = "";
+    (void)state;
+    buf_init(&b, 4096);
+    assert_int_equal(buf_printf(&b, "{\"model\":\"%0300d\"}", 7), OK);
+    assert_int_equal(codec_request_scan(DIALECT_ANTHROPIC, buf_slice(&b), &f, &why), OK);
+    assert_int_equal(strlen(f.model), sizeof f.model - 1);
+    assert_int_equal(f.model_span.to - f.model_span.from, 302); /* the span is whole all the same */
+    buf_free(&b);
+}
+
+/* ---- conversations
+ * ----------------------------------------------------------------------------------------- */
+
+static uint64_t talk(const char *body)
+{
+    struct request_facts f;
+    const char *why = "";
+    if (codec_request_scan(DIALECT_ANTHROPIC, slice_of(body), &f, &why) != OK)
+        fail_msg("%s: %s", why, body);
+    return f.conversation;
+}
+
+#define UUID_1 "0b6f9d7e-6a51-4b1e-9df0-3a8f6f1d2c11"
+#define UUID_2 "0b6f9d7e-6a51-4b1e-9df0-3a8f6f1d2c12"
+#define JSON_ID(u)                                                                        \
+    "{\"metadata\":{\"user_id\":\"{\\\"device_id\\\":\\\"d\\\",\\\"session_id\\\":\\\"" u \
+    "\\\"}\"},\"messages\":[]}"
+#define OLD_ID(u) "{\"metadata\":{\"user_id\":\"user_ab_account__session_" u "\"},\"messages\":[]}"
+
+static void test_session(void **state)
+{
+    (void)state;
+    assert_true(talk(JSON_ID(UUID_1)) != 0);
+    assert_true(talk(JSON_ID(UUID_1)) == talk(JSON_ID(UUID_1)));
+    assert_true(talk(JSON_ID(UUID_1)) != talk(JSON_ID(UUID_2)));
+    assert_true(talk(JSON_ID(UUID_1)) == talk(OLD_ID(UUID_1))); /* a client that is updated */
+    assert_true(talk(OLD_ID(UUID_1)) != talk(OLD_ID(UUID_2)));
+    /* the same on every machine and after every restart: caches depend on it */
+    assert_true(talk(JSON_ID(UUID_1)) == UINT64_C(0x5ea038186a0d62cb));
+    /* the session wins over the texts */
+    assert_true(talk("{\"metadata\":{\"user_id\":\"x_session_1\"},\"system\":\"a\"}") ==
+                talk("{\"metadata\":{\"user_id\":\"x_session_1\"},\"system\":\"b\"}"));
+}
+
+static void test_no_session(void **state)
+{
+    static const char *const none[] = {
+        "{}",
+        "{\"messages\":[]}",
+        "{\"messages\":{}}",
+        "{\"messages\":\"user\"}",
+        "{\"messages\":[1,2,3]}",
+        "{\"messages\":[{\"role\":\"user\"}]}",
+        "{\"messages\":[{\"role\":\"user\",\"content\":7}]}",
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"\"}]}",
+        "{\"messages\":[{\"role\":\"assistant\",\"content\":\"hi\"}]}",
+        "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image\"}]}]}",
+        "{\"messages\":[{\"role\":}],\"system\":[{\"text\":}]}", /* the scanner lets these pass */
+        "{\"messages\":[{\"role\":\"user\",\"content\":}]}",
+        "{\"system\":[]}",
+        "{\"system\":[{\"text\":1}]}",
+        "{\"system\":null}",
+        "{\"metadata\":null}",
+        "{\"metadata\":{\"user_id\":7}}",
+        "{\"metadata\":{\"user_id\":\"somebody\"}}",
+        "{\"metadata\":{\"user_id\":\"{}\"}}",
+        "{\"metadata\":{\"user_id\":\"{broken\"}}",
+        "{\"metadata\":{\"user_id\":\"x_session_\"}}",
+        "{\"tools\":[{\"name\":\"t\"}]}",
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(none); i++) {
+        if (talk(none[i]) != 0)
+            fail_msg("an identity out of nothing: %s", none[i]);
+    }
+}
+
+/* The turns of one talk, as clients send them: marks move, turns are added, tools come and go. */
+static void test_turns(void **state)
+{
+    static const char *const turns[] = {
+        "{\"system\":[{\"type\":\"text\",\"text\":\"You are S.\",\"cache_control\":{\"type\":"
+        "\"ephemeral\"}}],\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\","
+        "\"text\":"
+        "\"Fix it\",\"cache_control\":{\"type\":\"ephemeral\"}}]}]}",
+        "{\"system\":[{\"type\":\"text\",\"text\":\"You are "
+        "S.\"}],\"messages\":[{\"role\":\"user\","
+        "\"content\":[{\"type\":\"text\",\"text\":\"Fix it\"}]},{\"role\":\"assistant\","
+        "\"content\":\"ok\"}]}",
+        "{\"tools\":[{\"name\":\"t\"}],\"messages\":[{\"content\":\"Fix it\",\"role\":\"user\"},"
+        "{\"role\":\"user\",\"content\":\"more\"}],\"system\":\"You are S.\"}",
+        "{\"system\":[{\"type\":\"text\",\"text\":\"x-anthropic-billing-header: cc_version=1;\"},"
+        "{\"text\":\"You are S.\"}],\"messages\":[{\"role\":\"system\",\"content\":\"other\"},"
+        "{\"role\":\"user\",\"content\":\"Fix it\"}]}",
+    };
+    uint64_t first = talk(turns[0]);
+    (void)state;
+    assert_true(first != 0);
+    for (size_t i = 1; i < COUNT(turns); i++)
+        assert_true(talk(turns[i]) == first);
+    assert_true(
+        talk("{\"system\":\"You are T.\",\"messages\":[{\"role\":\"user\",\"content\":\"Fix "
+             "it\"}]}") != first);
+    assert_true(
+        talk("{\"system\":\"You are S.\",\"messages\":[{\"role\":\"user\",\"content\":\"Fix "
+             "that\"}]}") != first);
+    /* the border between the parts counts */
+    assert_true(talk("{\"system\":\"ab\",\"messages\":[{\"role\":\"user\",\"content\":\"c\"}]}") !=
+                talk("{\"system\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":\"bc\"}]}"));
+}
+
+/* Only the beginning of long texts is read, in one block or in many. */
+static void test_long_texts(void **state)
+{
+    uint64_t seen[3];
+    struct buf b;
+    (void)state;
+    buf_init(&b, 1 << 20);
+    for (int i = 0; i < 3; i++) { /* the second differs at the front, the third at the end */
+        buf_clear(&b);
+        assert_int_equal(buf_printf(&b,
+                                    "{\"messages\":[{\"role\":\"user\",\"content\":\"%d%0*d%d\"}]}",
+                                    i == 1, 200000, 7, i == 2),
+                         OK);
+        char *text = mem_slicedup(buf_slice(&b));
+        seen[i] = talk(text);
+        mem_free(text);
+    }
+    assert_true(seen[0] != 0 && seen[0] != seen[1] && seen[0] == seen[2]);
+    buf_clear(&b);
+    assert_int_equal(buf_puts(&b, S("{\"system\":[")), OK);
+    for (int i = 0; i < 500; i++)
+        assert_int_equal(buf_printf(&b, "{\"text\":\"%0*d\"},", 900, i), OK);
+    assert_int_equal(buf_puts(&b, S("{}]}")), OK);
+    char *text = mem_slicedup(buf_slice(&b));
+    assert_true(talk(text) != 0);
+    mem_free(text);
+    buf_free(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_facts),    cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_too_deep), cmocka_unit_test(test_long_model),
+        cmocka_unit_test(test_session),  cmocka_unit_test(test_no_session),
+        cmocka_unit_test(test_turns),    cmocka_unit_test(test_long_texts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
