@@ -53,8 +53,7 @@ static void app_fail(struct app *a, const char *what, const char *why, int code)
     loop_stop(a->loop);
 }
 
-/* ---- down
- * ------------------------------------------------------------------------------------------- */
+/* ---- down ------------------------------------------------------------------------------------ */
 
 static void app_close_listeners(struct app *a)
 {
@@ -114,8 +113,7 @@ static void app_terminate(void *arg, int signum)
     timer_set(&a->timer, loop_now(a->loop));
 }
 
-/* ---- reload
- * ------------------------------------------------------------------------------------------ */
+/* ---- reload ---------------------------------------------------------------------------------- */
 
 static enum err app_reload(void *arg, char *why, size_t why_size)
 {
@@ -157,8 +155,7 @@ static void app_hangup(void *arg, int signum)
         log_warn("still on the old configuration");
 }
 
-/* ---- up: listeners
- * ------------------------------------------------------------------------------------ */
+/* ---- up: listeners --------------------------------------------------------------------------- */
 
 static void on_client(void *owner, struct stream *s)
 {
@@ -281,8 +278,7 @@ static void app_open(struct app *a)
     app_say_start(a);
 }
 
-/* ---- up: the demo provider
- * ------------------------------------------------------------------------------ */
+/* ---- up: the demo provider ------------------------------------------------------------------- */
 
 /* The demo's account and key live in memory only: whatever happens, nothing of them is left behind.
  */
@@ -326,8 +322,7 @@ static void on_house_ready(void *arg, enum err e)
         app_open(a);
 }
 
-/* ---- the whole
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static void app_log_open(struct app *a)
 {
@@ -391,8 +386,7 @@ static int app_serve(const struct config *c, const char *config_file,
     return a.exit_code;
 }
 
-/* ---- the CLI without a daemon
- * --------------------------------------------------------------------------------- */
+/* ---- the CLI without a daemon ---------------------------------------------------------------- */
 
 struct offline {
     struct house house;

@@ -82,8 +82,7 @@ static void call_error(struct demo_call *c, int status, const char *message)
     call_answer(c, status);
 }
 
-/* ---- what was asked
- * --------------------------------------------------------------------------------- */
+/* ---- what was asked -------------------------------------------------------------------------- */
 
 /* The text of a message's content: a string, or the last text block. */
 static struct slice content_text(const struct json_val *content)
@@ -177,8 +176,7 @@ static bool call_read(struct demo_call *c, bool *stream)
     return good;
 }
 
-/* ---- answers
- * -------------------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static void write_usage(struct jw *w, int64_t input, int64_t output)
 {
@@ -423,8 +421,7 @@ static void on_complete(void *arg)
     }
 }
 
-/* ---- the server
- * ------------------------------------------------------------------------------------------ */
+/* ---- the server ------------------------------------------------------------------------------ */
 
 static void *on_open(void *ctx, struct http_call *call, const struct http_head *head)
 {

@@ -154,8 +154,7 @@ static const char *closest(struct slice word)
     return text_closest(word, names, (size_t)CONFIG_OPTIONS_N);
 }
 
-/* ---- setting one option
- * --------------------------------------------------------------------------- */
+/* ---- setting one option ---------------------------------------------------------------------- */
 
 static bool parse_bool(struct slice s, bool *out)
 {
@@ -251,8 +250,7 @@ enum err config_set(struct config *c, int option, struct slice v, enum config_or
     return r;
 }
 
-/* ---- sources
- * ------------------------------------------------------------------------------------------ */
+/* ---- sources --------------------------------------------------------------------------------- */
 
 static enum err load_defaults(struct config *c, struct config_error *e)
 {
@@ -342,8 +340,7 @@ static enum err find_state_dir(struct config *c, struct config_error *e)
     return OK;
 }
 
-/* ---- what one option alone cannot tell
- * ---------------------------------------------------------------------- */
+/* ---- what one option alone cannot tell ------------------------------------------------------- */
 
 static bool is_loopback_text(const char *a)
 {
@@ -415,8 +412,7 @@ enum err config_load(const char *file, const struct config_flag *flags, int n, s
     return OK;
 }
 
-/* ---- questions about the table
- * ------------------------------------------------------------------------------- */
+/* ---- questions about the table --------------------------------------------------------------- */
 
 bool config_is_flag(struct slice name, bool *takes_value)
 {

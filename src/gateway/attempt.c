@@ -6,8 +6,7 @@
 
 #include <string.h>
 
-/* ---- the request upstream
- * ------------------------------------------------------------------------- */
+/* ---- the request upstream -------------------------------------------------------------------- */
 
 static bool is_one_of(struct slice name, const char *const *list)
 {
@@ -49,8 +48,7 @@ static int64_t first_byte_ms(const struct exchange *x)
     return x->sse_asked ? c->stream_first_byte_timeout : c->first_byte_timeout;
 }
 
-/* ---- the reply's head
- * -------------------------------------------------------------------------------- */
+/* ---- the reply's head ------------------------------------------------------------------------ */
 
 static enum reply_kind reply_kind_of(const struct exchange *x, const struct http_head *head)
 {
@@ -130,8 +128,7 @@ static void attempt_on_head(void *owner, const struct http_head *head)
     relay_begin(x);
 }
 
-/* ---- a collected reply
- * ----------------------------------------------------------------------------------- */
+/* ---- a collected reply ----------------------------------------------------------------------- */
 
 /* What an error reply means; a 2xx that was collected is served. */
 static void attempt_judge(struct exchange *x)
@@ -160,8 +157,7 @@ static void attempt_collect(struct exchange *x, struct slice bytes)
         x->attempt.status = 502;
 }
 
-/* ---- what the connection tells
- * ------------------------------------------------------------------------------- */
+/* ---- what the connection tells --------------------------------------------------------------- */
 
 static void attempt_on_body(void *owner, struct slice bytes)
 {

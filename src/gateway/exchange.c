@@ -41,8 +41,7 @@ void exchange_move(struct exchange *x, enum exchange_state to)
         timer_stop(&x->timer);
 }
 
-/* ---- the book
- * ------------------------------------------------------------------------------------ */
+/* ---- the book -------------------------------------------------------------------------------- */
 
 void exchange_note_attempt(struct exchange *x, const char *reason)
 {
@@ -129,8 +128,7 @@ void exchange_book(struct exchange *x, const char *end)
         LF_INT("cw1h", r->cache_write_1h));
 }
 
-/* ---- choosing
- * ----------------------------------------------------------------------------------------- */
+/* ---- choosing -------------------------------------------------------------------------------- */
 
 static bool exchange_may_try(const struct exchange *x)
 {
@@ -261,8 +259,7 @@ void exchange_fail(struct exchange *x)
                      -1, false, "no_account");
 }
 
-/* ---- the deadline
- * ---------------------------------------------------------------------------------------- */
+/* ---- the deadline ---------------------------------------------------------------------------- */
 
 static void exchange_timer(void *arg)
 {
@@ -292,8 +289,7 @@ static void exchange_timer(void *arg)
     }
 }
 
-/* ---- what the connection tells
- * ------------------------------------------------------------------------------ */
+/* ---- what the connection tells --------------------------------------------------------------- */
 
 static void record_open(struct exchange *x, const struct http_head *head)
 {

@@ -50,8 +50,7 @@ enum auth_result {
 enum auth_result auth_check(struct key_set *keys, const struct http_head *head,
                             const struct addr *peer, struct key_row **key);
 
-/* ---- the exchange
- * --------------------------------------------------------------------------------- */
+/* ---- the exchange ---------------------------------------------------------------------------- */
 
 /*   HEAD -> BODY -> ADMIT -> DIAL -> SEND -> REPLY -> RELAY -> FLUSH -> DONE
  *             |       |  ^     |       |       |        |        ^

@@ -77,8 +77,7 @@ void gateway_stats_get(const struct gateway *g, struct gateway_stats *out)
     *out = g->stats;
 }
 
-/* ---- probe
- * --------------------------------------------------------------------------------------- */
+/* ---- probe ----------------------------------------------------------------------------------- */
 
 #define PROBE_DEADLINE_MS 15000
 

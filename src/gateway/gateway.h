@@ -17,8 +17,7 @@
 #include "net/net.h"
 #include "store/store.h"
 
-/* ---- client keys
- * ------------------------------------------------------------------------------------ */
+/* ---- client keys ----------------------------------------------------------------------------- */
 
 /* Format: slc_ + 8 base62 (id) + _ + 43 base62 (256 random bits) + 6 base62 (CRC-32 of all before).
  * Only HMAC-SHA-256(pepper, key) is kept; looked up by id, compared in constant time. */
@@ -37,8 +36,7 @@ void keys_generate(const struct key_set *k, struct slice name, int64_t now, char
 /* The row of a presented key, or NULL (malformed, unknown or revoked: all take the same time). */
 struct key_row *keys_check(struct key_set *k, struct slice presented);
 
-/* ---- the gateway
- * ------------------------------------------------------------------------------------- */
+/* ---- the gateway ----------------------------------------------------------------------------- */
 
 struct gateway;
 struct gateway_parts { /* all borrowed */

@@ -39,8 +39,7 @@ static bool relay_is_sse(const struct exchange *x)
            slice_istarts(*type, S("text/event-stream"));
 }
 
-/* ---- the head to the client
- * --------------------------------------------------------------------------- */
+/* ---- the head to the client ------------------------------------------------------------------ */
 
 /* What is between the provider and the gateway only. */
 static bool is_kept_from_client(const struct exchange *x, struct slice name)
@@ -230,8 +229,7 @@ void relay_bytes(struct exchange *x, struct slice bytes)
         relay_hold(x, slice_sub(bytes, take, bytes.n), 0);
 }
 
-/* ---- the ends
- * ---------------------------------------------------------------------------------------- */
+/* ---- the ends -------------------------------------------------------------------------------- */
 
 void relay_written(struct exchange *x)
 {
@@ -306,8 +304,7 @@ void relay_broken(struct exchange *x, enum err e, const char *why, const char *e
     relay_close(x, true, end);
 }
 
-/* ---- the deadline: silence, pings, and the end of holding back
- * ------------------------------------------- */
+/* ---- the deadline: silence, pings, and the end of holding back ------------------------------- */
 
 static void relay_arm(struct exchange *x)
 {
@@ -346,8 +343,7 @@ void relay_tick(struct exchange *x)
         relay_arm(x);
 }
 
-/* ---- collected replies
- * ------------------------------------------------------------------------------------- */
+/* ---- collected replies ----------------------------------------------------------------------- */
 
 /* "scheme://host" under which this client knows the gateway. */
 static struct slice relay_origin(struct exchange *x, char *out, size_t size)
