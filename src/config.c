@@ -75,8 +75,7 @@ const struct option CONFIG_OPTIONS[] = {
 };
 const int CONFIG_OPTIONS_N = (int)(sizeof CONFIG_OPTIONS / sizeof CONFIG_OPTIONS[0]);
 
-/* ---- small tools --------------------------------------------------------------------------------
- */
+/* ---- small tools ----------------------------------------------------------------------------- */
 
 static enum err fail(struct config_error *e, enum err code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 static enum err fail(struct config_error *e, enum err code, const char *fmt, ...)

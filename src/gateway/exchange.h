@@ -12,8 +12,7 @@
 
 #include "gateway/gateway.h"
 
-/* ---- routes -----------------------------------------------------------------------------------
- */
+/* ---- routes ---------------------------------------------------------------------------------- */
 
 enum route_kind {
     ROUTE_HELLO, /* HEAD / and /api/hello: any answer will do (clients.md) */
@@ -35,8 +34,7 @@ struct route {
 };
 struct route route_find(enum http_method m, struct slice path);
 
-/* ---- whose request ------------------------------------------------------------------------------
- */
+/* ---- whose request --------------------------------------------------------------------------- */
 
 enum auth_result {
     AUTH_OK,
