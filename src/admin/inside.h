@@ -199,6 +199,7 @@ void table_cellf(struct table *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void table_print(const struct table *t, const struct look *l, bool head, struct buf *out);
 /* Text of a peer, made harmless for a terminal: control characters become '?'. */
 void out_safe(struct buf *out, struct slice s);
+/* The same for all that is printed, but for line feeds. */
 void out_printf(struct buf *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* Draws a verb's reply (show.c). */

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -12,13 +14,24 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include <stdio.h>
-
 #define LOCAL_TIMEOUT_S 30
 #define LOCAL_REPLY_MAX (ADMIN_REPLY_MAX + 65536)
 
 /* ---- the request
  * ------------------------------------------------------------------------------------------ */
+
+static void put(struct buf *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void put(struct buf *out, const char *fmt, ...)
+{
+    char text[4096];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    assert(n >= 0 && (size_t)n < sizeof text);
+    enum err e = buf_append(out, text, (size_t)n);
+    assert(e == OK); /* arguments are bounded, so the request is */
+}
 
 static void escape(struct buf *out, const char *s)
 {
@@ -27,9 +40,9 @@ static void escape(struct buf *out, const char *s)
         bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                      c == '-' || c == '_' || c == '.' || c == '~';
         if (plain)
-            out_printf(out, "%c", c);
+            put(out, "%c", c);
         else
-            out_printf(out, "%%%02X", (unsigned)(unsigned char)c);
+            put(out, "%%%02X", (unsigned)(unsigned char)c);
     }
 }
 
@@ -38,7 +51,7 @@ static void write_path(const struct verb *v, const struct verb_args *args, struc
     for (const char *p = v->path; *p != '\0'; p++) {
         const char *end = *p == '{' ? strchr(p, '}') : NULL;
         if (end == NULL) {
-            out_printf(out, "%c", *p);
+            put(out, "%c", *p);
             continue;
         }
         int i = verb_arg_find(v, (struct slice){p + 1, (size_t)(end - p - 1)});
@@ -62,11 +75,11 @@ static void write_query(const struct verb *v, const struct verb_args *args, stru
         const struct verb_value *value = &args->v[i];
         if (!value->given || in_path(v, i))
             continue;
-        out_printf(out, "%c%s=", sep, v->arg[i].name);
+        put(out, "%c%s=", sep, v->arg[i].name);
         if (v->arg[i].type == ARG_INT)
-            out_printf(out, "%" PRId64, value->number);
+            put(out, "%" PRId64, value->number);
         else if (v->arg[i].type == ARG_BOOL)
-            out_printf(out, "%s", value->flag ? "true" : "false");
+            put(out, "%s", value->flag ? "true" : "false");
         else
             escape(out, value->text);
         sep = '&';
@@ -100,14 +113,14 @@ void local_request(const struct verb *v, const struct verb_args *args, struct bu
     buf_init(&body, ADMIN_REPLY_MAX);
     if (!query)
         write_members(v, args, &body);
-    out_printf(out, "%s ", http_method_name(v->method));
+    put(out, "%s ", http_method_name(v->method));
     write_path(v, args, out);
     if (query)
         write_query(v, args, out);
-    out_printf(out, " HTTP/1.1\r\nHost: sluice\r\nConnection: close\r\n");
+    put(out, " HTTP/1.1\r\nHost: sluice\r\nConnection: close\r\n");
     if (!query)
-        out_printf(out, "Content-Type: application/json\r\nContent-Length: %zu\r\n", body.len);
-    out_printf(out, "\r\n");
+        put(out, "Content-Type: application/json\r\nContent-Length: %zu\r\n", body.len);
+    put(out, "\r\n");
     enum err e = buf_puts(out, buf_slice(&body));
     assert(e == OK);
     if (body.p != NULL)

@@ -23,7 +23,15 @@ void out_printf(struct buf *out, const char *fmt, ...)
     int n = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     assert(n >= 0);
-    put(out, slice_of(text));
+    struct slice rest = slice_of(text);
+    while (rest.n > 0) {
+        ptrdiff_t at = slice_find(rest, '\n');
+        size_t to = at < 0 ? rest.n : (size_t)at;
+        out_safe(out, slice_sub(rest, 0, to));
+        if (at >= 0)
+            put(out, S("\n"));
+        rest = slice_sub(rest, at < 0 ? to : to + 1, rest.n);
+    }
 }
 
 /* U+0080..U+009F are control characters too, some terminals obey them. */
@@ -152,7 +160,9 @@ static void cell_print(const struct table *t, const struct layout *l, int c, con
         last = last && !l->shown[i];
     if (t->column[c].right && pad > 0)
         out_printf(out, "%*s", pad, "");
-    out_printf(out, "%s%s%s", colour ? colour : "", cell, colour ? "\033[0m" : "");
+    put(out, slice_of(colour));
+    put(out, slice_of(cell));
+    put(out, colour ? S("\033[0m") : S(""));
     if (last)
         put(out, S("\n"));
     else
