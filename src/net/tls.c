@@ -436,15 +436,11 @@ static enum err encrypt(struct stream *s, const char **why)
     size_t done = 0;
     buf_clear(t->tx);
     while (s->rest_n > 0 && done < PUSH_CHUNK) {
-        const char *p = t->scratch->plain;
-        size_t n = record;
         bool whole = s->rest[0].n >= record || s->rest_n == 1;
-        if (whole) {
-            p = s->rest[0].p;
-            n = s->rest[0].n < record ? s->rest[0].n : record;
-        } else {
-            n = rest_take(s, t->scratch->plain, record);
-        }
+        const char *p = whole ? s->rest[0].p : t->scratch->plain;
+        size_t n = whole ? s->rest[0].n : rest_take(s, t->scratch->plain, record);
+        if (n > record)
+            n = record;
         int r = mbedtls_ssl_write(&t->ssl, (const unsigned char *)p, n);
         if (r < 0 || (size_t)r != n) {
             *why = "a TLS record could not be written";
