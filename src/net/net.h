@@ -117,11 +117,12 @@ void stream_read(struct stream *s, bool on);
 #define STREAM_IOV 8
 MUST_USE enum err stream_write(struct stream *s, const struct slice *v, int n);
 bool stream_writing(const struct stream *s); /* an ERR_AGAIN is outstanding */
-/* Flushes, says goodbye, then discards what the peer still sends for at most 2 s, and closes. Bytes
- * of an outstanding write are copied if need be: the caller's memory is free when it returns. */
+/* Flushes (at most 30 s), says goodbye, then discards what the peer still sends for at most 2 s,
+ * and closes. Bytes of an outstanding write are copied if need be: the caller's memory is free when
+ * it returns. */
 void stream_finish(struct stream *s);
-void stream_abort(
-    struct stream *s); /* closes at once; what is queued is lost (RST if data unread) */
+/* Closes at once; what is queued is lost (RST if data unread). */
+void stream_abort(struct stream *s);
 const struct addr *stream_peer(const struct stream *s);
 bool stream_is_tls(const struct stream *s);
 /* A static word for the TLS version or "" ("TLSv1.3"). */
@@ -135,6 +136,7 @@ struct tls_client; /* trusted roots, configuration and the session cache: one fo
  * (static) says which. Name and chain are always verified; there is no switch. */
 MUST_USE enum err tls_client_new(const char *ca_file, const char *ca_env, struct tls_client **out,
                                  const char **why);
+/* Connections that are still closing keep what they need of it. */
 void tls_client_free(struct tls_client *t);
 
 /* ---- dialling -------------------------------------------------------------------------------- */
@@ -164,8 +166,9 @@ struct listener_ops {
     void (*on_accept)(void *owner, struct stream *s);
 };
 /* A TCP address, or a unix socket: `path` wins when not NULL (a stale socket file is replaced, mode
- * 0600). ERR_EXISTS: the address is in use; ERR_DENIED; ERR_IO. Out of descriptors, the listener
- * pauses itself for 100 ms at a time, and logs it once a minute. */
+ * 0600). ERR_EXISTS: the address is in use; ERR_DENIED; ERR_RANGE: the path is too long; ERR_BUSY:
+ * no descriptors; ERR_IO. Out of descriptors, the listener pauses itself for 100 ms at a time, and
+ * logs it once a minute. */
 MUST_USE enum err listener_open(struct loop *l, const struct addr *a, const char *path,
                                 const struct listener_ops *ops, void *owner, struct listener **out);
 const struct addr *listener_addr(const struct listener *l); /* with the port the kernel gave */
