@@ -123,6 +123,7 @@ static void attempt_on_head(void *owner, const struct http_head *head)
         attempt_failed(x, ERR_PROTOCOL, "not_an_answer");
         return;
     }
+    a->sse = kind == REPLY_SSE;
     a->observer = observer_new(a->account->provider->dialect, kind);
     exchange_move(x, X_RELAY);
     relay_begin(x);

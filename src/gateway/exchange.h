@@ -85,6 +85,7 @@ struct attempt {             /* rebuilt from zero on every try */
     int status;
     struct observer *observer;
     bool collect; /* the body is kept in x->reply until its end, then looked at */
+    bool sse;     /* the body is an event stream the observer can read */
     bool noted;   /* in the record */
 };
 

@@ -32,13 +32,6 @@ void relay_free(struct relay *r)
     buf_free(&r->next);
 }
 
-static bool relay_is_sse(const struct exchange *x)
-{
-    const struct slice *type = http_find(x->attempt.head, "content-type");
-    return x->route.kind == ROUTE_MESSAGES && type != NULL &&
-           slice_istarts(*type, S("text/event-stream"));
-}
-
 /* ---- the head to the client ------------------------------------------------------------------ */
 
 /* What is between the provider and the gateway only. */
@@ -68,7 +61,7 @@ static int relay_headers(const struct exchange *x, struct http_header out[HTTP_H
             out[n++] = in->header[i];
     }
     out[n++] = (struct http_header){S("x-sluice-request-id"), slice_of(x->record.id)};
-    if (relay_is_sse(x)) /* a proxy in front must not gather events (robustness.md A4) */
+    if (x->attempt.sse) /* a proxy in front must not gather events (robustness.md A4) */
         out[n++] = (struct http_header){S("x-accel-buffering"), S("no")};
     return n;
 }
@@ -151,7 +144,7 @@ static void relay_commit(struct exchange *x)
     x->record.ttfb_ms = (int32_t)(loop_now(x->g->p.loop) - x->opened_at);
     relay_note_served(x);
     r->client_at = loop_now(x->g->p.loop);
-    int64_t length = relay_is_sse(x) ? -1 : in->content_length;
+    int64_t length = x->attempt.sse ? -1 : in->content_length;
     enum err e = http_respond(x->call, x->attempt.status, h, n, length, S(""));
     exchange_note_attempt(x, "served");
     if (e != OK && e != ERR_AGAIN)
@@ -164,7 +157,7 @@ void relay_begin(struct exchange *x)
     int64_t now = loop_now(x->g->p.loop);
     r->last_at = r->client_at = now;
     r->hold_until = now + x->g->config->hold_back;
-    if (relay_is_sse(x))
+    if (x->attempt.sse)
         timer_set(&x->timer, r->hold_until);
 }
 
@@ -185,7 +178,7 @@ static bool relay_failed_early(struct exchange *x, const struct observation *o)
 /* True while an opening without content should stay here: another account could still serve. */
 static bool relay_holds(const struct exchange *x, const struct observation *o, size_t more)
 {
-    return relay_is_sse(x) && !o->meaningful && !o->terminal && !o->blind &&
+    return x->attempt.sse && !o->meaningful && !o->terminal && !o->blind &&
            o->error == REPLY_ERROR_NONE && x->relay.held.len + more < HELD_MAX / 2;
 }
 
@@ -201,7 +194,7 @@ static void relay_hold(struct exchange *x, struct slice bytes, size_t boundary)
 void relay_bytes(struct exchange *x, struct slice bytes)
 {
     struct relay *r = &x->relay;
-    bool sse = relay_is_sse(x);
+    bool sse = x->attempt.sse;
     r->last_at = loop_now(x->g->p.loop);
     size_t boundary = observer_feed(x->attempt.observer, bytes);
     assert(boundary <= bytes.n);
@@ -260,7 +253,7 @@ void relay_end(struct exchange *x)
     struct relay *r = &x->relay;
     observer_end(x->attempt.observer);
     const struct observation *o = observer_see(x->attempt.observer);
-    bool sse = relay_is_sse(x);
+    bool sse = x->attempt.sse;
     bool whole = !sse || o->terminal || o->blind || o->error != REPLY_ERROR_NONE;
     if (!whole) {
         relay_broken(x, ERR_EOF, "the stream ended without its last event", "upstream_cut");
@@ -293,7 +286,7 @@ void relay_broken(struct exchange *x, enum err e, const char *why, const char *e
     buf_init(&event, 4096);
     text_format(text, sizeof text, "sluice: the stream was interrupted: %s.", why);
     int status = e == ERR_TIMEOUT ? 504 : e == ERR_CANCELED ? 529 : 500;
-    bool can_say = relay_is_sse(x) && !r->mid_event && !o->blind && o->error == REPLY_ERROR_NONE;
+    bool can_say = x->attempt.sse && !r->mid_event && !o->blind && o->error == REPLY_ERROR_NONE;
     if (can_say && codec_error_event(DIALECT_ANTHROPIC, status, slice_of(text),
                                      slice_of(x->record.id), &event) == OK)
         relay_push(x, buf_slice(&event)); /* in place of the half event that is held, if any */
@@ -311,7 +304,7 @@ static void relay_arm(struct exchange *x)
     const struct relay *r = &x->relay;
     const struct config *c = x->g->config;
     int64_t at = r->last_at + c->silence_timeout;
-    if (relay_is_sse(x)) {
+    if (x->attempt.sse) {
         int64_t ping = r->committed ? r->client_at + c->ping_interval : r->hold_until;
         if (ping < at)
             at = ping;
@@ -330,7 +323,7 @@ void relay_tick(struct exchange *x)
     } else if (now - r->last_at >= c->silence_timeout) {
         relay_broken(x, ERR_TIMEOUT, "the provider fell silent", "timeout");
         return;
-    } else if (relay_is_sse(x)) {
+    } else if (x->attempt.sse) {
         if (!r->committed && now >= r->hold_until) {
             relay_commit(x);
             relay_push(x, slice_sub(buf_slice(&r->held), 0, r->held.len - r->tail));
