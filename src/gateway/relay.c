@@ -151,14 +151,29 @@ static void relay_commit(struct exchange *x)
         log_debug("client lost at the head", LF_STR("req", x->record.id)); /* `gone` follows */
 }
 
+static void relay_arm(struct exchange *x)
+{
+    const struct relay *r = &x->relay;
+    const struct config *c = x->g->config;
+    int64_t at = r->last_at + c->silence_timeout;
+    if (x->attempt.sse) {
+        int64_t ping = r->committed ? r->client_at + c->ping_interval : r->hold_until;
+        if (r->mid_event && ping <= loop_now(x->g->p.loop))
+            ping = loop_now(x->g->p.loop) +
+                   c->ping_interval; /* due, but there is no place for it */
+        if (ping < at)
+            at = ping;
+    }
+    timer_set(&x->timer, at);
+}
+
 void relay_begin(struct exchange *x)
 {
     struct relay *r = &x->relay;
     int64_t now = loop_now(x->g->p.loop);
     r->last_at = r->client_at = now;
     r->hold_until = now + x->g->config->hold_back;
-    if (x->attempt.sse)
-        timer_set(&x->timer, r->hold_until);
+    relay_arm(x);
 }
 
 /* An error event before anything meaningful: nothing was given to the client, so it may be made
@@ -299,27 +314,14 @@ void relay_broken(struct exchange *x, enum err e, const char *why, const char *e
 
 /* ---- the deadline: silence, pings, and the end of holding back ------------------------------- */
 
-static void relay_arm(struct exchange *x)
-{
-    const struct relay *r = &x->relay;
-    const struct config *c = x->g->config;
-    int64_t at = r->last_at + c->silence_timeout;
-    if (x->attempt.sse) {
-        int64_t ping = r->committed ? r->client_at + c->ping_interval : r->hold_until;
-        if (ping < at)
-            at = ping;
-    }
-    int64_t now = loop_now(x->g->p.loop);
-    timer_set(&x->timer, at > now ? at : now + 1);
-}
-
 void relay_tick(struct exchange *x)
 {
     struct relay *r = &x->relay;
     const struct config *c = x->g->config;
     int64_t now = loop_now(x->g->p.loop);
     if (r->paused || http_writing(x->call)) {
-        r->last_at = now; /* the slowness is the client's: its own deadline runs in http */
+        /* the slowness is the client's: its own deadline runs in http; and it has bytes to read */
+        r->last_at = r->client_at = now;
     } else if (now - r->last_at >= c->silence_timeout) {
         relay_broken(x, ERR_TIMEOUT, "the provider fell silent", "timeout");
         return;
