@@ -1,5 +1,6 @@
 /* GET /v1/models over the whole pool: every account that can answer is asked once, the lists are
- * merged (codec/models.c), and the union is kept for five minutes. */
+ * merged (codec/models.c), and a union to which everybody has contributed is kept for five minutes.
+ */
 #include "gateway/exchange.h"
 
 #include <string.h>
@@ -20,7 +21,7 @@ struct models_fan {
     struct exchange *x;
     struct fan_leg leg[FAN_MAX];
     int n, open;
-    int status; /* of the last reply that was no list, 0 = none came */
+    bool partial; /* some account was not even asked: it rests */
 };
 
 static void fan_free(void *arg)
@@ -49,7 +50,9 @@ static void models_answer(struct exchange *x, const struct slice *bodies, int n)
     if (text_u64(query_value(query, S("limit")), &limit) && limit >= 1)
         page.limit = limit > 1000 ? 1000 : (int64_t)limit;
     buf_clear(&x->reply);
-    if (codec_models_merge(bodies, n, &page, &x->reply) != OK) {
+    enum err e = codec_models_merge(bodies, n, &page, &x->reply);
+    models_drop(x); /* the answer may take its time: nobody who is late may come back here */
+    if (e != OK) {
         answer_error(x, 502, "sluice: no account's model list could be read.", -1, true,
                      "upstream_error");
         return;
@@ -87,22 +90,32 @@ void models_drop(struct exchange *x)
     loop_bury(x->g->p.loop, f, fan_free);
 }
 
+/* Would say the same again: a list, or a word that there is none. */
+static bool leg_is_definite(const struct fan_leg *leg)
+{
+    return leg->status == 200 || (leg->status >= 400 && leg->status < 500 && leg->status != 429);
+}
+
 void models_finish(struct exchange *x)
 {
     struct models_fan *f = x->fan;
     struct slice bodies[FAN_MAX];
     int n = 0;
-    for (int i = 0; i < f->n; i++)
+    bool whole = !f->partial && f->open == 0;
+    for (int i = 0; i < f->n; i++) {
+        whole = whole && leg_is_definite(&f->leg[i]);
         if (f->leg[i].request == NULL && f->leg[i].status == 200)
             bodies[n++] = buf_slice(&f->leg[i].body);
+    }
     if (n == 0) {
         models_drop(x);
         answer_error(x, 502, "sluice: no account answered with its model list.", -1, true,
                      "upstream_error");
         return;
     }
-    models_keep(x->g, bodies, n);
-    models_answer(x, bodies, n); /* the exchange lets the fan go when it is done */
+    if (whole)
+        models_keep(x->g, bodies, n);
+    models_answer(x, bodies, n);
 }
 
 static void leg_over(struct fan_leg *leg)
@@ -167,12 +180,13 @@ void models_start(struct exchange *x)
     struct gateway *g = x->g;
     struct account_choice c;
     struct account_wish w = {.model = ""};
-    if (g->models.len > 0 && loop_now(g->p.loop) - g->models_at < FAN_CACHE_MS) {
+    accounts_choose(g->p.accounts, &w, loop_wall(g->p.loop), &c);
+    bool fresh = loop_now(g->p.loop) - g->models_at < FAN_CACHE_MS;
+    if (g->models.len > 0 && (fresh || c.n == 0)) { /* an old list is better than none */
         struct slice kept = buf_slice(&g->models);
         models_answer(x, &kept, 1);
         return;
     }
-    accounts_choose(g->p.accounts, &w, loop_wall(g->p.loop), &c);
     if (c.n == 0) {
         exchange_fail(x);
         return;
@@ -181,6 +195,7 @@ void models_start(struct exchange *x)
     exchange_move(x, X_REPLY);
     x->fan = NEW(struct models_fan);
     x->fan->x = x;
+    x->fan->partial = c.cooling > 0;
     for (int i = 0; i < c.n && i < FAN_MAX; i++)
         leg_start(x->fan, c.ready[i]);
     timer_set(&x->timer, loop_now(g->p.loop) + FAN_DEADLINE_MS);
