@@ -68,6 +68,7 @@ struct account {
     /* The credential header, ready to send: {"x-api-key", secret} or {"authorization", "Bearer ..."} */
     struct http_header credential;
     uint64_t served, failed; /* since start */
+    uint64_t pass;           /* how much of its share it has had, for turns among idle accounts */
     int refs;                /* exchanges that hold it; freed when LEAVING and 0 */
 };
 
@@ -109,7 +110,8 @@ struct account_choice {
     enum reply_error cooling_for; /* why the soonest one cools: RATE_LIMIT, OVERLOADED, SERVER... */
 };
 /* Pure but for reading the set. Lower priority number first; within one priority a conversation goes
- * to the same account each time (weighted rendezvous hash), others to the least loaded by weight. */
+ * to the same account each time (weighted rendezvous hash), others to the least loaded by weight, in
+ * turns among equally loaded ones. With `pinned` only that account is looked at and counted. */
 void accounts_choose(struct account_set *set, const struct account_wish *w, int64_t now,
                      struct account_choice *out);
 

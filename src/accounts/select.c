@@ -13,7 +13,7 @@ struct rank { /* compared field by field, smaller is better */
     int32_t priority;
     uint64_t cost; /* in relation to the weight: compared crosswise, never divided */
     uint64_t weight;
-    uint64_t served; /* second look, for equals: spreads the first requests of an idle pool */
+    uint64_t pass; /* second look, for equals: they take turns */
     int64_t id;
 };
 
@@ -50,14 +50,14 @@ static uint64_t neg_log2(uint64_t h)
 
 static struct rank rank_of(const struct account *a, uint64_t conversation)
 {
-    struct rank r = {.priority = a->priority, .served = a->served, .id = a->id};
+    struct rank r = {.priority = a->priority, .pass = a->pass, .id = a->id};
     r.weight = a->weight > 0 ? (uint64_t)a->weight : 1;
     /* Weighted rendezvous: the smallest -log(hash) / weight wins, so that an account of weight 2
      * gets twice the conversations of one of weight 1. */
     if (conversation != 0)
         r.cost = neg_log2(mix(conversation ^ mix((uint64_t)a->id)));
     else
-        r.cost = (uint64_t)(a->facts.in_flight < 0 ? 0 : a->facts.in_flight) + 1;
+        r.cost = (uint64_t)(a->facts.in_flight < 0 ? 0 : a->facts.in_flight);
     return r;
 }
 
@@ -68,9 +68,7 @@ static bool rank_less(const struct rank *a, const struct rank *b)
     uint64_t x = a->cost * b->weight, y = b->cost * a->weight;
     if (x != y)
         return x < y;
-    x = a->served * b->weight;
-    y = b->served * a->weight;
-    return x != y ? x < y : a->id < b->id;
+    return a->pass != b->pass ? a->pass < b->pass : a->id < b->id;
 }
 
 static bool was_tried(const struct account_wish *w, int64_t id)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define SET_MAX       1024 /* accounts; far above any team's */
+#define STRIDE        UINT64_C(1000000)
 #define CLOCK_STEP    INT64_C(60000)
 #define BACKOFF_FROM  3 /* failures in a row before the first rest */
 #define BACKOFF_FIRST INT64_C(1000)
@@ -31,6 +32,7 @@ struct account_set {
     struct store *store;
     struct entry **entry; /* sorted by priority, then name, then id */
     int n, cap;
+    uint64_t pass; /* of the account held last, before it was */
     store_done_fn *ready;
     void *arg;
     bool loading, dead;
@@ -371,7 +373,14 @@ struct account *accounts_by_id(struct account_set *set, int64_t id)
 
 void account_hold(struct account *a)
 {
+    struct account_set *set = entry_of(a)->set;
     assert(a->refs >= 0 && a->facts.in_flight >= 0);
+    /* Stride scheduling: each turn moves an account on by the inverse of its weight. One that is
+     * new or was away joins where the others are: it must not catch up on what it has missed. */
+    if (a->pass < set->pass)
+        a->pass = set->pass;
+    set->pass = a->pass;
+    a->pass += STRIDE / (uint64_t)a->weight;
     a->refs++;
     a->facts.in_flight++;
 }
