@@ -7,18 +7,20 @@
 void answer_send(struct exchange *x, int status, struct http_header *h, int n, const char *end)
 {
     struct slice body = buf_slice(&x->reply);
+    assert(x->attempt.request == NULL && x->fan == NULL); /* nobody may come back with a reply */
     x->record.status = status;
     x->record.ttfb_ms = (int32_t)(loop_now(x->g->p.loop) - x->opened_at);
     if (x->state != X_REFUSE)
         exchange_move(x, X_REFUSE);
     exchange_move(x, X_FLUSH);
     enum err e = http_respond(x->call, status, h, n, (int64_t)body.n, body);
+    if (e != OK && e != ERR_AGAIN)
+        return; /* `gone` follows, and books it */
     exchange_book(x, end);
     if (e == OK) {
         http_end(x->call);
         exchange_done(x);
-    }
-    /* ERR_AGAIN: `written` follows. Anything else: `gone` follows. */
+    } /* else `written` follows */
 }
 
 void answer_error(struct exchange *x, int status, const char *message, int64_t retry_after,

@@ -6,8 +6,10 @@
 static const char *const STATE_NAME[X_STATES] = {
     "head", "body", "admit", "wait", "dial", "send", "reply", "relay", "refuse", "flush", "done"};
 
-#define TO(s)  (1u << (s))
-#define TO_END (TO(X_REFUSE) | TO(X_FLUSH) | TO(X_DONE))
+#define LOOKUP_MS 10000 /* for the store to say whose object it is */
+
+#define TO(s)     (1u << (s))
+#define TO_END    (TO(X_REFUSE) | TO(X_FLUSH) | TO(X_DONE))
 /* Which moves are legal. Arrows back to WAIT and DIAL exist only from states before the commit
  * point: the table forbids late retries. */
 static const unsigned LEGAL[X_STATES] = {
@@ -240,7 +242,7 @@ void exchange_fail(struct exchange *x)
     x->tried_n = 0; /* to see when the first one comes back, whoever it is */
     exchange_choose(x, &c);
     x->g->stats.failed++;
-    if (c.considered == 0)
+    if (c.considered == 0 && x->pinned == 0)
         answer_error(x, 503, "sluice: no account is configured; add one with `sluice account add`.",
                      -1, false, "no_account");
     else if (c.n == 0 && c.soonest != 0)
@@ -249,8 +251,10 @@ void exchange_fail(struct exchange *x)
         fail_last(x);
     else if (x->pinned != 0)
         answer_error(x, 503,
-                     "sluice: the account that holds this object cannot serve now; see "
-                     "`sluice account list`.",
+                     c.considered == 0
+                         ? "sluice: the account that holds this object was removed."
+                         : "sluice: the account that holds this object cannot serve now; see "
+                           "`sluice account list`.",
                      -1, false, "no_account");
     else
         answer_error(x, 503,
@@ -259,12 +263,21 @@ void exchange_fail(struct exchange *x)
                      -1, false, "no_account");
 }
 
+static void exchange_owner_unknown(struct exchange *x)
+{
+    answer_error(x, 503, "sluice: which account holds this object cannot be told now; try again.",
+                 5, true, "gateway_error");
+}
+
 /* ---- the deadline ---------------------------------------------------------------------------- */
 
 static void exchange_timer(void *arg)
 {
     struct exchange *x = arg;
     switch (x->state) {
+    case X_ADMIT:
+        exchange_owner_unknown(x); /* a disk that hangs */
+        break;
     case X_WAIT:
         exchange_admit(x);
         break;
@@ -291,6 +304,16 @@ static void exchange_timer(void *arg)
 
 /* ---- what the connection tells --------------------------------------------------------------- */
 
+/* FNV-1a. Not keyed: another node, and this one after a restart, must send a conversation to the
+ * same account, where its prompt cache is. */
+static uint64_t text_hash(struct slice s)
+{
+    uint64_t h = 0xcbf29ce484222325ULL;
+    for (size_t i = 0; i < s.n; i++)
+        h = (h ^ (uint8_t)s.p[i]) * 0x100000001b3ULL;
+    return h;
+}
+
 static void record_open(struct exchange *x, const struct http_head *head)
 {
     struct record *r = &x->record;
@@ -307,7 +330,7 @@ static void record_open(struct exchange *x, const struct http_head *head)
     if (session != NULL && session->n > 0) {
         /* a subagent is a conversation of its own */
         const struct slice *agent = http_find(head, "x-claude-code-agent-id");
-        x->conversation = crypto_siphash(*session) ^ (agent ? crypto_siphash(*agent) * 31 : 0);
+        x->conversation = text_hash(*session) ^ (agent ? text_hash(*agent) * 31 : 0);
     }
 }
 
@@ -461,8 +484,13 @@ static void exchange_owner_known(void *arg, enum err e, int64_t account_id)
         exchange_free(x);
         return;
     }
-    if (e == OK)
-        x->pinned = account_id;
+    if (x->state != X_ADMIT)
+        return; /* it took too long: the client is being told so */
+    if (e != OK && e != ERR_NOTFOUND) {
+        exchange_owner_unknown(x); /* any other account could only say "not found" */
+        return;
+    }
+    x->pinned = account_id; /* 0 when nobody made it here */
     exchange_admit(x);
 }
 
@@ -483,6 +511,8 @@ static void exchange_complete(void *arg)
     case ROUTE_BATCHES:
     case ROUTE_FILES:
         if (x->route.object.n > 0 && x->route.object.n < STORE_OBJECT_MAX) {
+            exchange_move(x, X_ADMIT);
+            timer_set(&x->timer, loop_now(x->g->p.loop) + LOOKUP_MS);
             x->lookup = true;
             store_object_get(x->g->p.store, x->route.object, exchange_owner_known, x);
             break;
