@@ -325,16 +325,19 @@ static enum err find_state_dir(struct config *c, struct config_error *e)
 {
     char path[1024];
     const char *v;
+    size_t n = 0;
     if (c->state_dir != NULL)
         return OK;
-    if ((v = config_getenv("STATE_DIRECTORY")) != NULL)
-        text_format(path, sizeof path, "%s", v);
+    if ((v = config_getenv("STATE_DIRECTORY")) != NULL) /* the first of several */
+        n = text_format(path, sizeof path, "%.*s", (int)strcspn(v, ":"), v);
     else if ((v = config_getenv("XDG_STATE_HOME")) != NULL)
-        text_format(path, sizeof path, "%s/sluice", v);
+        n = text_format(path, sizeof path, "%s/sluice", v);
     else if ((v = config_getenv("HOME")) != NULL)
-        text_format(path, sizeof path, "%s/.local/state/sluice", v);
+        n = text_format(path, sizeof path, "%s/.local/state/sluice", v);
     else
         return fail(e, ERR_NOTFOUND, "state_dir: no $HOME to derive it from; give --state-dir");
+    if (n == sizeof path - 1)
+        return fail(e, ERR_RANGE, "state_dir: the path is too long; give a shorter --state-dir");
     c->state_dir = config_keep(c, slice_of(path));
     return OK;
 }
@@ -344,8 +347,30 @@ static enum err find_state_dir(struct config *c, struct config_error *e)
 static bool is_loopback_text(const char *a)
 {
     struct slice s = slice_of(a);
-    return slice_starts(s, S("127.")) || slice_starts(s, S("[::1]:")) ||
-           slice_istarts(s, S("localhost:"));
+    return slice_starts(s, S("127.")) || slice_starts(s, S("[::1]:"));
+}
+
+/* As far as text tells: the address itself is judged by who listens on it. */
+static enum err check_listen(const struct config *c, const char *text, struct config_error *e)
+{
+    struct slice a = slice_of(text);
+    size_t colon = a.n;
+    uint64_t port;
+    while (colon > 0 && a.p[colon - 1] != ':')
+        colon--;
+    if (colon == 0 || colon == a.n || a.p[a.n - 1] == ']')
+        return fail(e, ERR_SYNTAX, "listen: `%s` has no port; write ADDR:PORT", text);
+    if (!text_u64(slice_sub(a, colon, a.n), &port) || port > 65535)
+        return fail(e, ERR_RANGE, "listen: `%s`: the port must be a number from 0 to 65535", text);
+    if (slice_istarts(a, S("localhost:")))
+        return fail(e, ERR_SYNTAX, "listen: `%s` is a name; write 127.0.0.1:%.*s or [::1]:%.*s",
+                    text, (int)(a.n - colon), a.p + colon, (int)(a.n - colon), a.p + colon);
+    if (!c->allow_public_listen && !is_loopback_text(text))
+        return fail(e, ERR_DENIED,
+                    "listen: `%s` is not a loopback address, and keys and prompts would cross the "
+                    "network in the clear; put TLS in front and set allow_public_listen: true",
+                    text);
+    return OK;
 }
 
 static bool one_of(const char *v, const char *const *words)
@@ -363,15 +388,9 @@ static enum err check_whole(const struct config *c, struct config_error *e)
     if (c->listens == 0)
         return fail(e, ERR_RANGE, "listen: at least one address is needed");
     for (int i = 0; i < c->listens; i++) {
-        struct slice a = slice_of(c->listen[i]);
-        if (slice_find(a, ':') < 0)
-            return fail(e, ERR_SYNTAX, "listen: `%s` has no port; write ADDR:PORT", c->listen[i]);
-        if (!c->allow_public_listen && !is_loopback_text(c->listen[i]))
-            return fail(
-                e, ERR_DENIED,
-                "listen: `%s` is not a loopback address, and keys and prompts would cross the "
-                "network in the clear; put TLS in front and set allow_public_listen: true",
-                c->listen[i]);
+        enum err r = check_listen(c, c->listen[i], e);
+        if (r != OK)
+            return r;
     }
     if (c->log_level == NULL || !one_of(c->log_level, LEVELS))
         return fail(e, ERR_SYNTAX, "log_level: use debug, info, warn, error or off");
@@ -434,9 +453,25 @@ const char *config_closest_flag(struct slice name)
     return flag;
 }
 
+struct unit {
+    int64_t in;
+    const char *name;
+};
+
+/* In the largest unit that leaves no rest; the last one is 1. */
+static void unit_text(int64_t v, const struct unit *u, char *out, size_t size)
+{
+    while (u->in > 1 && v % u->in != 0)
+        u++;
+    text_format(out, size, "%" PRId64 "%s", v / u->in, v != 0 ? u->name : "");
+}
+
 /* The value as it would be written in the file. */
 static void value_text(const struct config *c, int i, char *out, size_t size)
 {
+    static const struct unit TIMES[] = {
+        {DAY, "d"}, {HOUR, "h"}, {60 * SECOND, "m"}, {SECOND, "s"}, {1, "ms"}};
+    static const struct unit SIZES[] = {{1024 * MIB, "g"}, {MIB, "m"}, {1024, "k"}, {1, ""}};
     const struct option *o = &CONFIG_OPTIONS[i];
     const void *at = (const char *)c + o->offset;
     size_t n = 0;
@@ -452,12 +487,12 @@ static void value_text(const struct config *c, int i, char *out, size_t size)
     case OPT_BOOL:
         text_copy(out, size, *(const bool *)at ? S("true") : S("false"));
         break;
-    case OPT_DURATION: {
-        int64_t ms = *(const int64_t *)at;
-        bool whole = ms % SECOND == 0;
-        text_format(out, size, "%" PRId64 "%s", whole ? ms / SECOND : ms, whole ? "s" : "ms");
+    case OPT_DURATION:
+        unit_text(*(const int64_t *)at, TIMES, out, size);
         break;
-    }
+    case OPT_SIZE:
+        unit_text(*(const int64_t *)at, SIZES, out, size);
+        break;
     default:
         text_format(out, size, "%" PRId64, *(const int64_t *)at);
     }

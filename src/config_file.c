@@ -17,9 +17,10 @@ struct reader {
 static enum err refuse(struct reader *r, const yaml_mark_t *at, enum err code, const char *text,
                        struct slice what, const char *hint)
 {
-    text_format(r->e->text, sizeof r->e->text, "%s:%zu: %s `%.*s`%s%s%s", r->name, at->line + 1,
-                text, (int)(what.n < 80 ? what.n : 80), what.p, hint ? "; did you mean `" : "",
-                hint ? hint : "", hint ? "`?" : "");
+    const char *quote = what.n > 0 ? "`" : "";
+    text_format(r->e->text, sizeof r->e->text, "%s:%zu: %s%s%s%.*s%s%s%s%s", r->name, at->line + 1,
+                text, what.n > 0 ? " " : "", quote, (int)(what.n < 80 ? what.n : 80), what.p, quote,
+                hint ? "; did you mean `" : "", hint ? hint : "", hint ? "`?" : "");
     return code;
 }
 
@@ -85,17 +86,18 @@ static enum err set_value(struct reader *r, const yaml_mark_t *at, int option, s
 static enum err read_value(struct reader *r, int option, struct slice key)
 {
     yaml_event_t ev;
-    bool list = CONFIG_OPTIONS[option].type == OPT_LIST, inside = false;
+    bool list = CONFIG_OPTIONS[option].type == OPT_LIST, inside = false, any = false;
     enum err e;
     do {
         e = next_event(r, &ev);
         if (e != OK)
             return e;
-        if (ev.type == YAML_SCALAR_EVENT)
+        if (ev.type == YAML_SCALAR_EVENT) {
             e = set_value(r, &ev.start_mark, option, scalar(&ev));
-        else if (ev.type == YAML_SEQUENCE_START_EVENT && list && !inside)
+            any = true;
+        } else if (ev.type == YAML_SEQUENCE_START_EVENT && list && !inside)
             inside = true;
-        else if (ev.type == YAML_SEQUENCE_END_EVENT)
+        else if (ev.type == YAML_SEQUENCE_END_EVENT && any)
             inside = false;
         else
             e = refuse(r, &ev.start_mark, ERR_SYNTAX,
@@ -168,8 +170,10 @@ enum err config_parse_text(struct config *c, const char *name, struct slice text
                            struct config_error *e)
 {
     struct reader r = {.c = c, .name = name, .e = e};
-    if (!yaml_parser_initialize(&r.parser))
+    if (!yaml_parser_initialize(&r.parser)) {
+        text_format(e->text, sizeof e->text, "%s: out of memory", name);
         return ERR_NOMEM;
+    }
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)text.p, text.n);
     enum err result = read_document(&r);
     yaml_parser_delete(&r.parser);
