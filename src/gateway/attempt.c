@@ -131,31 +131,87 @@ static void attempt_on_head(void *owner, const struct http_head *head)
 
 /* ---- a collected reply ----------------------------------------------------------------------- */
 
-/* What an error reply means; a 2xx that was collected is served. */
+/* What the head, and the body as far as it has come, say. */
+static struct limit_verdict attempt_verdict(const struct exchange *x)
+{
+    const struct attempt *a = &x->attempt;
+    struct reply_facts f = {.status = a->status, .head = a->head, .body = buf_slice(&x->reply)};
+    return limits_judge(a->account->provider, &f, loop_wall(x->g->p.loop));
+}
+
+/* The verdict is in and another account would not do better. */
+static void attempt_settle(struct exchange *x, const struct limit_verdict *v)
+{
+    accounts_learn(x->g->p.accounts, x->attempt.account, v, loop_wall(x->g->p.loop));
+    exchange_note_attempt(x, v->reason);
+}
+
+/* The reply is whole: an error may be for another account to mend, a 2xx is served. */
 static void attempt_judge(struct exchange *x)
 {
-    struct attempt *a = &x->attempt;
-    struct account_set *set = x->g->p.accounts;
-    int64_t now = loop_wall(x->g->p.loop);
-    struct reply_facts f = {.status = a->status, .head = a->head, .body = buf_slice(&x->reply)};
-    struct limit_verdict v = limits_judge(a->account->provider, &f, now);
+    struct limit_verdict v = attempt_verdict(x);
     if (v.verdict == VERDICT_NEXT) {
         exchange_next(x, &v, v.reason, OK);
         return;
     }
-    accounts_learn(set, a->account, &v, now);
-    exchange_note_attempt(x, v.reason);
+    attempt_settle(x, &v);
     relay_collected(x);
+}
+
+/* An error reply broke off. Its head says enough for the verdict; half of its text is worth none.
+ */
+static void attempt_broke_off(struct exchange *x)
+{
+    struct limit_verdict v = attempt_verdict(x);
+    if (v.verdict == VERDICT_NEXT) {
+        exchange_next(x, &v, v.reason, OK);
+        return;
+    }
+    int status = x->attempt.status;
+    attempt_settle(x, &v);
+    attempt_drop(x);
+    answer_error(x, status, "sluice: the provider refused this and broke off while saying why.", -1,
+                 false, "client_error");
+}
+
+/* An error reply is longer than what is kept of one: its beginning decides. If it is the client's
+ * it passes like any other body. */
+static void attempt_spill(struct exchange *x, struct slice rest)
+{
+    struct limit_verdict v = attempt_verdict(x);
+    if (v.verdict == VERDICT_NEXT) {
+        exchange_next(x, &v, v.reason, OK);
+        return;
+    }
+    attempt_settle(x, &v);
+    x->attempt.collect = false;
+    x->attempt.observer = observer_new(x->attempt.account->provider->dialect, REPLY_OPAQUE);
+    exchange_move(x, X_RELAY);
+    relay_begin(x);
+    relay_bytes(x, buf_slice(&x->reply));
+    if (x->state == X_RELAY)
+        relay_bytes(x, rest);
+    buf_free(&x->reply);
+}
+
+static void attempt_too_long(struct exchange *x)
+{
+    struct limit_verdict v = attempt_verdict(x);
+    attempt_settle(x, &v);
+    attempt_drop(x);
+    answer_error(x, 502, "sluice: the reply is too long for its links to be rewritten.", -1, false,
+                 "upstream_error");
 }
 
 static void attempt_collect(struct exchange *x, struct slice bytes)
 {
     size_t max = x->attempt.status >= 300 ? ERROR_BODY_MAX : COLLECT_MAX;
-    size_t room = max - x->reply.len;
-    if (bytes.n > room)
-        bytes.n = room; /* an error page is known by its beginning; see attempt_on_end */
-    if (buf_append(&x->reply, bytes.p, bytes.n) != OK)
-        x->attempt.status = 502;
+    if (bytes.n <= max - x->reply.len && buf_append(&x->reply, bytes.p, bytes.n) == OK)
+        return;
+    if (x->attempt.status >= 300)
+        attempt_spill(x, bytes);
+    else
+        attempt_too_long(x);
 }
 
 /* ---- what the connection tells --------------------------------------------------------------- */
@@ -177,6 +233,14 @@ static void attempt_on_end(void *owner)
         attempt_judge(x);
     else
         relay_end(x);
+}
+
+void attempt_lost(struct exchange *x, enum err e, const char *reason)
+{
+    if (x->state == X_REPLY && x->attempt.collect && x->attempt.status >= 300)
+        attempt_broke_off(x);
+    else
+        attempt_failed(x, e, reason);
 }
 
 static const char *failure_reason(enum err e)
@@ -212,7 +276,7 @@ static void attempt_on_fail(void *owner, enum err e, const char *why)
         relay_broken(x, e, why, "upstream_cut");
         return;
     }
-    attempt_failed(x, e, failure_reason(e));
+    attempt_lost(x, e, failure_reason(e));
 }
 
 static const struct http_request_ops OPS = {.on_sent = attempt_on_sent,

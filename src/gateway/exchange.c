@@ -283,17 +283,12 @@ static void exchange_timer(void *arg)
         break;
     case X_DIAL: /* the client's own connect deadline is shorter; this is the net below it */
     case X_SEND:
-    case X_REPLY: {
-        if (x->fan != NULL) {
+    case X_REPLY:
+        if (x->fan != NULL)
             models_finish(x);
-            break;
-        }
-        struct reply_facts f = {.failure = ERR_TIMEOUT};
-        struct limit_verdict v = limits_judge(x->attempt.account->provider, &f,
-                                              loop_wall(x->g->p.loop));
-        exchange_next(x, &v, "timeout", ERR_TIMEOUT);
+        else
+            attempt_lost(x, ERR_TIMEOUT, "timeout");
         break;
-    }
     case X_RELAY:
         relay_tick(x);
         break;

@@ -68,11 +68,13 @@ static int relay_headers(const struct exchange *x, struct http_header out[HTTP_H
 
 static void relay_note_served(struct exchange *x)
 {
-    struct limit_verdict v;
     struct reply_facts f = {.status = x->attempt.status, .head = x->attempt.head};
     int64_t now = loop_wall(x->g->p.loop);
-    v = limits_judge(x->attempt.account->provider, &f, now);
+    struct limit_verdict v = limits_judge(x->attempt.account->provider, &f, now);
+    if (x->attempt.noted)
+        return;
     accounts_learn(x->g->p.accounts, x->attempt.account, &v, now);
+    exchange_note_attempt(x, v.reason);
 }
 
 /* Nothing can be said any more: lets the upstream go and ends as soon as what is written is out. */
@@ -89,6 +91,7 @@ static void relay_close(struct exchange *x, bool cut, const char *end)
     if (http_writing(x->call))
         return; /* relay_written goes on from here */
     exchange_book(x, end);
+    x->g->stats.served += !cut && x->attempt.status < 300;
     if (cut)
         http_cut(x->call);
     else
@@ -146,7 +149,6 @@ static void relay_commit(struct exchange *x)
     r->client_at = loop_now(x->g->p.loop);
     int64_t length = x->attempt.sse ? -1 : in->content_length;
     enum err e = http_respond(x->call, x->attempt.status, h, n, length, S(""));
-    exchange_note_attempt(x, "served");
     if (e != OK && e != ERR_AGAIN)
         log_debug("client lost at the head", LF_STR("req", x->record.id)); /* `gone` follows */
 }
@@ -279,8 +281,10 @@ void relay_end(struct exchange *x)
     relay_push(x, buf_slice(&r->held));
     if (relay_is_over(x))
         return;
-    x->g->stats.served++;
-    relay_close(x, false, sse && o->error != REPLY_ERROR_NONE ? "upstream_error" : "complete");
+    relay_close(x, false,
+                x->attempt.status >= 300              ? "client_error"
+                : o->error != REPLY_ERROR_NONE && sse ? "upstream_error"
+                                                      : "complete");
 }
 
 /* The reply cannot be completed. Before the commit another account is tried; after it the client is
