@@ -43,6 +43,10 @@ static bool is_kept_from_client(const struct exchange *x, struct slice name)
     for (int i = 0; LIST[i] != NULL; i++)
         if (slice_eq(name, slice_of(LIST[i])))
             return true;
+    /* Which web pages may read an answer is not the provider's to say: it would let any page spend
+     * a key, or use a gateway that has none (robustness.md B8). */
+    if (slice_starts(name, S("access-control-")) || slice_starts(name, S("x-sluice-")))
+        return true;
     /* The account is shared: its limits would be read as the client's own (clients.md). */
     return !x->g->config->pass_ratelimit_headers &&
            (slice_starts(name, S("anthropic-ratelimit-")) ||
@@ -225,8 +229,8 @@ void relay_bytes(struct exchange *x, struct slice bytes)
         }
         relay_commit(x);
     }
-    size_t take = boundary;
-    if (!sse || o->blind || r->held.len + bytes.n - boundary > RELAY_HIGH)
+    size_t take = boundary, half = bytes.n - boundary + (boundary > 0 ? 0 : r->held.len);
+    if (!sse || o->blind || half > RELAY_HIGH)
         take = bytes.n; /* a giant event is not held; nothing can be said in its middle */
     if (take > 0) {
         relay_push(x, buf_slice(&r->held));
@@ -347,8 +351,12 @@ void relay_tick(struct exchange *x)
 /* "scheme://host" under which this client knows the gateway. */
 static struct slice relay_origin(struct exchange *x, char *out, size_t size)
 {
-    if (x->g->config->public_url != NULL)
-        return slice_of(x->g->config->public_url);
+    if (x->g->config->public_url != NULL) {
+        struct slice url = slice_of(x->g->config->public_url);
+        while (slice_ends(url, S("/")))
+            url.n--;
+        return url;
+    }
     const struct slice *host = http_find(http_call_head(x->call), "host");
     size_t n = text_format(out, size, "http://%.*s", host ? (int)host->n : 0, host ? host->p : "");
     return (struct slice){out, n};
