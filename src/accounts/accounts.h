@@ -1,8 +1,9 @@
 /* accounts: who can serve a request, and what each reply teaches about that.
  *
- * Facts are stored, status is derived (design.md section 4). This room decides and remembers; it sends
- * nothing and knows nothing of clients or content. Where it decides it is pure: facts, a wish and a time in,
- * an answer out. The set is the in-memory truth; the store is told of every change. */
+ * Facts are stored, status is derived (design.md section 4). This room decides and remembers; it
+ * sends nothing and knows nothing of clients or content. Where it decides it is pure: facts, a
+ * wish and a time in, an answer out. The set is the in-memory truth; the store is told of every
+ * change. */
 #ifndef SLUICE_ACCOUNTS_H
 #define SLUICE_ACCOUNTS_H
 
@@ -12,20 +13,20 @@
 #include "net/net.h"
 #include "store/store.h"
 
-/* ---- providers: data ---------------------------------------------------------------------------- */
+/* ---- providers: data ------------------------------------------------------------------------- */
 
 enum auth_scheme { AUTH_X_API_KEY, AUTH_BEARER };
 struct provider {
-    const char *name;     /* "anthropic", "anthropic-compatible" */
+    const char *name; /* "anthropic", "anthropic-compatible" */
     enum dialect dialect;
-    const char *base_url; /* NULL: the account must have one */
+    const char *base_url;  /* NULL: the account must have one */
     enum auth_scheme auth; /* a secret that begins "Bearer " is always sent as a bearer token */
-    const char *help;     /* one line for `account add --help` */
+    const char *help;      /* one line for `account add --help` */
 };
 const struct provider *provider_find(struct slice name); /* NULL when unknown */
 const struct provider *provider_at(int i);               /* NULL behind the last */
 
-/* ---- accounts -------------------------------------------------------------------------------------- */
+/* ---- accounts -------------------------------------------------------------------------------- */
 
 enum account_state {
     ACCOUNT_READY,
@@ -36,14 +37,16 @@ enum account_state {
 };
 const char *account_state_name(enum account_state s);
 
-#define ACCOUNT_BENCH_MAX (INT64_C(7) * 24 * 3600 * 1000) /* ms; no rest is longer, whoever asks */
+#define ACCOUNT_BENCH_MAX                                                  \
+    (INT64_C(7) * 24 * 3600 * 1000) /* ms; no rest is longer, whoever asks \
+                                     */
 
 struct account_facts { /* everything status is derived from */
     bool paused, leaving, login_needed;
-    int64_t cool_until; /* wall ms */
+    int64_t cool_until;   /* wall ms */
     char cool_reason[32]; /* of the cooldown, or of login_needed */
     int64_t seen_at;
-    int32_t failures;   /* in a row: connect errors, resets, 5xx; drives the backoff */
+    int32_t failures; /* in a row: connect errors, resets, 5xx; drives the backoff */
     int32_t in_flight;
 };
 struct account_status {
@@ -65,7 +68,7 @@ struct account {
     bool allow_private;
     int64_t created_at;
     struct account_facts facts;
-    /* The credential header, ready to send: {"x-api-key", secret} or {"authorization", "Bearer ..."} */
+    /* Ready to send: {"x-api-key", secret} or {"authorization", "Bearer ..."} */
     struct http_header credential;
     uint64_t served, failed; /* since start */
     uint64_t pass;           /* how much of its share it has had, for turns among idle accounts */
@@ -85,13 +88,14 @@ void accounts_apply(struct account_set *set, const struct account_row *row);
 void accounts_drop(struct account_set *set, int64_t id);
 /* Forgets a cooldown and a refused credential. */
 void accounts_reset(struct account_set *set, struct account *a);
-void account_hold(struct account *a);                          /* in_flight and refs + 1 */
+void account_hold(struct account *a); /* in_flight and refs + 1 */
 void account_release(struct account_set *set, struct account *a);
-/* Checks a row as a person gave it (name, provider, base URL, priority 0..1000, weight 1..1000, secret
- * present and printable); `why` says what to do. Private base URLs need row->allow_private. */
+/* Checks a row as a person gave it (name, provider, base URL, priority 0..1000, weight 1..1000,
+ * secret present and printable); `why` says what to do. Private base URLs need
+ * row->allow_private. */
 MUST_USE enum err account_check(const struct account_row *row, char *why, size_t why_size);
 
-/* ---- choosing ------------------------------------------------------------------------------------------ */
+/* ---- choosing -------------------------------------------------------------------------------- */
 
 struct account_wish {
     const char *model;     /* "" = none named */
@@ -104,18 +108,19 @@ struct account_wish {
 struct account_choice {
     struct account *ready[ACCOUNTS_MAX]; /* best first */
     int n;
-    int64_t soonest;   /* wall ms at which the first cooling one comes back; 0 = none will */
-    int considered;    /* accounts in the set that are not LEAVING */
+    int64_t soonest; /* wall ms at which the first cooling one comes back; 0 = none will */
+    int considered;  /* accounts in the set that are not LEAVING */
     int cooling, login, paused;
     enum reply_error cooling_for; /* why the soonest one cools: RATE_LIMIT, OVERLOADED, SERVER... */
 };
-/* Pure but for reading the set. Lower priority number first; within one priority a conversation goes
- * to the same account each time (weighted rendezvous hash), others to the least loaded by weight, in
- * turns among equally loaded ones. With `pinned` only that account is looked at and counted. */
+/* Pure but for reading the set. Lower priority number first; within one priority a conversation
+ * goes to the same account each time (weighted rendezvous hash), others to the least loaded by
+ * weight, in turns among equally loaded ones. With `pinned` only that account is looked at and
+ * counted. */
 void accounts_choose(struct account_set *set, const struct account_wish *w, int64_t now,
                      struct account_choice *out);
 
-/* ---- learning from replies -------------------------------------------------------------------------------- */
+/* ---- learning from replies ------------------------------------------------------------------- */
 
 enum verdict {
     VERDICT_SERVE,  /* a 2xx: carry it */
@@ -138,14 +143,17 @@ struct limit_verdict {
                            "reset", "timeout", "protocol", "spend_limit", "client_error", ... */
     int64_t cool_ms;    /* 0 = none; bounded to 7 days */
     bool login_needed;
-    bool failure;       /* counts into the row of failures */
+    bool failure; /* counts into the row of failures */
 };
-struct limit_verdict limits_judge(const struct provider *p, const struct reply_facts *r, int64_t now);
-/* Applies a verdict to the account's facts (newest `seen_at` wins) and tells the store. */
+struct limit_verdict limits_judge(const struct provider *p, const struct reply_facts *r,
+                                  int64_t now);
+/* Applies a verdict to the account's facts (newest `seen_at` wins, the longest rest holds) and
+ * tells the store of a change. A success ends a rest for failures; not one that the provider
+ * ordered, for what succeeds on a cooling account was let in before. */
 void accounts_learn(struct account_set *set, struct account *a, const struct limit_verdict *v,
                     int64_t now);
 
-/* ---- prices --------------------------------------------------------------------------------------------------- */
+/* ---- prices ---------------------------------------------------------------------------------- */
 
 /* List price of `u` on `model` in nano-USD (10^-9); -1 when the model has no row. `*date` is the
  * effective date of the table ("2026-11-20"), static. Rows and rules: wire/pricing.md. */

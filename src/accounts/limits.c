@@ -38,9 +38,7 @@ static struct limit_verdict login_because(const char *reason)
     return v;
 }
 
-/* ---- headers
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- headers --------------------------------------------------------------------------------- */
 
 static struct slice header(const struct http_head *h, const char *name)
 {
@@ -180,8 +178,7 @@ static bool buckets_read(const struct http_head *h, int64_t now, int64_t *ms)
     return present;
 }
 
-/* ---- classes
- * ---------------------------------------------------------------------------------------------- */
+/* ---- classes --------------------------------------------------------------------------------- */
 
 /* Until 00:00 UTC on the first day of the next month. */
 static int64_t month_left(int64_t now)

@@ -48,8 +48,7 @@ static struct entry *entry_of(struct account *a)
     return CONTAINER(a, struct entry, a);
 }
 
-/* ---- credentials
- * -------------------------------------------------------------------------------------- */
+/* ---- credentials ----------------------------------------------------------------------------- */
 
 static void secrets_free(struct secret *s)
 {
@@ -130,9 +129,7 @@ static bool credential_apply(struct entry *e, const struct account_row *row)
     return true;
 }
 
-/* ---- rows
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 /* A base as people copy it from a page: with a slash, "/v1" or "/v1/messages" at its end. The
  * client's own path brings these (wire/compat-providers.md). */
@@ -290,9 +287,7 @@ void accounts_reset(struct account_set *set, struct account *a)
     facts_store(set, a);
 }
 
-/* ---- the set
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- the set --------------------------------------------------------------------------------- */
 
 static void orphan_free(struct account_set *set)
 {
@@ -401,9 +396,7 @@ void account_release(struct account_set *set, struct account *a)
         set_remove(set, set_index(set, a->id));
 }
 
-/* ---- learning
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- learning -------------------------------------------------------------------------------- */
 
 /* A rest that our own counting of failures ordered, not the provider. */
 static bool is_own_rest(const char *reason)

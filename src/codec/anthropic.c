@@ -5,8 +5,7 @@
 
 #include <string.h>
 
-/* ---- requests
- * ------------------------------------------------------------------------------------------ */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 #define CONVERSATION_TEXT 4096 /* bytes of text at most that go into the hash, of each part */
 
@@ -219,9 +218,7 @@ static enum err request_read(struct slice body, struct request_facts *out, const
     return OK;
 }
 
-/* ---- errors
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static const char *error_type(int status)
 {
@@ -350,9 +347,7 @@ static void error_read(int status, struct slice body, struct observation *out)
     json_free(doc);
 }
 
-/* ---- replies
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- replies --------------------------------------------------------------------------------- */
 
 #define TOKENS_MAX ((int64_t)1 << 40) /* more is nonsense, and would overflow a price */
 

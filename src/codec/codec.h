@@ -1,9 +1,10 @@
 /* codec: what the bytes mean, one file per dialect; pure functions of bytes.
  *
- * A codec never sees a socket, an account or a clock. For a request it finds what the gateway must know
- * and where it stands (byte offsets, so that a value can be spliced without printing the rest anew). For a
- * reply it is an *observer*: it watches the bytes go by for usage, stop reason and errors, and can never
- * disturb them; confused, it goes blind and says so. Facts: wire/anthropic-messages.md. */
+ * A codec never sees a socket, an account or a clock. For a request it finds what the gateway
+ * must know and where it stands (byte offsets, so that a value can be spliced without printing
+ * the rest anew). For a reply it is an *observer*: it watches the bytes go by for usage, stop
+ * reason and errors, and can never disturb them; confused, it goes blind and says so. Facts:
+ * wire/anthropic-messages.md. */
 #ifndef SLUICE_CODEC_H
 #define SLUICE_CODEC_H
 
@@ -12,13 +13,13 @@
 
 enum dialect { DIALECT_ANTHROPIC, DIALECT_COUNT };
 
-/* ---- the top-level span scanner ------------------------------------------------------------------- */
+/* ---- the top-level span scanner -------------------------------------------------------------- */
 
 struct span {
     size_t from, to; /* of the value's bytes, quotes included */
 };
-/* Walks the members of a JSON object's top level in one pass; nested values are skipped but checked for
- * balance, depth (64) and string syntax. */
+/* Walks the members of a JSON object's top level in one pass; nested values are skipped but
+ * checked for balance, depth (64) and string syntax. */
 struct json_scan {
     struct slice text;
     size_t at;
@@ -29,20 +30,22 @@ void json_scan_init(struct json_scan *s, struct slice text);
  * ERR_NOTFOUND: the object has ended properly and only white space follows. ERR_SYNTAX: not a JSON
  * object. ERR_LIMIT: nested too deep. */
 MUST_USE enum err json_scan_next(struct json_scan *s, struct slice *key, struct span *value);
-/* The text of a string value with its escapes undone, into `out` (truncated to size - 1, terminated);
- * false when the value is no string. */
+/* The text of a string value with its escapes undone, into `out` (truncated to size - 1,
+ * terminated); false when the value is no string. */
 bool json_span_text(struct slice text, struct span v, char *out, size_t size);
 
-/* ---- requests --------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 struct request_facts {
-    char model[96];          /* "" when absent; escapes undone; truncated */
-    struct span model_span;  /* {0,0} when absent */
+    char model[96];         /* "" when absent; escapes undone; truncated */
+    struct span model_span; /* {0,0} when absent */
     bool stream;
-    int64_t max_tokens;      /* -1 when absent */
-    /* Who is talking, for affinity: the session part of metadata.user_id (a string holding JSON with
-     * session_id, or the older ..._session_<uuid> form), else a hash of system, tools and the first
-     * user message; 0 when there is nothing to go by. The session header is the gateway's business. */
+    int64_t max_tokens; /* -1 when absent */
+    /* Who is talking, for affinity: the session part of metadata.user_id (a string holding JSON
+     * with session_id, or the older ..._session_<uuid> form), else a hash of the beginnings of the
+     * texts of `system` and of the first user message, which no later turn changes; 0 when there is
+     * nothing to go by. Stable across restarts and machines. The session header is the gateway's
+     * business. */
     uint64_t conversation;
 };
 /* ERR_SYNTAX: not a JSON object, a member of interest has the wrong type, or `model` stands twice;
@@ -50,7 +53,7 @@ struct request_facts {
 MUST_USE enum err codec_request_scan(enum dialect d, struct slice body, struct request_facts *out,
                                      const char **why);
 
-/* ---- replies: the observer ---------------------------------------------------------------------------- */
+/* ---- replies: the observer ------------------------------------------------------------------- */
 
 struct usage {
     bool known;
@@ -63,7 +66,8 @@ enum reply_kind {
     REPLY_JSON,   /* one JSON object; kept for reading up to 1 MiB, longer ones are scanned blind */
     REPLY_OPAQUE, /* anything else: bytes only */
 };
-enum reply_error { /* an error told inside a stream, or by an error body */
+/* An error told inside a stream, or by an error body. */
+enum reply_error {
     REPLY_ERROR_NONE,
     REPLY_ERROR_RATE_LIMIT,
     REPLY_ERROR_OVERLOADED,
@@ -91,10 +95,10 @@ size_t observer_feed(struct observer *o, struct slice bytes);
 void observer_end(struct observer *o); /* the body is complete by its framing */
 const struct observation *observer_see(const struct observer *o);
 
-/* ---- what the gateway itself says, in the client's dialect ------------------------------------------------ */
+/* ---- what the gateway itself says, in the client's dialect ----------------------------------- */
 
-/* {"type":"error","error":{"type":...,"message":...},"request_id":...}; the type follows from the status
- * (wire/anthropic-messages.md section 7). */
+/* {"type":"error","error":{"type":...,"message":...},"request_id":...}; the type follows from
+ * the status (wire/anthropic-messages.md section 7). */
 MUST_USE enum err codec_error_body(enum dialect d, int status, struct slice message,
                                    struct slice request_id, struct buf *out);
 /* The same as an SSE event, complete with its blank line. */
@@ -104,18 +108,18 @@ struct slice codec_ping(enum dialect d); /* "event: ping\ndata: {\"type\": \"pin
 /* Reads an error body (any shape); fills type and message as far as there are any. */
 void codec_error_read(enum dialect d, int status, struct slice body, struct observation *out);
 
-/* ---- model lists ------------------------------------------------------------------------------------------ */
+/* ---- model lists ----------------------------------------------------------------------------- */
 
-/* Union of several GET /v1/models answers, newest first, each id once, with Anthropic's paging (limit
- * 1..1000, after_id, before_id). Bodies that do not parse are skipped. */
+/* Union of several GET /v1/models answers, newest first, each id once, with Anthropic's paging
+ * (limit 1..1000, after_id, before_id). Bodies that do not parse are skipped. */
 struct model_page {
     int64_t limit; /* 0 = 20 */
     struct slice after_id, before_id;
 };
-MUST_USE enum err codec_models_merge(const struct slice *bodies, int n, const struct model_page *page,
-                                     struct buf *out);
+MUST_USE enum err codec_models_merge(const struct slice *bodies, int n,
+                                     const struct model_page *page, struct buf *out);
 
-/* ---- batches ------------------------------------------------------------------------------------------------ */
+/* ---- batches --------------------------------------------------------------------------------- */
 
 /* Ids of objects a reply speaks of: the top-level "id" of a created batch or file. "" when none. */
 void codec_object_id(struct slice body, char *out, size_t size);

@@ -117,8 +117,7 @@ const struct observation *observer_see(const struct observer *o)
     return &o->reading.seen;
 }
 
-/* ---- events
- * ------------------------------------------------------------------------------------------ */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static bool collecting(const struct observer *o)
 {
@@ -179,8 +178,7 @@ static void value_add(struct observer *o, const char *p, size_t n)
         data_add(o, p, n);
 }
 
-/* ---- lines
- * --------------------------------------------------------------------------------------------- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 static bool lead_is(const struct observer *o, struct slice field)
 {
@@ -312,8 +310,7 @@ static size_t sse_look(struct observer *o, struct slice b)
     return whole;
 }
 
-/* ---- bodies that are no stream
- * ----------------------------------------------------------------------------- */
+/* ---- bodies that are no stream --------------------------------------------------------------- */
 
 static void json_look(struct observer *o, struct slice b)
 {

@@ -191,8 +191,7 @@ static uint64_t escaped_of(uint64_t backslash, uint64_t *carry)
     return ((sum << 1) ^ even) & follows;
 }
 
-/* ---- crossing strings and nested values
- * -------------------------------------------------------------- */
+/* ---- crossing strings and nested values ------------------------------------------------------ */
 
 struct flow {           /* what one block must know of those before it */
     uint64_t in_string; /* all ones when it begins inside a string */
@@ -314,8 +313,7 @@ static enum err span_string_long(struct slice t, size_t at, size_t *end)
     return ERR_SYNTAX;
 }
 
-/* ---- the other values
- * ---------------------------------------------------------------------------- */
+/* ---- the other values ------------------------------------------------------------------------ */
 
 /* Offset of the first quote, backslash or control character at or behind `at`. */
 static size_t string_stop(struct slice t, size_t at)
@@ -420,8 +418,7 @@ size_t span_skip_space(struct slice text, size_t at)
     return at;
 }
 
-/* ---- walking one level
- * ----------------------------------------------------------------------------- */
+/* ---- walking one level ----------------------------------------------------------------------- */
 
 enum { WALK_START, WALK_FIRST, WALK_NEXT, WALK_OVER, WALK_BROKEN };
 
@@ -561,8 +558,7 @@ bool span_member(struct slice text, struct slice key, struct span *value)
     return false;
 }
 
-/* ---- the text of a string
- * ------------------------------------------------------------------------------ */
+/* ---- the text of a string -------------------------------------------------------------------- */
 
 static uint32_t hex4(const char *p)
 {

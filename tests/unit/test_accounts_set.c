@@ -34,9 +34,7 @@ static void assert_credential(const struct account *a, const char *name, const c
     assert_true(slice_eq(a->credential.value, slice_of(value)));
 }
 
-/* ---- status
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- status ---------------------------------------------------------------------------------- */
 
 static void test_status(void **state)
 {
@@ -68,9 +66,7 @@ static void test_status(void **state)
     }
 }
 
-/* ---- rows
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static void test_load(void **state)
 {
@@ -291,9 +287,7 @@ static void test_many(void **state)
     accounts_free(set);
 }
 
-/* ---- learning
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- learning -------------------------------------------------------------------------------- */
 
 static struct account_set *one(struct account **a)
 {
@@ -419,8 +413,7 @@ static void test_client_errors(void **state)
     accounts_free(set);
 }
 
-/* ---- checking what a person gives
- * -------------------------------------------------------------------------------- */
+/* ---- checking what a person gives ------------------------------------------------------------ */
 
 static void test_check(void **state)
 {

@@ -225,8 +225,7 @@ static void test_member(void **state)
     assert_false(span_member(S("[1]"), S("a"), &v));
 }
 
-/* ---- against the tree parser
- * ----------------------------------------------------------------------------- */
+/* ---- against the tree parser ----------------------------------------------------------------- */
 
 static uint64_t seed;
 
