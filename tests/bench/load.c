@@ -1,9 +1,9 @@
 /* bench_load PORT MODE CONNECTIONS SECONDS BODY_BYTES [KEY]: a closed loop of clients on loopback.
  *
- * MODE json or burst: each connection sends its next request as soon as the reply before is complete;
- * prints one JSON line: requests, requests a second, p50/p90/p99/p99.9 of the latency in us, errors.
- * MODE held: opens all streams, prints "holding" once each has had two events, holds them for SECONDS,
- * and prints how many were alive to the end and the delay of events. */
+ * MODE json or burst: each connection sends its next request as soon as the reply before is
+ * complete; prints one JSON line: requests, requests a second, p50/p90/p99/p99.9 of the latency in
+ * us, errors. MODE held: opens all streams, prints "holding" once each has had two events, holds
+ * them for SECONDS, and prints how many were alive to the end and the delay of events. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -22,11 +22,11 @@
 struct client {
     int fd, events, done;
     int64_t sent_at;
-    size_t written;          /* of the request */
+    size_t written; /* of the request */
     char head[4096];
     size_t head_n;
-    long left;               /* of a body with a length; -1: chunked */
-    char tail[5];            /* the last bytes of a chunked body */
+    long left;    /* of a body with a length; -1: chunked */
+    char tail[5]; /* the last bytes of a chunked body */
 };
 static struct client *clients;
 static char *request;

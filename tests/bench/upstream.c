@@ -1,7 +1,7 @@
 /* bench_upstream PORT: a provider as fast as one thread can be.
  *
- * The request header x-bench chooses the reply: "json" 1 KiB of JSON; "burst" 200 SSE events at once;
- * "held" one event a second until the peer leaves. Bodies are read and forgotten. */
+ * The request header x-bench chooses the reply: "json" 1 KiB of JSON; "burst" 200 SSE events at
+ * once; "held" one event a second until the peer leaves. Bodies are read and forgotten. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 
 #include "peer.h"
 
-#define CONNS 65536
+#define CONNS  65536
 #define IN_MAX 16384
 
 struct conn {
@@ -34,15 +34,18 @@ static const char EVENT[] =
     "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":"
     "{\"type\":\"text_delta\",\"text\":\"some words of text \"}}\n\n";
 static const char START[] =
-    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":"
+    "event: message_start\ndata: "
+    "{\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":"
     "\"message\",\"role\":\"assistant\",\"model\":\"claude-sonnet-5-5\",\"content\":[],"
     "\"stop_reason\":null,\"usage\":{\"input_tokens\":10,\"output_tokens\":1}}}\n\n"
     "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,"
     "\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n";
 static const char STOP[] =
     "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n"
-    "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},"
-    "\"usage\":{\"output_tokens\":200}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    "event: message_delta\ndata: "
+    "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},"
+    "\"usage\":{\"output_tokens\":200}}\n\nevent: message_stop\ndata: "
+    "{\"type\":\"message_stop\"}\n\n";
 
 static size_t chunk(char *out, const char *p, size_t n)
 {
