@@ -80,6 +80,13 @@ static void on_body(void *x, struct slice bytes)
     struct site *s = x;
     assert_true(bytes.n > 0);
     bytes_puts(&s->body, bytes);
+    struct slice path = http_call_head(s->call)->path;
+    if (slice_eq(path, S("/early"))) { /* has seen enough */
+        if (answer(s, 200, 5, S("early")) == OK)
+            done(s, false);
+    } else if (slice_eq(path, S("/early-cut"))) {
+        done(s, true);
+    }
 }
 
 static void on_complete(void *x)
@@ -218,14 +225,6 @@ static void assert_logged(struct site *s, const char *want, int line)
 {
     assert_same(bytes_slice(&s->log), want, line);
     s->log.n = 0;
-}
-
-static void test_site(void (*fn)(struct site *s))
-{
-    struct site s;
-    site_open(&s);
-    fn(&s);
-    site_close(&s);
 }
 
 #define GET(path)     "GET " path " HTTP/1.1\r\nhost: a\r\n\r\n"
@@ -391,6 +390,18 @@ static void too_large_in_chunks(struct site *s)
     send_raw(s, "1\r\nf\r\n");
     LOGGED(s, "open POST /echo;gone limit;");
     GOT(s, ERROR("413 Content Too Large", "413"));
+    assert_int_equal(s->client->rx_end, SIM_FIN);
+}
+
+static void answered_inside_body(struct site *s)
+{
+    send_raw(s, CHUNKED("/early") "1\r\na\r\n1\r\nb\r\n0\r\n\r\n" GET("/ok"));
+    LOGGED(s, "open POST /early;open GET /ok;");
+    GOT(s, R200(5) "early" R200(2) "ok");
+    assert_int_equal(s->body.n, 0);
+    send_raw(s, CHUNKED("/early-cut") "1\r\na\r\n1\r\nb\r\n0\r\n\r\n" GET("/ok"));
+    LOGGED(s, "open POST /early-cut;");
+    GOT(s, "");
     assert_int_equal(s->client->rx_end, SIM_FIN);
 }
 
@@ -923,94 +934,62 @@ static void test_any_weather(void **state)
     }
 }
 
-#define SITE_TEST(name)                   \
+#define SITE_TESTS(X)                      \
+    X(keep_alive)                          \
+    X(no_body)                             \
+    X(pipelining)                          \
+    X(pipelining_is_bounded)               \
+    X(expect)                              \
+    X(unread_body_is_drained)              \
+    X(long_unread_body_closes)             \
+    X(endless_unread_body_closes)          \
+    X(too_large)                           \
+    X(too_large_in_chunks)                 \
+    X(answered_inside_body)                \
+    X(paused_body)                         \
+    X(broken_body)                         \
+    X(streaming)                           \
+    X(no_body_answers)                     \
+    X(old_clients)                         \
+    X(close_asked)                         \
+    X(cut_is_no_end)                       \
+    X(too_many_bytes)                      \
+    X(unsafe_headers_are_left_out)         \
+    X(slow_writes)                         \
+    X(cut_with_a_write_outstanding)        \
+    X(gone_while_flushing)                 \
+    X(slow_reader)                         \
+    X(slow_reader_at_the_end)              \
+    X(interim_before_answer)               \
+    X(slow_head)                           \
+    X(idle)                                \
+    X(slow_body)                           \
+    X(dripping_body)                       \
+    X(busy_handler_has_no_deadline)        \
+    X(client_leaves)                       \
+    X(half_closed_gets_what_is_on_its_way) \
+    X(drain)                               \
+    X(drain_after_the_head)                \
+    X(freed_while_busy)                    \
+    X(connections_are_limited)             \
+    X(requests_are_limited)                \
+    X(refusals)
+
+#define DEFINE(name)                      \
     static void test_##name(void **state) \
     {                                     \
+        struct site s;                    \
         (void)state;                      \
-        test_site(name);                  \
+        site_open(&s);                    \
+        name(&s);                         \
+        site_close(&s);                   \
     }
+#define LIST(name) cmocka_unit_test(test_##name),
 
-SITE_TEST(keep_alive)
-SITE_TEST(no_body)
-SITE_TEST(pipelining)
-SITE_TEST(pipelining_is_bounded)
-SITE_TEST(expect)
-SITE_TEST(unread_body_is_drained)
-SITE_TEST(long_unread_body_closes)
-SITE_TEST(endless_unread_body_closes)
-SITE_TEST(too_large)
-SITE_TEST(too_large_in_chunks)
-SITE_TEST(paused_body)
-SITE_TEST(broken_body)
-SITE_TEST(streaming)
-SITE_TEST(no_body_answers)
-SITE_TEST(old_clients)
-SITE_TEST(close_asked)
-SITE_TEST(cut_is_no_end)
-SITE_TEST(too_many_bytes)
-SITE_TEST(unsafe_headers_are_left_out)
-SITE_TEST(slow_writes)
-SITE_TEST(cut_with_a_write_outstanding)
-SITE_TEST(gone_while_flushing)
-SITE_TEST(slow_reader)
-SITE_TEST(slow_reader_at_the_end)
-SITE_TEST(interim_before_answer)
-SITE_TEST(slow_head)
-SITE_TEST(idle)
-SITE_TEST(slow_body)
-SITE_TEST(dripping_body)
-SITE_TEST(busy_handler_has_no_deadline)
-SITE_TEST(client_leaves)
-SITE_TEST(half_closed_gets_what_is_on_its_way)
-SITE_TEST(drain)
-SITE_TEST(drain_after_the_head)
-SITE_TEST(freed_while_busy)
-SITE_TEST(connections_are_limited)
-SITE_TEST(requests_are_limited)
-SITE_TEST(refusals)
+SITE_TESTS(DEFINE)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_keep_alive),
-        cmocka_unit_test(test_no_body),
-        cmocka_unit_test(test_pipelining),
-        cmocka_unit_test(test_pipelining_is_bounded),
-        cmocka_unit_test(test_expect),
-        cmocka_unit_test(test_unread_body_is_drained),
-        cmocka_unit_test(test_long_unread_body_closes),
-        cmocka_unit_test(test_endless_unread_body_closes),
-        cmocka_unit_test(test_too_large),
-        cmocka_unit_test(test_too_large_in_chunks),
-        cmocka_unit_test(test_paused_body),
-        cmocka_unit_test(test_broken_body),
-        cmocka_unit_test(test_streaming),
-        cmocka_unit_test(test_no_body_answers),
-        cmocka_unit_test(test_old_clients),
-        cmocka_unit_test(test_close_asked),
-        cmocka_unit_test(test_cut_is_no_end),
-        cmocka_unit_test(test_too_many_bytes),
-        cmocka_unit_test(test_unsafe_headers_are_left_out),
-        cmocka_unit_test(test_slow_writes),
-        cmocka_unit_test(test_cut_with_a_write_outstanding),
-        cmocka_unit_test(test_gone_while_flushing),
-        cmocka_unit_test(test_slow_reader),
-        cmocka_unit_test(test_slow_reader_at_the_end),
-        cmocka_unit_test(test_interim_before_answer),
-        cmocka_unit_test(test_slow_head),
-        cmocka_unit_test(test_idle),
-        cmocka_unit_test(test_slow_body),
-        cmocka_unit_test(test_dripping_body),
-        cmocka_unit_test(test_busy_handler_has_no_deadline),
-        cmocka_unit_test(test_client_leaves),
-        cmocka_unit_test(test_half_closed_gets_what_is_on_its_way),
-        cmocka_unit_test(test_drain),
-        cmocka_unit_test(test_drain_after_the_head),
-        cmocka_unit_test(test_freed_while_busy),
-        cmocka_unit_test(test_connections_are_limited),
-        cmocka_unit_test(test_requests_are_limited),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_any_weather),
-    };
+    const struct CMUnitTest tests[] = {SITE_TESTS(LIST) cmocka_unit_test(test_any_weather)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
