@@ -49,7 +49,8 @@ enum err house_start(struct house *h, struct loop *l, const struct config *c, bo
     *h = (struct house){.loop = l, .config = c, .ready = ready, .arg = arg, .loading = 2};
     struct store_options o = {.dir = memory ? NULL : c->state_dir,
                               .records_max_age_ms = c->request_log_max_age,
-                              .records_max_bytes = c->request_log_max_size};
+                              .records_max_bytes = c->request_log_max_size,
+                              .ring = memory ? 256 : 0};
     enum err e = store_open(l, &o, &h->store, why, why_size);
     if (e != OK)
         return e;
