@@ -54,6 +54,7 @@ static bool number_ms(struct slice s, double unit, int64_t *out)
     if (!text_f64(s, &v) || !(v >= 0))
         return false;
     v *= unit;
+    assert(v >= 0);
     *out = v > (double)ACCOUNT_BENCH_MAX ? ACCOUNT_BENCH_MAX : (int64_t)v;
     return true;
 }

@@ -45,6 +45,7 @@ static uint64_t neg_log2(uint64_t h)
             m >>= 1;
         }
     }
+    assert(zeros < 64 && fraction < (UINT64_C(1) << 20));
     return ((uint64_t)(zeros + 1) << 20) - fraction;
 }
 
@@ -89,6 +90,7 @@ static void choice_insert(struct account_choice *c, struct rank ranks[ACCOUNTS_M
         i--;
     if (i == ACCOUNTS_MAX)
         return;
+    assert(c->n >= 0 && c->n <= ACCOUNTS_MAX);
     int move = (c->n < ACCOUNTS_MAX ? c->n : ACCOUNTS_MAX - 1) - i;
     memmove(&ranks[i + 1], &ranks[i], (size_t)move * sizeof ranks[0]);
     memmove(&c->ready[i + 1], &c->ready[i], (size_t)move * sizeof c->ready[0]);

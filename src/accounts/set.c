@@ -170,6 +170,7 @@ static void set_settle(struct account_set *set, int i)
     for (; i + 1 < set->n && entry_compare(set->entry[i + 1], e) < 0; i++)
         set->entry[i] = set->entry[i + 1];
     set->entry[i] = e;
+    assert(i == 0 || entry_compare(set->entry[i - 1], e) < 0);
 }
 
 static int set_index(const struct account_set *set, int64_t id)
@@ -425,6 +426,7 @@ static bool learn_success(struct account_facts *f)
 static int64_t backoff_of(int32_t failures)
 {
     int64_t ms = BACKOFF_FIRST;
+    assert(failures > 0);
     for (int32_t i = BACKOFF_FROM; i < failures && ms < BACKOFF_MAX; i++)
         ms *= 2;
     if (failures < BACKOFF_FROM)

@@ -64,6 +64,7 @@ static void talk_add(struct talk *t, size_t from)
         return;
     t->any = true;
     t->hash = hash_stable(t->hash, text);
+    assert(text.n <= t->room);
     t->room -= text.n;
 }
 
@@ -151,6 +152,7 @@ static const char *read_model(struct slice body, struct span v, struct request_f
         return NULL; /* the provider has its own words for it */
     if (!json_span_text(body, v, out->model, sizeof out->model))
         return "model: Input should be a valid string";
+    assert(v.to - v.from >= 2); /* its quotes */
     out->model_span = v;
     return NULL;
 }
@@ -402,6 +404,7 @@ static void usage_settle(struct reading *r)
     struct usage *u = &r->seen.usage;
     int64_t split = or_zero(r->cache_write_5m) + or_zero(r->cache_write_1h);
     int64_t rest = r->cache_write > split ? r->cache_write - split : 0;
+    assert(rest >= 0 && r->aside_input >= 0 && r->aside_output >= 0);
     u->known = r->input >= 0 || r->output >= 0;
     u->input = or_zero(r->input) + r->aside_input;
     u->output = or_zero(r->output) + r->aside_output;

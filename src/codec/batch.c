@@ -47,6 +47,7 @@ static bool results_value(struct slice body, size_t at, size_t end, struct span 
     i = span_skip_space(body, i + 1);
     if (i == body.n || body.p[i] != '"' || span_string(body, i, &close) != OK)
         return false;
+    assert(i + 1 < close);
     *value = (struct span){i + 1, close - 1};
     return true;
 }
@@ -72,6 +73,7 @@ enum err codec_results_rewrite(struct slice body, struct slice origin, struct bu
         e = buf_puts(out, slice_sub(body, done, value.from));
         if (e == OK)
             e = buf_puts(out, origin);
+        assert(value.from >= done && n <= value.to - value.from);
         done = value.from + n;
     }
     assert(done <= body.n);

@@ -35,6 +35,7 @@ static enum err list_add(struct model_list *l, const struct model *m)
         l->cap = cap;
     }
     l->m[l->n] = *m;
+    assert(l->n < l->cap && m->id[0] != '\0');
     l->m[l->n].order = l->n;
     l->n++;
     (void)map_put(&l->known, slice_of(m->id), l);

@@ -89,6 +89,7 @@ struct observer *observer_new(enum dialect d, enum reply_kind kind)
     text.max = kind == REPLY_JSON ? BODY_MAX : EVENT_MAX;
     *o = (struct observer){.ops = dialect_ops_of(d), .kind = kind, .text = text};
     o->first_line = o->at_boundary = true;
+    assert(text.len == 0 && text.cap <= KEEP_CAP); /* nothing of the reply before */
     reading_init(&o->reading);
     event_reset(o);
     line_reset(o);
@@ -160,6 +161,7 @@ static void name_add(struct observer *o, const char *p, size_t n)
     size_t take = n < room ? n : room;
     memcpy(o->name + o->name_len, p, take);
     o->name_len = (uint8_t)(o->name_len + take);
+    assert(o->name_len <= sizeof o->name);
 }
 
 /* Bytes of the field's value. One space behind the colon is not part of it. */
@@ -192,6 +194,7 @@ static bool lead_is(const struct observer *o, struct slice field)
 static void line_decide(struct observer *o)
 {
     size_t used = o->lead_len;
+    assert(o->line == LINE_UNKNOWN && used > 0 && used <= LEAD);
     if (o->lead[0] == ':') {
         o->line = LINE_COMMENT;
         return;
@@ -275,6 +278,7 @@ static size_t line_find(const char *p, size_t n, bool any_cr)
 {
     const char *lf = memchr(p, '\n', n);
     size_t at = lf != NULL ? (size_t)(lf - p) : n;
+    assert(at <= n);
     const char *cr = any_cr ? memchr(p, '\r', at) : NULL;
     return cr != NULL ? (size_t)(cr - p) : at;
 }

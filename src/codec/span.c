@@ -205,6 +205,7 @@ struct block {
 
 static void block_read(struct block *b, struct flow *f, const char *p)
 {
+    assert(f->carry <= 1 && (f->in_string == 0 || f->in_string == ~0ULL));
     masks_read(&b->m, p, f->carry != 0);
     b->escaped = escaped_of(b->m.backslash, &f->carry);
     b->within = prefix_xor(b->m.quote & ~b->escaped) ^ f->in_string;
@@ -286,6 +287,7 @@ static enum err span_nested(struct slice t, size_t at, int depth, size_t *end)
         if (!block_sound(&b, t, base, bits_before(over)))
             return ERR_SYNTAX;
         *end = base + over + 1;
+        assert(n.depth >= n.floor && n.depth <= SPAN_DEPTH);
         if (e == OK)
             return OK;
     }
@@ -339,6 +341,7 @@ enum err span_string(struct slice text, size_t at, size_t *end)
     assert(at < text.n && text.p[at] == '"');
     size_t near = text.n - at > BLOCK ? at + BLOCK : text.n;
     size_t stop = string_stop(slice_sub(text, 0, near), at + 1);
+    assert(stop > at && stop <= near);
     if (stop < near && text.p[stop] == '"') { /* most keys and words */
         *end = stop + 1;
         return OK;
@@ -676,6 +679,7 @@ bool json_span_text(struct slice text, struct span v, char *out, size_t size)
         memcpy(out + len, from, n);
         len += n;
     }
+    assert(len < size);
     out[len] = '\0';
     return true;
 }
