@@ -22,7 +22,8 @@ enum exit_code {
     EXIT_USAGE = 2,
     EXIT_UNREACHABLE = 3,
     EXIT_DENIED = 77,
-    EXIT_CONFIG = 78
+    EXIT_CONFIG = 78,
+    EXIT_INTERRUPTED = 130
 };
 
 struct cli {
@@ -411,7 +412,11 @@ static int take_secret(struct cli *x)
     if (secret.p != NULL)
         crypto_wipe(secret.p, secret.cap);
     buf_free(&secret);
-    return e == OK ? EXIT_OK : complain(x->why, e == ERR_NOTFOUND ? EXIT_FAIL : EXIT_USAGE);
+    if (e == OK)
+        return EXIT_OK;
+    return complain(x->why, e == ERR_NOTFOUND   ? EXIT_FAIL
+                            : e == ERR_CANCELED ? EXIT_INTERRUPTED
+                                                : EXIT_USAGE);
 }
 
 static int run_verb(struct cli *x)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -262,14 +263,24 @@ enum err local_call(const char *socket_path, const struct verb *v, const struct 
 /* ---- secrets
  * ---------------------------------------------------------------------------------------------- */
 
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signum)
+{
+    (void)signum;
+    interrupted = 1;
+}
+
 static enum err read_all(int fd, struct buf *out, bool one_line)
 {
     char chunk[4096];
     enum err e = OK;
     while (e == OK) {
         ssize_t n = read(fd, chunk, sizeof chunk);
-        if (n < 0 && errno == EINTR)
+        if (n < 0 && errno == EINTR) {
+            e = interrupted ? ERR_CANCELED : OK;
             continue;
+        }
         if (n <= 0) {
             e = n < 0 ? ERR_IO : OK;
             break;
@@ -282,20 +293,23 @@ static enum err read_all(int fd, struct buf *out, bool one_line)
     return e;
 }
 
-/* Typed at a terminal: asked for, and not shown. */
+/* Typed at a terminal: asked for, and not shown. Ctrl-C must not leave the terminal blind. */
 static enum err read_terminal(struct buf *out)
 {
-    struct termios old, quiet;
-    bool hidden = tcgetattr(STDIN_FILENO, &old) == 0;
+    struct termios shown, hidden;
+    struct sigaction ours = {.sa_handler = on_interrupt}, before;
+    bool hides = tcgetattr(STDIN_FILENO, &shown) == 0;
     fputs("Secret (it is not shown): ", stderr);
-    if (hidden) {
-        quiet = old;
-        quiet.c_lflag &= ~(tcflag_t)ECHO;
-        hidden = tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet) == 0;
+    sigaction(SIGINT, &ours, &before);
+    if (hides) {
+        hidden = shown;
+        hidden.c_lflag &= ~(tcflag_t)ECHO;
+        hides = tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden) == 0;
     }
     enum err e = read_all(STDIN_FILENO, out, true);
-    if (hidden && tcsetattr(STDIN_FILENO, TCSAFLUSH, &old) != 0)
+    if (hides && tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown) != 0)
         fputs("(the terminal still hides what is typed: `stty echo` shows it)", stderr);
+    sigaction(SIGINT, &before, NULL);
     fputs("\n", stderr);
     return e;
 }
@@ -338,8 +352,9 @@ enum err local_secret(const char *file, struct buf *out, char *why, size_t why_s
     if (e != OK) {
         if (why[0] == '\0')
             text_copy(why, why_size,
-                      e == ERR_IO ? S("standard input cannot be read")
-                                  : S("the secret is larger than 16 KiB: that is no key"));
+                      e == ERR_IO         ? S("standard input cannot be read")
+                      : e == ERR_CANCELED ? S("interrupted; nothing was changed")
+                                          : S("the secret is larger than 16 KiB: that is no key"));
         return e;
     }
     while (out->len > 0 && is_blank(out->p[out->len - 1]))

@@ -119,6 +119,7 @@ static void layout_fit(const struct table *t, struct layout *l, int width)
 
 static void layout_make(const struct table *t, const struct look *look, struct layout *l)
 {
+    *l = (struct layout){0};
     for (int i = 0; i < t->columns; i++) {
         l->width[i] = columns_of(t->column[i].title);
         if (t->column[i].least > l->width[i])
