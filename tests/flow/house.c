@@ -21,8 +21,7 @@ struct rig {
     int found;
 };
 
-/* ---- keys
- * ---------------------------------------------------------------------------------------------- */
+/* ---- keys ---------------------------------------------------------------------------- */
 
 static const char BASE62[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -52,8 +51,7 @@ static void key_add(struct rig *h, const struct script_key *k)
     store_key_add(h->house.store, &row, NULL, NULL);
 }
 
-/* ---- accounts
- * -------------------------------------------------------------------------------------------- */
+/* ---- accounts ------------------------------------------------------------------------ */
 
 bool rig_account_host(const struct script_account *a, struct slice *host, uint16_t *port)
 {
@@ -93,8 +91,7 @@ static void on_row(void *arg, enum err e, const struct account_row *rows, size_t
     h->added++;
 }
 
-/* ---- up and down
- * -------------------------------------------------------------------------------------------- */
+/* ---- up and down --------------------------------------------------------------------- */
 
 struct config *rig_config(const struct script *s, char *why, size_t why_size)
 {
@@ -208,9 +205,14 @@ int64_t rig_in_flight(const struct rig *h)
     return g.active > s.active ? g.active : s.active;
 }
 
-/* ---- records
- * --------------------------------------------------------------------------------------------------
- */
+int64_t rig_requests(const struct rig *h)
+{
+    struct gateway_stats g;
+    gateway_stats_get(h->house.gateway, &g);
+    return (int64_t)g.requests;
+}
+
+/* ---- records ------------------------------------------------------------------------- */
 
 /* The store's static strings are only lent during its callback. */
 static const char *word_keep(struct rig *h, const char *text)
@@ -241,7 +243,7 @@ static void on_records(void *arg, enum err e, const struct record *rows, size_t 
 
 int rig_records(struct rig *h, struct record *out)
 {
-    const struct record_query q = {.forward = true, .limit = 1000};
+    const struct record_query q = {.forward = true, .limit = RIG_RECORDS};
     h->out = out;
     h->found = -1;
     store_records_query(h->house.store, &q, on_records, h);
@@ -320,8 +322,7 @@ bool rig_record_field(const struct record *r, struct slice field, char *out, siz
     return false;
 }
 
-/* ---- accounts, looked at and handled
- * ---------------------------------------------------------------------------- */
+/* ---- accounts, looked at and handled ------------------------------------------------- */
 
 bool rig_account_field(struct rig *h, struct slice account, struct slice field, char *out,
                        size_t size)

@@ -24,9 +24,10 @@ struct rig *rig_start(struct loop *l, const struct script *s, const struct confi
 void rig_stop(struct rig *h);
 
 int64_t rig_in_flight(const struct rig *h); /* exchanges and calls not yet over */
+int64_t rig_requests(const struct rig *h);  /* requests that have reached the gateway */
 /* Copies the oldest RIG_RECORDS records, oldest first; returns how many there are, -1 on failure.
  * Their static strings live as long as the rig. */
-#define RIG_RECORDS 128
+#define RIG_RECORDS 64
 int rig_records(struct rig *h, struct record *out /* RIG_RECORDS */);
 /* A field of a record or an account as text; false when there is no such field. */
 bool rig_record_field(const struct record *r, struct slice field, char *out, size_t size);

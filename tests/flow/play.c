@@ -27,8 +27,7 @@ void run_fail(struct run *r, int line, const char *fmt, ...)
         text_format(r->out->why, sizeof r->out->why, "%s: %s", r->script->file, what);
 }
 
-/* ---- the transcript
- * -------------------------------------------------------------------------------- */
+/* ---- the transcript ------------------------------------------------------------------ */
 
 static void trace_put(void *arg, const char *who, const char *what, struct slice bytes)
 {
@@ -51,8 +50,7 @@ static void trace_step(struct run *r, const struct step *st)
         trace_put(r, "script", text, S(""));
 }
 
-/* ---- connections
- * -------------------------------------------------------------------------------------- */
+/* ---- connections --------------------------------------------------------------------- */
 
 static struct conn *conn_new(struct run *r, struct sim_peer *p, int client)
 {
@@ -122,8 +120,7 @@ void client_request(const struct conn *c, struct message *m)
     }
 }
 
-/* ---- upstreams
- * ---------------------------------------------------------------------------------------- */
+/* ---- upstreams ----------------------------------------------------------------------- */
 
 static void request_add(struct upstream *u, struct conn *c, size_t from, size_t to)
 {
@@ -242,9 +239,7 @@ static struct conn *answer_conn(struct upstream *u)
     return u->current;
 }
 
-/* ---- steps
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- steps --------------------------------------------------------------------------- */
 
 static enum sim_end end_of(enum expect_how how)
 {
@@ -392,9 +387,7 @@ static void steps_play(struct run *r)
     }
 }
 
-/* ---- the end
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- the end ------------------------------------------------------------------------- */
 
 /* Peers broke: time passes until the house has got over it. */
 static void outlast(struct run *r)

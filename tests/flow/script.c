@@ -46,8 +46,7 @@ static struct slice keep(struct script *s, struct slice text)
     return copy;
 }
 
-/* ---- lines, variables, blocks -------------------------------------------------------------------
- */
+/* ---- lines, variables, blocks -------------------------------------------------------- */
 
 static bool variable_find(struct reader *r, struct slice name, struct slice *out)
 {
@@ -181,8 +180,7 @@ static bool pair_cut(struct slice word, struct slice *key, struct slice *value)
     return true;
 }
 
-/* ---- checks
- * -------------------------------------------------------------------------------------- */
+/* ---- checks -------------------------------------------------------------------------- */
 
 static struct slice unescaped(struct reader *r, struct slice text)
 {
@@ -202,14 +200,17 @@ static bool starts_message(struct slice line)
         i++;
     if (i > 1 && i < line.n && line.p[i] == ' ')
         return true;
-    return line.n >= 3 && line.p[0] >= '1' && line.p[0] <= '5' && (line.n == 3 || line.p[3] == ' ');
+    /* a status, perhaps with wildcards: 200, 4*, * */
+    for (i = 0; i < line.n && (line.p[i] == '*' || (line.p[i] >= '0' && line.p[i] <= '9')); i++)
+        ;
+    return i > 0 && i == line.n;
 }
 
 static bool body_check(struct reader *r, struct slice rest, struct check *c)
 {
     if (slice_starts(rest, S("= @"))) {
         c->kind = CHECK_BODY_SAME;
-        c->value = slice_sub(rest, 3, rest.n);
+        c->value = slice_sub(rest, 2, rest.n);
     } else if (slice_starts(rest, S("="))) {
         c->kind = CHECK_BODY_IS;
         c->value = unescaped(r, slice_trim(slice_sub(rest, 1, rest.n)));
@@ -316,8 +317,7 @@ static bool fields_read(struct reader *r, int from, struct step *st)
     return true;
 }
 
-/* ---- steps
- * ---------------------------------------------------------------------------------------- */
+/* ---- steps --------------------------------------------------------------------------- */
 
 static bool step_add(struct reader *r, struct step st)
 {
@@ -546,8 +546,7 @@ static bool small_step_line(struct reader *r)
     return step_add(r, st);
 }
 
-/* ---- what is there before the first step
- * -------------------------------------------------------------- */
+/* ---- what is there before the first step --------------------------------------------- */
 
 static bool account_field(struct reader *r, struct script_account *a, struct slice key,
                           struct slice value)

@@ -18,8 +18,7 @@ void sim_moved(struct loop *l)
     l->moved = true;
 }
 
-/* ---- loop and clock ----------------------------------------------------------------------------
- */
+/* ---- loop and clock ------------------------------------------------------------------ */
 
 struct loop *loop_new(void)
 {
@@ -105,8 +104,7 @@ void sim_weather_set(struct loop *l, const struct sim_weather *w)
     l->weather = *w;
 }
 
-/* ---- worker: the other thread, played on this one
- * ------------------------------------------------ */
+/* ---- worker: the other thread, played on this one ------------------------------------ */
 
 struct worker {
     struct link link;
@@ -215,8 +213,7 @@ void worker_free(struct worker *w)
     mem_free(w);
 }
 
-/* ---- TLS: only its name
- * ---------------------------------------------------------------------------- */
+/* ---- TLS: only its name -------------------------------------------------------------- */
 
 struct tls_client {
     char mark; /* there is nothing to hold: certificates are verdicts of the scripted host */
@@ -243,8 +240,7 @@ void tls_client_free(struct tls_client *t)
     mem_free(t);
 }
 
-/* ---- dialling
- * ----------------------------------------------------------------------------------------- */
+/* ---- dialling ------------------------------------------------------------------------ */
 
 struct dial {
     struct link link;
@@ -402,8 +398,7 @@ static void dials_turn(struct loop *l)
     }
 }
 
-/* ---- listening
- * -------------------------------------------------------------------------------------------- */
+/* ---- listening ----------------------------------------------------------------------- */
 
 struct arrival {
     struct link link;
@@ -497,9 +492,7 @@ static void arrivals_drop(struct loop *l)
     }
 }
 
-/* ---- the turn
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- the turn ------------------------------------------------------------------------ */
 
 static void signals_turn(struct loop *l)
 {

@@ -21,7 +21,7 @@
 /* 2026-11-21T12:00:00Z: the wall time at which every run begins. */
 #define SIM_EPOCH_MS INT64_C(1795262400000)
 
-/* ---- how bytes cross ------------------------------------------------------------------------- */
+/* ---- how bytes cross ----------------------------------------------------------------- */
 
 enum sim_take { /* how much of a write the "kernel" takes: at the call; then in each turn */
                 SIM_TAKE_ALL,
@@ -38,8 +38,7 @@ struct sim_weather {
     enum sim_take take;
 };
 
-/* ---- the far ends ------------------------------------------------------------------------------
- */
+/* ---- the far ends -------------------------------------------------------------------- */
 
 enum sim_end {
     SIM_OPEN,
@@ -94,8 +93,7 @@ struct sim_host {
 };
 struct sim_host *sim_host(struct loop *l, const char *name, struct slice host, uint16_t port);
 
-/* ---- driving
- * ------------------------------------------------------------------------------------- */
+/* ---- driving ------------------------------------------------------------------------- */
 
 struct sim_hooks {
     void *arg;

@@ -7,8 +7,7 @@
 #define LINGER_MS       2000  /* after the flush; see stream_finish in net.h */
 #define LINGER_FLUSH_MS 30000 /* for the flush itself */
 
-/* ---- far ends ----------------------------------------------------------------------------------
- */
+/* ---- far ends ------------------------------------------------------------------------ */
 
 struct sim_peer *sim_peer_new(struct loop *l, const char *name)
 {
@@ -105,8 +104,7 @@ static void peer_take(struct sim_peer *p, const char *bytes, size_t n)
     sim_trace(p->loop, p->name, "<", (struct slice){bytes, n});
 }
 
-/* ---- a stream's life
- * ------------------------------------------------------------------------------ */
+/* ---- a stream's life ----------------------------------------------------------------- */
 
 static void linger_over(void *arg);
 
@@ -180,8 +178,7 @@ const char *stream_tls_version(const struct stream *s)
     return s->peer->tls ? "TLSv1.3" : "";
 }
 
-/* ---- writing
- * ---------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------- */
 
 bool stream_writing(const struct stream *s)
 {
@@ -283,8 +280,7 @@ enum err stream_write(struct stream *s, const struct slice *v, int n)
     return OK;
 }
 
-/* ---- ending
- * ------------------------------------------------------------------------------------------ */
+/* ---- ending -------------------------------------------------------------------------- */
 
 void stream_abort(struct stream *s)
 {
@@ -344,8 +340,7 @@ static bool linger_turn(struct stream *s)
     return moved;
 }
 
-/* ---- one turn's I/O
- * -------------------------------------------------------------------------------------- */
+/* ---- one turn's I/O ------------------------------------------------------------------ */
 
 static void stream_dies(struct stream *s, enum err e, const char *why)
 {

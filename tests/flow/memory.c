@@ -1,0 +1,315 @@
+/* memory: a storage engine of plain arrays (include/sluice/backend.h), so that a run costs
+ * microseconds. It carries the name of the SQLite engine, whose place it takes at link time; that
+ * one has its own tests, with a disk. Everything in front of it (ring, verbs, vault) is the real
+ * store. */
+#include "sluice/backend.h"
+
+#include <string.h>
+
+struct memory_account {
+    struct account_row row;
+    char *sealed;
+    size_t sealed_n;
+};
+struct backend {
+    struct memory_account *account;
+    struct key_row *key;
+    struct record *record;
+    struct backend_object *object;
+    size_t accounts, keys, records, objects;
+    int64_t next_account, next_record;
+    size_t objects_max;
+};
+
+static void *one_more(void *array, size_t n, size_t size)
+{
+    return (n & (n - 1)) == 0 ? mem_grow(array, (n == 0 ? 1 : 2 * n) * size) : array;
+}
+
+static enum err memory_open(const struct backend_options *o, struct backend **out, char *why,
+                            size_t why_size)
+{
+    if (o->path != NULL) {
+        text_format(why, why_size, "this engine has no files");
+        return ERR_UNSUPPORTED;
+    }
+    *out = NEW(struct backend);
+    (*out)->objects_max = (size_t)o->objects_max;
+    return OK;
+}
+
+static void memory_close(struct backend *b)
+{
+    for (size_t i = 0; i < b->accounts; i++)
+        mem_free(b->account[i].sealed);
+    mem_free(b->account);
+    mem_free(b->key);
+    mem_free(b->record);
+    mem_free(b->object);
+    mem_free(b);
+}
+
+static void memory_patience(struct backend *b, int busy_ms)
+{
+    (void)b;
+    (void)busy_ms;
+}
+
+static const char *memory_why(const struct backend *b)
+{
+    (void)b;
+    return "";
+}
+
+static int64_t memory_bytes(struct backend *b)
+{
+    return (int64_t)(b->records * sizeof *b->record);
+}
+
+/* ---- accounts ------------------------------------------------------------------------------ */
+
+static enum err memory_account_id(struct backend *b, int64_t *id)
+{
+    *id = ++b->next_account;
+    return OK;
+}
+
+static struct memory_account *account_by_id(struct backend *b, int64_t id)
+{
+    for (size_t i = 0; i < b->accounts; i++)
+        if (b->account[i].row.id == id)
+            return &b->account[i];
+    return NULL;
+}
+
+static bool name_taken(const struct backend *b, const struct account_row *row)
+{
+    for (size_t i = 0; i < b->accounts; i++)
+        if (strcmp(b->account[i].row.name, row->name) == 0 && b->account[i].row.id != row->id)
+            return true;
+    return false;
+}
+
+static void sealed_set(struct memory_account *a, struct slice sealed)
+{
+    mem_free(a->sealed);
+    a->sealed = mem_slicedup(sealed);
+    a->sealed_n = sealed.n;
+}
+
+static enum err memory_accounts_load(struct backend *b, int64_t id, backend_account_fn *each,
+                                     void *arg)
+{
+    for (size_t i = 0; i < b->accounts; i++) {
+        const struct memory_account *a = &b->account[i];
+        if (id == 0 || a->row.id == id)
+            each(arg, &a->row, (struct slice){a->sealed, a->sealed_n});
+    }
+    return OK;
+}
+
+static enum err memory_account_add(struct backend *b, const struct account_row *row,
+                                   struct slice sealed)
+{
+    assert(row->id > 0 && account_by_id(b, row->id) == NULL);
+    if (name_taken(b, row))
+        return ERR_EXISTS;
+    b->account = one_more(b->account, b->accounts, sizeof *b->account);
+    struct memory_account *a = &b->account[b->accounts++];
+    *a = (struct memory_account){.row = *row};
+    a->row.secret = (struct slice){"", 0};
+    sealed_set(a, sealed);
+    return OK;
+}
+
+static enum err memory_account_update(struct backend *b, const struct account_row *row,
+                                      struct slice sealed)
+{
+    struct memory_account *a = account_by_id(b, row->id);
+    if (a == NULL)
+        return ERR_NOTFOUND;
+    if (a->row.version != row->version)
+        return ERR_CONFLICT;
+    if (name_taken(b, row))
+        return ERR_EXISTS;
+    text_copy(a->row.name, sizeof a->row.name, slice_of(row->name));
+    text_copy(a->row.base_url, sizeof a->row.base_url, slice_of(row->base_url));
+    a->row.priority = row->priority;
+    a->row.weight = row->weight;
+    a->row.paused = row->paused;
+    a->row.allow_private = row->allow_private;
+    a->row.version++;
+    if (sealed.n > 0)
+        sealed_set(a, sealed);
+    return OK;
+}
+
+static enum err memory_account_remove(struct backend *b, int64_t id)
+{
+    struct memory_account *a = account_by_id(b, id);
+    if (a == NULL)
+        return ERR_NOTFOUND;
+    mem_free(a->sealed);
+    memmove(a, a + 1, (size_t)(&b->account[b->accounts] - (a + 1)) * sizeof *a);
+    b->accounts--;
+    size_t kept = 0;
+    for (size_t i = 0; i < b->objects; i++)
+        if (b->object[i].account_id != id)
+            b->object[kept++] = b->object[i];
+    b->objects = kept;
+    return OK;
+}
+
+/* ---- keys ---------------------------------------------------------------------------------- */
+
+static enum err memory_keys_load(struct backend *b, backend_key_fn *each, void *arg)
+{
+    for (size_t i = 0; i < b->keys; i++)
+        each(arg, &b->key[i]);
+    return OK;
+}
+
+static enum err memory_key_add(struct backend *b, const struct key_row *row)
+{
+    for (size_t i = 0; i < b->keys; i++)
+        if (strcmp(b->key[i].id, row->id) == 0 ||
+            (strcmp(b->key[i].name, row->name) == 0 && b->key[i].revoked_at == 0))
+            return ERR_EXISTS;
+    b->key = one_more(b->key, b->keys, sizeof *b->key);
+    b->key[b->keys++] = *row;
+    return OK;
+}
+
+static enum err memory_key_revoke(struct backend *b, const char *id, int64_t at)
+{
+    for (size_t i = 0; i < b->keys; i++)
+        if (strcmp(b->key[i].id, id) == 0) {
+            if (b->key[i].revoked_at == 0)
+                b->key[i].revoked_at = at;
+            return OK;
+        }
+    return ERR_NOTFOUND;
+}
+
+/* ---- batches ------------------------------------------------------------------------------- */
+
+static void fact_apply(struct backend *b, const struct backend_fact *f)
+{
+    struct memory_account *a = account_by_id(b, f->account_id);
+    if (a == NULL || a->row.facts_seen_at > f->seen_at)
+        return;
+    a->row.facts_seen_at = f->seen_at;
+    a->row.cool_until = f->cool_until;
+    memcpy(a->row.cool_reason, f->cool_reason, sizeof a->row.cool_reason);
+}
+
+static void use_apply(struct backend *b, const struct backend_use *u)
+{
+    for (size_t i = 0; i < b->keys; i++)
+        if (strcmp(b->key[i].id, u->key_id) == 0 && b->key[i].last_used_at < u->at)
+            b->key[i].last_used_at = u->at;
+}
+
+static void object_apply(struct backend *b, const struct backend_object *o)
+{
+    for (size_t i = 0; i < b->objects; i++)
+        if (strcmp(b->object[i].name, o->name) == 0) {
+            b->object[i] = *o;
+            return;
+        }
+    if (b->objects > 0 && b->objects >= b->objects_max) {
+        memmove(b->object, b->object + 1, (b->objects - 1) * sizeof *b->object);
+        b->objects--;
+    }
+    b->object = mem_grow(b->object, (b->objects + 1) * sizeof *b->object);
+    b->object[b->objects++] = *o;
+}
+
+static enum err memory_apply(struct backend *b, const struct backend_batch *batch)
+{
+    for (size_t i = 0; i < batch->records_n; i++) {
+        b->record = one_more(b->record, b->records, sizeof *b->record);
+        b->record[b->records] = batch->records[i];
+        b->record[b->records++].row = ++b->next_record;
+    }
+    for (size_t i = 0; i < batch->facts_n; i++)
+        fact_apply(b, &batch->facts[i]);
+    for (size_t i = 0; i < batch->uses_n; i++)
+        use_apply(b, &batch->uses[i]);
+    for (size_t i = 0; i < batch->objects_n; i++)
+        object_apply(b, &batch->objects[i]);
+    return OK;
+}
+
+static bool record_fits(const struct record *r, const struct record_query *q)
+{
+    if (q->forward ? r->row <= q->after_row : (q->before_row != 0 && r->row >= q->before_row))
+        return false;
+    if (q->key != NULL && strcmp(r->key_name, q->key) != 0)
+        return false;
+    if (q->account == NULL)
+        return true;
+    for (int i = 0; i < r->attempts && i < STORE_ATTEMPTS; i++)
+        if (strcmp(r->attempt[i].account, q->account) == 0)
+            return true;
+    return false;
+}
+
+static enum err memory_records_scan(struct backend *b, struct backend_scan *scan)
+{
+    const struct record_query *q = scan->query;
+    for (size_t i = 0; i < b->records && scan->n < (size_t)q->limit; i++) {
+        const struct record *r = &b->record[q->forward ? i : b->records - 1 - i];
+        if (record_fits(r, q))
+            scan->rows[scan->n++] = *r;
+    }
+    scan->more = false;
+    return OK;
+}
+
+static enum err memory_prune(struct backend *b, struct backend_prune *p)
+{
+    size_t gone = 0;
+    while (gone < b->records && b->record[gone].at < p->before_at)
+        gone++;
+    while (p->max_bytes > 0 && gone < b->records &&
+           (int64_t)((b->records - gone) * sizeof *b->record) > p->max_bytes)
+        gone++;
+    b->records -= gone;
+    if (gone > 0)
+        memmove(b->record, b->record + gone, b->records * sizeof *b->record);
+    p->removed += (int64_t)gone;
+    p->more = false;
+    return OK;
+}
+
+static enum err memory_object_get(struct backend *b, struct slice name, int64_t *account_id)
+{
+    for (size_t i = 0; i < b->objects; i++)
+        if (slice_eq(slice_of(b->object[i].name), name)) {
+            *account_id = b->object[i].account_id;
+            return OK;
+        }
+    return ERR_NOTFOUND;
+}
+
+const struct backend_ops backend_sqlite = {
+    .name = "memory",
+    .open = memory_open,
+    .close = memory_close,
+    .patience = memory_patience,
+    .why = memory_why,
+    .bytes = memory_bytes,
+    .account_id = memory_account_id,
+    .accounts_load = memory_accounts_load,
+    .account_add = memory_account_add,
+    .account_update = memory_account_update,
+    .account_remove = memory_account_remove,
+    .keys_load = memory_keys_load,
+    .key_add = memory_key_add,
+    .key_revoke = memory_key_revoke,
+    .apply = memory_apply,
+    .records_scan = memory_records_scan,
+    .prune = memory_prune,
+    .object_get = memory_object_get,
+};
