@@ -28,8 +28,7 @@ int64_t http_bytes_out(const struct http_call *call)
     return call->bytes_out;
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------- */
 
 /* The connection is dead; the handler is told in the next turn. */
 static enum err conn_died(struct conn *c, enum err e)
@@ -105,8 +104,7 @@ static bool body_fits(struct http_call *call, size_t n)
     return call->length < 0 || call->bytes_out <= call->length;
 }
 
-/* ---- the answer's head
- * ----------------------------------------------------------------------------- */
+/* ---- the answer's head --------------------------------------------------------------------- */
 
 /* Whether what is left of the request's body will be read, so that the connection can go on. */
 static bool body_will_end(const struct http_call *call)
@@ -183,8 +181,7 @@ enum err http_write(struct http_call *call, struct slice bytes)
     return n > 0 ? call_write(call, v, n) : OK;
 }
 
-/* ---- the answer's end
- * -------------------------------------------------------------------------------- */
+/* ---- the answer's end ---------------------------------------------------------------------- */
 
 /* Nothing is outstanding: the last chunk, and on. */
 static void call_tail(struct conn *c)
@@ -259,8 +256,7 @@ void call_written(struct conn *c)
         call_tail(c);
 }
 
-/* ---- the request's body
- * --------------------------------------------------------------------------------- */
+/* ---- the request's body -------------------------------------------------------------------- */
 
 void http_call_read(struct http_call *call, bool on)
 {
@@ -278,8 +274,7 @@ void http_call_read(struct http_call *call, bool on)
         conn_want(c, on);
 }
 
-/* ---- the server's own answers
- * -------------------------------------------------------------------------- */
+/* ---- the server's own answers -------------------------------------------------------------- */
 
 void conn_refuse(struct conn *c, int status, const char *why)
 {

@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-/* ---- states and the deadline
- * ----------------------------------------------------------------------- */
+/* ---- states and the deadline --------------------------------------------------------------- */
 
 static int64_t earlier(int64_t a, int64_t b)
 {
@@ -74,8 +73,7 @@ void conn_move(struct conn *c, enum conn_state to)
         conn_arm(c);
 }
 
-/* ---- the end
- * ----------------------------------------------------------------------------------------- */
+/* ---- the end ------------------------------------------------------------------------------- */
 
 static void conn_bury(void *mem)
 {
@@ -124,8 +122,7 @@ static void conn_break(struct conn *c, enum err e, int status, const char *why)
         conn_close(c, !until_end);
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------- */
 
 /* The stream is read unless enough bytes wait to be parsed: else its end would go unnoticed. */
 static void conn_read_more(struct conn *c)
@@ -167,6 +164,7 @@ static void call_open(struct conn *c)
 {
     struct http_server *s = c->server;
     struct http_call *call = c->call;
+    assert(call != NULL && call->conn == c);
     if (call->head.content_length > s->limits.max_body) {
         conn_refuse(c, 413, "the request body is larger than this server takes");
         return;
@@ -215,6 +213,7 @@ static void body_take(struct conn *c, struct slice body)
 static bool step_head(struct conn *c, struct slice *in)
 {
     struct slice body;
+    assert(c->call != NULL);
     switch (h1_next(&c->call->h1, in, &c->call->head, &body)) {
     case H1_HEADERS:
         call_open(c);
@@ -231,6 +230,7 @@ static bool step_open(struct conn *c, struct slice *in)
 {
     struct http_call *call = c->call;
     struct slice body;
+    assert(call != NULL);
     if (!call->want || call->x == NULL || c->dead != OK)
         return false;
     switch (h1_next(&call->h1, in, &call->head, &body)) {
@@ -254,6 +254,7 @@ static void conn_next(struct conn *c);
 static bool step_drain(struct conn *c, struct slice *in)
 {
     struct slice body;
+    assert(c->call != NULL);
     switch (h1_next(&c->call->h1, in, &c->call->head, &body)) {
     case H1_BODY:
         c->drained += (int64_t)body.n;
@@ -300,8 +301,8 @@ static void conn_parse(struct conn *c, struct slice *in)
     while (conn_step(c, in))
         ;
     c->parsing = false;
-    if (c->state != CONN_CLOSED && c->state != CONN_IDLE && c->call->close &&
-        h1_is_read(&c->call->h1))
+    assert(c->call != NULL || c->state == CONN_IDLE || c->state == CONN_CLOSED);
+    if (c->state != CONN_CLOSED && c->call != NULL && c->call->close && h1_is_read(&c->call->h1))
         in->n = 0; /* behind the last request of a connection nothing is looked at */
 }
 
@@ -343,8 +344,7 @@ static void conn_turn(void *arg)
     conn_read_more(c);
 }
 
-/* ---- after the answer
- * ------------------------------------------------------------------------------------ */
+/* ---- after the answer ---------------------------------------------------------------------- */
 
 static void conn_next(struct conn *c)
 {
@@ -377,8 +377,7 @@ void conn_answered(struct conn *c)
     }
 }
 
-/* ---- what the stream and the clock tell
- * -------------------------------------------------------------------- */
+/* ---- what the stream and the clock tell ---------------------------------------------------- */
 
 static void conn_on_end(void *owner)
 {

@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-/* ---- what llhttp tells, during one call of it
- * --------------------------------------------------------- */
+/* ---- what llhttp tells, during one call of it ---------------------------------------------- */
 
 static struct h1 *h1_of(llhttp_t *p)
 {
@@ -70,9 +69,7 @@ static const llhttp_settings_t *settings(void)
     return &S_;
 }
 
-/* ---- life
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- life ---------------------------------------------------------------------------------- */
 
 void h1_init(struct h1 *h, enum h1_role role)
 {
@@ -139,9 +136,7 @@ static llhttp_errno_t feed(struct h1 *h, const char *p, size_t n, size_t *took)
     return e;
 }
 
-/* ---- heads
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- heads --------------------------------------------------------------------------------- */
 
 static enum h1_event head_refused(struct h1 *h, llhttp_errno_t e)
 {
@@ -229,9 +224,7 @@ static enum h1_event head_more(struct h1 *h, struct slice *in, struct http_head 
     return H1_HEADERS;
 }
 
-/* ---- bodies
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- bodies -------------------------------------------------------------------------------- */
 
 /* What is not body of the bytes just taken belongs to a chunk's line or to the trailers. */
 static bool overhead_fits(struct h1 *h, size_t n)

@@ -60,8 +60,8 @@ struct h1 {
     struct slice span; /* body bytes found by the llhttp call that has just returned */
     uint32_t extensions, overhead;
     uint8_t role, stage, framing;
-    bool head_request;          /* this is the reply to a HEAD: no body whatever it says */
-    bool http10;                /* the peer speaks HTTP/1.0 */
+    bool head_request; /* this is the reply to a HEAD: no body whatever it says */
+    bool http10;       /* the peer speaks HTTP/1.0 */
     bool head_done, chunk_done, last_line; /* ... by that call */
     bool last_chunk, message_done;
 };

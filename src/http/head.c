@@ -115,8 +115,7 @@ bool http_connection_lists(const struct http_head *h, struct slice lower_name)
     return false;
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------- */
 
 static bool breaks_a_line(struct slice s)
 {

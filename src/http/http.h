@@ -53,8 +53,7 @@ bool http_is_hop_header(struct slice lower_name);
 /* True when `name` is listed in the head's Connection header. */
 bool http_connection_lists(const struct http_head *h, struct slice lower_name);
 
-/* ---- server
- * -------------------------------------------------------------------------------------- */
+/* ---- server -------------------------------------------------------------------------------- */
 
 struct http_server;
 struct http_call; /* one request being served and the place to answer it; owned by its connection */
@@ -86,8 +85,8 @@ struct http_server_limits {
 };
 /* Every connection's head is at most HTTP_HEAD_MAX / HTTP_HEADERS_MAX: 431. Pipelined bytes are
  * kept (16 KiB at most, then unread) until the answer before has ended. Protocol errors are
- * answered with 400/408/413/414/431/501/505 and close by the server itself, through `error_body`.
- */
+ * answered by the server itself, through `error_body`: 400, 408, 413, 414, 417, 431, 501 or 505,
+ * and close. */
 struct http_server_ops {
     struct http_handler handler;
     /* Writes the body of one of the server's own error answers; content type JSON. May be NULL. */
@@ -99,8 +98,7 @@ void http_server_set_limits(struct http_server *s, const struct http_server_limi
 /* Adds a connection; takes the stream over. At max_connections the connection that has been idle
  * for longest makes room; if none is idle the new one is aborted. */
 void http_server_add(struct http_server *s, struct stream *stream);
-/* Drain: from now on every answer carries "connection: close", idle connections are closed at once.
- */
+/* Drain: from now on every answer carries "connection: close"; idle connections are closed. */
 void http_server_drain(struct http_server *s);
 /* Cuts every connection that is left (after `gone`). The server is gone when this returns. */
 void http_server_free(struct http_server *s);
@@ -140,8 +138,7 @@ void http_cut(struct http_call *c);
 bool http_responded(const struct http_call *c);    /* http_respond has been called */
 int64_t http_bytes_out(const struct http_call *c); /* body bytes accepted so far */
 
-/* ---- client
- * ---------------------------------------------------------------------------------------- */
+/* ---- client -------------------------------------------------------------------------------- */
 
 struct http_client;
 struct http_client_limits {
@@ -198,8 +195,7 @@ void http_request_read(struct http_request *r, bool on); /* backpressure */
 void http_request_abort(struct http_request *r); /* closes the connection; no call follows */
 bool http_request_connected(const struct http_request *r);
 
-/* ---- SSE framing (WHATWG EventSource 9.2; pure)
- * -------------------------------------------------------- */
+/* ---- SSE framing (WHATWG EventSource 9.2; pure) -------------------------------------------- */
 
 /* Splits a byte stream into events, at any chunking. Line ends LF, CR, CRLF; a BOM is dropped;
  * comment lines are skipped; several data lines are joined with LF. Values are borrowed for the

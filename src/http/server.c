@@ -88,8 +88,7 @@ void http_server_stats_get(const struct http_server *s, struct http_server_stats
     *out = s->stats;
 }
 
-/* ---- the memory of calls
- * ------------------------------------------------------------------------- */
+/* ---- the memory of calls ------------------------------------------------------------------- */
 
 struct http_call *call_new(struct http_server *s)
 {

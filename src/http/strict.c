@@ -58,8 +58,7 @@ static bool name_lower(char *p, size_t n, bool request)
     return n > 0;
 }
 
-/* ---- the fields that matter to the message itself
- * -------------------------------------------------- */
+/* ---- the fields that matter to the message itself ------------------------------------------ */
 
 static int field_length(struct strict *s, struct slice v)
 {
@@ -177,8 +176,7 @@ static int lines_read(struct strict *s)
     return 0;
 }
 
-/* ---- start lines
- * ----------------------------------------------------------------------------------- */
+/* ---- start lines --------------------------------------------------------------------------- */
 
 static bool method_find(struct slice name, enum http_method *m)
 {
@@ -263,8 +261,7 @@ static int status_line(struct strict *s)
     return 0;
 }
 
-/* ---- whole heads
- * ------------------------------------------------------------------------------------ */
+/* ---- whole heads --------------------------------------------------------------------------- */
 
 static struct strict strict_begin(struct http_head *h, char *raw, size_t n, bool request)
 {

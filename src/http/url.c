@@ -72,8 +72,7 @@ bool host_is_valid(struct slice host)
     return true;
 }
 
-/* ---- http_url_parse
- * ------------------------------------------------------------------------------ */
+/* ---- http_url_parse ------------------------------------------------------------------------ */
 
 static const char *scheme_cut(struct slice *url, struct http_target *t)
 {

@@ -11,8 +11,7 @@
 
 #include <cmocka.h>
 
-/* ---- a site: one client, hosts, and an owner of requests that writes down what it is told
- * --------------- */
+/* ---- a site: one client, hosts, and an owner of requests that writes down what it is told --- */
 
 #define PEERS 16
 
@@ -200,8 +199,7 @@ static void get(struct site *s)
 #define GET_X "GET /x HTTP/1.1\r\nhost: up.test\r\n\r\n"
 #define OK2   "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
-/* ---- what goes out
- * ---------------------------------------------------------------------------------------- */
+/* ---- what goes out ------------------------------------------------------------------------- */
 
 static void requests(struct site *s)
 {
@@ -260,9 +258,7 @@ static void head_is_copied(struct site *s)
     SENT(s, 0, "GET /x HTTP/1.1\r\nhost: up.test\r\nn: v\r\n\r\n");
 }
 
-/* ---- replies
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- replies ------------------------------------------------------------------------------- */
 
 static void replies(struct site *s)
 {
@@ -355,9 +351,7 @@ static void head_is_bounded(struct site *s)
     bytes_free(&line);
 }
 
-/* ---- the pool
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- the pool ------------------------------------------------------------------------------ */
 
 static void reuse(struct site *s)
 {
@@ -500,9 +494,7 @@ static void stale_and_then_unreachable(struct site *s)
     LOGGED(s, "sent reused;fail connect;");
 }
 
-/* ---- dialling
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- dialling ------------------------------------------------------------------------------ */
 
 static void dial_failures(struct site *s)
 {
@@ -570,8 +562,7 @@ static void no_tls_here(struct site *s)
     http_client_free(plain);
 }
 
-/* ---- an owner that acts inside its callbacks
- * --------------------------------------------------------------------------- */
+/* ---- an owner that acts inside its callbacks ----------------------------------------------- */
 
 static void aborts(struct site *s)
 {
@@ -620,9 +611,7 @@ static void again_from_on_end(struct site *s)
     LOGGED(s, "sent new;head 200;body 2;end;sent reused;head 200;body 2;end;");
 }
 
-/* ---- backpressure
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- backpressure -------------------------------------------------------------------------- */
 
 #define CHUNKS \
     "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n1\r\nc\r\n0\r\n\r\n"
@@ -702,8 +691,7 @@ static void paused_from_the_start(struct site *s)
     LOGGED(s, "head 200;body 2;end;");
 }
 
-/* ---- a request that takes its time
- * ------------------------------------------------------------------------------------------- */
+/* ---- a request that takes its time --------------------------------------------------------- */
 
 static void early_reply(struct site *s)
 {
@@ -762,8 +750,7 @@ static void freed_while_busy(struct site *s)
     s->client = http_client_new(s->loop, &LIMITS, NULL);
 }
 
-/* ---- everything, however the bytes cross
- * ---------------------------------------------------------------------------------------- */
+/* ---- everything, however the bytes cross --------------------------------------------------- */
 
 static void conversation(struct site *s)
 {

@@ -10,8 +10,7 @@
 
 #include <cmocka.h>
 
-/* ---- a message as one line of text
- * ------------------------------------------------------------------ */
+/* ---- a message as one line of text --------------------------------------------------------- */
 
 struct tale {
     struct buf text;
@@ -169,8 +168,7 @@ struct row {
         {in, sizeof(in) - 1}, want \
     }
 
-/* ---- requests
- * ---------------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------ */
 
 #define H  "Host: a\r\n"
 #define CH H "Transfer-Encoding: chunked\r\n\r\n"
@@ -401,8 +399,7 @@ static void test_bad_chunks(void **state)
         request(ROWS[i].in, ROWS[i].want);
 }
 
-/* ---- limits
- * -------------------------------------------------------------------------------------------- */
+/* ---- limits -------------------------------------------------------------------------------- */
 
 /* `before`, then `n` times `c`, then `after`. */
 static struct slice padded(struct buf *b, const char *before, char c, size_t n, const char *after)
@@ -501,8 +498,7 @@ static void test_no_lenience(void **state)
     h1_free(&h);
 }
 
-/* ---- replies
- * --------------------------------------------------------------------------------------------- */
+/* ---- replies ------------------------------------------------------------------------------- */
 
 #define OK11 "HTTP/1.1 200 OK\r\n"
 
@@ -566,8 +562,7 @@ static void test_replies(void **state)
     check(S(OK11 "\r\n"), H1_REPLY, true, true, "200 1.1 cl=-1 keep end");
 }
 
-/* ---- the model of a head
- * ------------------------------------------------------------------------------------ */
+/* ---- the model of a head ------------------------------------------------------------------- */
 
 static void test_head_helpers(void **state)
 {

@@ -11,8 +11,7 @@
 
 #include <cmocka.h>
 
-/* ---- a site: one server, one client, and a handler that writes down what it is told
- * ------------------- */
+/* ---- a site: one server, one client, and a handler that writes down what it is told -------- */
 
 struct site {
     struct loop *loop;
@@ -241,8 +240,7 @@ static void assert_logged(struct site *s, const char *want, int line)
     "\r\ncontent-type: application/json\r\ncontent-length: 5\r\nconnection: close\r\n\r\n{" code \
     "}"
 
-/* ---- one request after the other
- * ------------------------------------------------------------------------ */
+/* ---- one request after the other ----------------------------------------------------------- */
 
 static void keep_alive(struct site *s)
 {
@@ -310,9 +308,7 @@ static void pipelining_is_bounded(struct site *s)
     bytes_free(&flood);
 }
 
-/* ---- bodies
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- bodies -------------------------------------------------------------------------------- */
 
 #define EXPECT(path) \
     "POST " path " HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n"
@@ -441,9 +437,7 @@ static void broken_body(struct site *s)
     assert_int_equal(s->client->rx_end, SIM_FIN);
 }
 
-/* ---- answers
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- answers ------------------------------------------------------------------------------- */
 
 static void streaming(struct site *s)
 {
@@ -566,8 +560,7 @@ static void unsafe_headers_are_left_out(struct site *s)
     GOT(s, "HTTP/1.1 200 OK\r\ny: z\r\ncontent-length: 2\r\n\r\nok");
 }
 
-/* ---- writes that take their time
- * --------------------------------------------------------------------------- */
+/* ---- writes that take their time ----------------------------------------------------------- */
 
 static void weather(struct site *s, enum sim_take take)
 {
@@ -670,9 +663,7 @@ static void interim_before_answer(struct site *s)
     GOT(s, R200(2) "ok");
 }
 
-/* ---- deadlines
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- deadlines ----------------------------------------------------------------------------- */
 
 static void slow_head(struct site *s)
 {
@@ -742,9 +733,7 @@ static void busy_handler_has_no_deadline(struct site *s)
     LOGGED(s, "gone timeout;");
 }
 
-/* ---- ends
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- ends ---------------------------------------------------------------------------------- */
 
 static void client_leaves(struct site *s)
 {
@@ -903,8 +892,7 @@ static void refusals(struct site *s)
     bytes_free(&long_head);
 }
 
-/* ---- everything, however the bytes cross
- * ------------------------------------------------------------------------ */
+/* ---- everything, however the bytes cross --------------------------------------------------- */
 
 static void conversation(struct site *s)
 {
