@@ -41,11 +41,12 @@ struct observer {
     bool after_cr;   /* the last byte was CR: an LF now belongs to it */
     bool first_line; /* a byte order mark may stand in front */
     /* SSE: the event so far */
-    bool pending;     /* a field of it has been seen */
-    bool has_data;    /* a data field of it has been seen */
-    bool overflow;    /* its data was longer than EVENT_MAX */
-    bool at_boundary; /* between two events */
-    bool any_event;   /* there has been one: this really is an event stream */
+    bool pending;       /* a field of it has been seen */
+    bool has_data;      /* a data field of it has been seen */
+    bool overflow;      /* its data was longer than EVENT_MAX */
+    bool at_boundary;   /* between two events */
+    bool any_event;     /* there has been one: this really is an event stream */
+    enum event_use use; /* by its name so far; renewed when a name line is complete */
     uint8_t name_len;
     char name[32]; /* longer names are cut: no dialect reads one */
     /* JSON */
@@ -60,9 +61,10 @@ static void event_reset(struct observer *o)
 {
     o->pending = o->has_data = o->overflow = false;
     o->name_len = 0;
+    o->use = EVENT_SNIFF;
     if (o->text.cap > KEEP_CAP)
         buf_free(&o->text);
-    else
+    else if (o->text.len > 0)
         buf_clear(&o->text);
 }
 
@@ -120,20 +122,23 @@ const struct observation *observer_see(const struct observer *o)
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
+static struct slice event_name(const struct observer *o)
+{
+    return (struct slice){o->name, o->name_len};
+}
+
 static bool collecting(const struct observer *o)
 {
-    enum event_use use = o->ops->event_use((struct slice){o->name, o->name_len});
-    return use == EVENT_READ || use == EVENT_SNIFF;
+    return o->use == EVENT_READ || o->use == EVENT_SNIFF;
 }
 
 /* A blank line: the event, if there is one, is complete. */
 static void event_end(struct observer *o)
 {
     struct observation *seen = &o->reading.seen;
-    struct slice name = {o->name, o->name_len};
     o->any_event = o->any_event || o->has_data;
     if (o->has_data) { /* without data nothing is dispatched (EventSource 9.2.6) */
-        switch (o->ops->event_use(name)) {
+        switch (o->use) {
         case EVENT_LIFE:
             break;
         case EVENT_PASS:
@@ -141,7 +146,7 @@ static void event_end(struct observer *o)
             break;
         case EVENT_READ:
         case EVENT_SNIFF:
-            if (o->overflow || !o->ops->event(&o->reading, name, buf_slice(&o->text)))
+            if (o->overflow || !o->ops->event(&o->reading, event_name(o), buf_slice(&o->text)))
                 seen->blind = true;
             break;
         }
@@ -266,11 +271,34 @@ static void line_end(struct observer *o)
     } else {
         if (o->line == LINE_UNKNOWN)
             line_decide(o);
+        if (o->line == LINE_NAME)
+            o->use = o->ops->event_use(event_name(o));
         /* A comment between two events is over with its line: it must not wait for the next event,
          * it is there to be seen now. */
         o->at_boundary = !o->pending;
     }
     line_reset(o);
+}
+
+/* A short way for the two lines that make up nearly all of a stream, when they come whole: the
+ * name, and data that nobody reads. Does exactly what line_add and line_end would do; false when it
+ * is not for this line. */
+static bool line_common(struct observer *o, const char *p, size_t n)
+{
+    if (n < 7 || !o->line_empty || o->first_line)
+        return false;
+    if (memcmp(p, "data: ", 6) == 0 && !collecting(o)) {
+        o->has_data = true;
+    } else if (memcmp(p, "event: ", 7) == 0) {
+        o->name_len = 0;
+        name_add(o, p + 7, n - 7);
+        o->use = o->ops->event_use(event_name(o));
+    } else {
+        return false;
+    }
+    o->pending = true;
+    o->at_boundary = false;
+    return true;
 }
 
 /* Where the line in p[0..n) ends; n when it does not. */
@@ -296,11 +324,15 @@ static size_t sse_look(struct observer *o, struct slice b)
     bool any_cr = b.n > 0 && memchr(b.p, '\r', b.n) != NULL;
     while (at < b.n) {
         size_t n = line_find(b.p + at, b.n - at, any_cr);
-        line_add(o, b.p + at, n);
+        bool whole_line = at + n < b.n;
+        bool done = whole_line && line_common(o, b.p + at, n);
+        if (!done)
+            line_add(o, b.p + at, n);
         at += n;
-        if (at == b.n)
+        if (!whole_line)
             break;
-        line_end(o);
+        if (!done)
+            line_end(o);
         if (b.p[at++] == '\r') {
             if (at == b.n)
                 o->after_cr = true;
