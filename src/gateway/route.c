@@ -38,8 +38,43 @@ static struct slice object_of(struct slice path, struct slice base)
     return id;
 }
 
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool is_unreserved(int c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
+}
+
+/* Written in one way only: no empty segment, nothing percent-encoded that need not be. Else a
+ * provider that folds such spellings would serve messages that passed here as something else. */
+static bool path_is_plain(struct slice path)
+{
+    if (path.n > 1 && path.p[path.n - 1] == '/')
+        return false;
+    for (size_t i = 0; i < path.n; i++) {
+        if (path.p[i] == '/' && i > 0 && path.p[i - 1] == '/')
+            return false;
+        if (path.p[i] != '%')
+            continue;
+        int high = i + 2 < path.n ? hex_digit(path.p[i + 1]) : -1;
+        int low = i + 2 < path.n ? hex_digit(path.p[i + 2]) : -1;
+        if (high < 0 || low < 0 || is_unreserved(high * 16 + low))
+            return false;
+    }
+    return true;
+}
+
 struct route route_find(enum http_method m, struct slice path)
 {
+    if (!path_is_plain(path))
+        return (struct route){ROUTE_UNKNOWN, "unknown", S("")};
     for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
         const struct route_row *r = &ROWS[i];
         struct slice base = slice_of(r->path);

@@ -1,0 +1,111 @@
+/* links: base config net http codec store accounts gateway */
+/* Path and method -> kind of request. */
+#include "gateway/exchange.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static void test_kinds(void **state)
+{
+    static const struct {
+        enum http_method m;
+        const char *path;
+        enum route_kind kind;
+        const char *name;
+    } rows[] = {
+        {HTTP_HEAD, "/", ROUTE_HELLO, "hello"},
+        {HTTP_GET, "/", ROUTE_HELLO, "hello"},
+        {HTTP_POST, "/", ROUTE_METHOD, "hello"},
+        {HTTP_HEAD, "/api/hello", ROUTE_HELLO, "hello"},
+        {HTTP_GET, "/api/hello/x", ROUTE_UNKNOWN, "unknown"},
+        {HTTP_GET, "/livez", ROUTE_LIVEZ, "livez"},
+        {HTTP_GET, "/readyz", ROUTE_READYZ, "readyz"},
+        {HTTP_GET, "/health", ROUTE_READYZ, "health"},
+        {HTTP_DELETE, "/livez", ROUTE_METHOD, "livez"},
+        {HTTP_POST, "/v1/messages", ROUTE_MESSAGES, "messages"},
+        {HTTP_GET, "/v1/messages", ROUTE_METHOD, "messages"},
+        {HTTP_HEAD, "/v1/messages", ROUTE_METHOD, "messages"},
+        {HTTP_POST, "/v1/messages/count_tokens", ROUTE_COUNT, "count_tokens"},
+        {HTTP_GET, "/v1/messages/count_tokens", ROUTE_METHOD, "count_tokens"},
+        {HTTP_POST, "/v1/messages/batches", ROUTE_BATCHES, "batches"},
+        {HTTP_GET, "/v1/messages/batches/b_1/results", ROUTE_BATCHES, "batches"},
+        {HTTP_POST, "/v1/messages/batchesX", ROUTE_OTHER, "other"},
+        {HTTP_POST, "/v1/messages/other", ROUTE_OTHER, "other"},
+        {HTTP_POST, "/v1/files", ROUTE_FILES, "files"},
+        {HTTP_DELETE, "/v1/files/file_1", ROUTE_FILES, "files"},
+        {HTTP_GET, "/v1/models", ROUTE_MODELS, "models"},
+        {HTTP_POST, "/v1/models", ROUTE_METHOD, "models"},
+        {HTTP_GET, "/v1/models/claude-opus-5-5", ROUTE_OTHER, "other"},
+        {HTTP_GET, "/v1/models/claude-opus-5-5%5B1m%5D", ROUTE_OTHER, "other"},
+        {HTTP_POST, "/v1/complete", ROUTE_OTHER, "other"},
+        {HTTP_GET, "/v1", ROUTE_OTHER, "other"},
+        {HTTP_GET, "/v1x", ROUTE_UNKNOWN, "unknown"},
+        {HTTP_GET, "/v2/messages", ROUTE_UNKNOWN, "unknown"},
+        {HTTP_POST, "/V1/messages", ROUTE_UNKNOWN, "unknown"},
+        {HTTP_GET, "/favicon.ico", ROUTE_UNKNOWN, "unknown"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct route r = route_find(rows[i].m, slice_of(rows[i].path));
+        if (r.kind != rows[i].kind || strcmp(r.name, rows[i].name) != 0)
+            fail_msg("%s %s: %s, kind %d", http_method_name(rows[i].m), rows[i].path, r.name,
+                     (int)r.kind);
+    }
+}
+
+/* Other spellings of a path that a provider might fold into it. */
+static void test_spellings(void **state)
+{
+    static const char *const paths[] = {
+        "/v1//messages",  "//v1/messages",    "/v1/messages/",         "/v1/%6dessages",
+        "/v1/%6Dessages", "/v1/messages%2e",  "/v1/messages/%7e",      "/v1/messages%",
+        "/v1/messages%4", "/v1/messages%zz",  "/v1/messages/batches/", "/v1/files//file_1",
+        "/livez/",        "/v1/%63omplete/x",
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(paths); i++) {
+        struct route r = route_find(HTTP_POST, slice_of(paths[i]));
+        if (r.kind != ROUTE_UNKNOWN)
+            fail_msg("%s is %s", paths[i], r.name);
+    }
+}
+
+static void test_objects(void **state)
+{
+    static const struct {
+        const char *path, *object;
+    } rows[] = {
+        {"/v1/messages/batches", ""},
+        {"/v1/messages/batches/msgbatch_01", "msgbatch_01"},
+        {"/v1/messages/batches/msgbatch_01/results", "msgbatch_01"},
+        {"/v1/messages/batches/msgbatch_01/cancel", "msgbatch_01"},
+        {"/v1/files", ""},
+        {"/v1/files/file_9/content", "file_9"},
+        {"/v1/models/claude", ""},
+        {"/v1/other/thing", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct slice path = slice_of(rows[i].path);
+        struct route r = route_find(HTTP_GET, path);
+        if (!slice_eq(r.object, slice_of(rows[i].object)))
+            fail_msg("%s: object %.*s", rows[i].path, (int)r.object.n, r.object.p);
+        /* a part of the path, not a copy */
+        assert_true(r.object.n == 0 || (r.object.p > path.p && r.object.p < path.p + path.n));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_spellings),
+        cmocka_unit_test(test_objects),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
