@@ -225,6 +225,13 @@ static void attempt_on_body(void *owner, struct slice bytes)
         relay_bytes(x, bytes);
 }
 
+static void attempt_on_rest(void *owner)
+{
+    struct exchange *x = owner;
+    if (x->state == X_RELAY)
+        relay_rest(x);
+}
+
 static void attempt_on_end(void *owner)
 {
     struct exchange *x = owner;
@@ -282,6 +289,7 @@ static void attempt_on_fail(void *owner, enum err e, const char *why)
 static const struct http_request_ops OPS = {.on_sent = attempt_on_sent,
                                             .on_head = attempt_on_head,
                                             .on_body = attempt_on_body,
+                                            .on_rest = attempt_on_rest,
                                             .on_end = attempt_on_end,
                                             .on_fail = attempt_on_fail};
 

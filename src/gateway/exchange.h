@@ -76,6 +76,7 @@ enum exchange_state {
 #define ERROR_BODY_MAX     65536   /* of an error reply, kept for the verdict */
 #define COLLECT_MAX        4194304 /* of a reply that is rewritten */
 #define RELAY_HIGH         65536   /* past this the upstream stops being read */
+#define RELAY_MAX          524288  /* RELAY_HIGH, half an event, and what one read may bring */
 
 struct attempt {             /* rebuilt from zero on every try */
     struct account *account; /* held */
@@ -91,9 +92,10 @@ struct attempt {             /* rebuilt from zero on every try */
 
 struct relay {
     struct buf held;    /* not yet given to the client: opening events, or half an event */
-    struct buf out;     /* being written: stays as it is until `written` */
+    struct buf out;     /* gathered; once being written it stays as it is until `written` */
     struct buf next;    /* what came meanwhile */
     bool committed;     /* the head has gone to the client: no more failover */
+    bool head_due;      /* ... or goes with the bytes that are being gathered */
     bool paused;        /* the upstream is not being read: the client is slow */
     size_t tail;        /* bytes at the end of `held` that are half an event */
     const char *end;    /* not NULL: nothing more will come; how it ended, for the record */
@@ -141,6 +143,7 @@ struct gateway {
     struct gateway_stats stats;
     struct link probes;
     struct buf models; /* cached union, see models.c */
+    struct buf spare;  /* memory for the next relay that gathers */
     int64_t models_at;
 };
 
@@ -170,7 +173,8 @@ void relay_init(struct relay *r);
 void relay_free(struct relay *r);
 void relay_begin(struct exchange *x); /* a 2xx head is there */
 void relay_bytes(struct exchange *x, struct slice bytes);
-void relay_end(struct exchange *x); /* framing complete */
+void relay_rest(struct exchange *x); /* no more bytes for now: what was gathered goes out */
+void relay_end(struct exchange *x);  /* framing complete */
 void relay_broken(struct exchange *x, enum err e, const char *why, const char *end);
 void relay_written(struct exchange *x);
 void relay_tick(struct exchange *x); /* the deadline has come */

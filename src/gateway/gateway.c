@@ -14,6 +14,7 @@ struct gateway *gateway_new(const struct gateway_parts *p)
     list_init(&g->orphans);
     list_init(&g->probes);
     buf_init(&g->models, MODELS_MAX);
+    buf_init(&g->spare, RELAY_MAX);
     return g;
 }
 
@@ -192,5 +193,6 @@ void gateway_free(struct gateway *g)
         probe_over(p, ERR_CANCELED, "shutting down");
     }
     buf_free(&g->models);
+    buf_free(&g->spare);
     mem_free(g);
 }

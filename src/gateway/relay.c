@@ -1,13 +1,15 @@
 /* The river: a reply's body on its way to the client.
  *
- *    upstream --bytes--> observer --whole events--> [held] --commit--> [out] --> client
+ *    upstream --bytes--> observer --whole events--> [held] --commit--> [out] --flush--> client
  *                                                             '-> [next] while out is in flight
  *
  * The same bytes go out that came in. An SSE reply is passed on event by event: half an event waits
  * in `held` for its other half, so that whatever the gateway itself must say (a ping, an error) can
  * always stand between two events. Before the commit `held` also keeps the opening without content,
- * so that another account may still be tried. `out` must stay as it is while a write is
- * outstanding; past RELAY_HIGH bytes in `next` the upstream stops being read, and the silence
+ * so that another account may still be tried. What one read of the upstream brings is gathered in
+ * `out` and goes out at its end, together with the head or the last chunk if they are due: so a
+ * read makes one write, and no event waits for a later turn. `out` must stay as it is while a write
+ * is outstanding; past RELAY_HIGH bytes in `next` the upstream stops being read, and the silence
  * deadline rests. */
 #include "gateway/exchange.h"
 
@@ -19,10 +21,8 @@ void relay_init(struct relay *r)
 {
     *r = (struct relay){0};
     buf_init(&r->held, HELD_MAX);
-    buf_init(&r->out, 0);
-    buf_init(&r->next, 0);
-    /* One read is at most 64 KiB and reading stops once `next` is past its mark. */
-    r->out.max = r->next.max = HELD_MAX + RELAY_HIGH * 4;
+    buf_init(&r->out, RELAY_MAX);
+    buf_init(&r->next, RELAY_MAX);
 }
 
 void relay_free(struct relay *r)
@@ -81,10 +81,51 @@ static void relay_note_served(struct exchange *x)
     exchange_note_attempt(x, v.reason);
 }
 
+/* Empties a buffer whose bytes are gone; the gateway keeps one for the next relay that gathers. */
+static void relay_clear(struct exchange *x, struct buf *b)
+{
+    struct buf *spare = &x->g->spare;
+    if (spare->cap == 0 && b->cap > 0 && b->cap <= RELAY_HIGH * 2) {
+        *spare = *b;
+        buf_clear(spare);
+        buf_init(b, RELAY_MAX);
+    } else {
+        buf_free(b);
+    }
+}
+
+static enum err relay_respond(struct exchange *x)
+{
+    struct http_header h[HTTP_HEADERS_MAX];
+    int n = relay_headers(x, h);
+    int64_t length = x->attempt.sse ? -1 : x->attempt.head->content_length;
+    x->relay.head_due = false;
+    return http_respond(x->call, x->attempt.status, h, n, length, buf_slice(&x->relay.out));
+}
+
+/* Writes what is gathered. ERR_AGAIN: a write is outstanding, `written` follows. Any other error:
+ * the client is lost, `gone` follows. `last`: nothing will come behind it. */
+static enum err relay_flush(struct exchange *x, bool last)
+{
+    struct relay *r = &x->relay;
+    if (http_writing(x->call))
+        return ERR_AGAIN;
+    if (!r->head_due && r->out.len == 0)
+        return OK;
+    r->client_at = loop_now(x->g->p.loop);
+    if (last)
+        http_last(x->call);
+    enum err e = r->head_due ? relay_respond(x) : http_write(x->call, buf_slice(&r->out));
+    if (e != ERR_AGAIN)
+        relay_clear(x, &r->out);
+    return e;
+}
+
 /* Nothing can be said any more: lets the upstream go and ends as soon as what is written is out. */
 static void relay_close(struct exchange *x, bool cut, const char *end)
 {
     struct relay *r = &x->relay;
+    (void)relay_flush(x, !cut); /* an error: the connection is dead, and ends below all the same */
     if (x->attempt.request != NULL) {
         http_request_abort(x->attempt.request);
         x->attempt.request = NULL;
@@ -108,33 +149,36 @@ static bool relay_is_over(const struct exchange *x)
     return x->state != X_RELAY || x->relay.end != NULL;
 }
 
-/* Gives `bytes` to the client now, or keeps them for after the write in flight. May end the relay.
+/* Gathers `bytes` for the client, or keeps them for after the write in flight. May end the relay.
  */
 static void relay_push(struct exchange *x, struct slice bytes)
 {
     struct relay *r = &x->relay;
     if (bytes.n == 0 || relay_is_over(x))
         return;
-    bool busy = http_writing(x->call);
-    struct buf *b = busy ? &r->next : &r->out;
-    if (!busy)
-        buf_clear(b);
+    struct buf *b = http_writing(x->call) ? &r->next : &r->out;
+    struct buf *spare = &x->g->spare;
+    if (b->cap == 0 && spare->cap > 0) {
+        *b = *spare;
+        buf_init(spare, RELAY_MAX);
+    }
     if (buf_append(b, bytes.p, bytes.n) != OK) {
         buf_free(&r->next); /* what is lost is lost at the end: the rest stays in order */
         relay_close(x, true, "gateway_error");
         return;
     }
-    if (!busy) {
-        r->client_at = loop_now(x->g->p.loop);
-        enum err e = http_write(x->call, buf_slice(&r->out));
-        if (e == OK)
-            buf_free(&r->out);
-        /* ERR_AGAIN: `written` comes. Else `gone` comes: nothing more to do here. */
-    }
+    if (r->out.len > RELAY_HIGH)
+        (void)relay_flush(x, false);
     if (r->next.len > RELAY_HIGH && !r->paused && x->attempt.request != NULL) {
         r->paused = true;
         http_request_read(x->attempt.request, false);
     }
+}
+
+void relay_rest(struct exchange *x)
+{
+    if (!relay_is_over(x))
+        (void)relay_flush(x, false);
 }
 
 /* The commit point: the head and everything held goes out; from here on there is no other account.
@@ -142,19 +186,13 @@ static void relay_push(struct exchange *x, struct slice bytes)
 static void relay_commit(struct exchange *x)
 {
     struct relay *r = &x->relay;
-    struct http_header h[HTTP_HEADERS_MAX];
-    const struct http_head *in = x->attempt.head;
     assert(!r->committed);
-    r->committed = true;
-    int n = relay_headers(x, h);
-    x->record.status = x->attempt.status;
-    x->record.ttfb_ms = (int32_t)(loop_now(x->g->p.loop) - x->opened_at);
-    relay_note_served(x);
+    r->committed = r->head_due = true;
     r->client_at = loop_now(x->g->p.loop);
-    int64_t length = x->attempt.sse ? -1 : in->content_length;
-    enum err e = http_respond(x->call, x->attempt.status, h, n, length, S(""));
-    if (e != OK && e != ERR_AGAIN)
-        log_debug("client lost at the head", LF_STR("req", x->record.id)); /* `gone` follows */
+    x->record.status = x->attempt.status;
+    x->record.ttfb_ms = (int32_t)(r->client_at - x->opened_at);
+    relay_note_served(x);
+    exchange_note_attempt(x, "served");
 }
 
 static void relay_arm(struct exchange *x)
@@ -249,17 +287,13 @@ void relay_written(struct exchange *x)
 {
     struct relay *r = &x->relay;
     assert(x->state == X_RELAY);
-    buf_free(&r->out);
+    relay_clear(x, &r->out);
     r->client_at = loop_now(x->g->p.loop);
-    if (r->next.len > 0) {
-        struct buf full = r->next;
-        r->next = r->out;
-        r->out = full;
-        enum err e = http_write(x->call, buf_slice(&r->out));
-        if (e != OK)
-            return; /* ERR_AGAIN: again later. Else `gone` follows. */
-        buf_free(&r->out);
-    }
+    struct buf empty = r->out;
+    r->out = r->next;
+    r->next = empty;
+    if (relay_flush(x, r->end != NULL && !r->cut) != OK)
+        return; /* ERR_AGAIN: here again later. Else `gone` follows. */
     if (r->end != NULL) {
         relay_close(x, r->cut, r->end);
     } else if (r->paused) {
@@ -341,6 +375,7 @@ void relay_tick(struct exchange *x)
         } else if (r->committed && !r->mid_event && now - r->client_at >= c->ping_interval) {
             relay_push(x, codec_ping(DIALECT_ANTHROPIC));
         }
+        relay_rest(x);
     }
     if (!relay_is_over(x))
         relay_arm(x);

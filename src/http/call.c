@@ -93,7 +93,9 @@ static int pieces_add(struct http_call *call, struct slice *v, struct slice byte
         v[n++] = chunk_size_line(call, bytes.n);
     v[n++] = bytes;
     if (call->chunked)
-        v[n++] = S("\r\n");
+        v[n++] = call->last ? S("\r\n0\r\n\r\n") : S("\r\n");
+    if (call->last)
+        call->tail_due = false;
     return n;
 }
 
@@ -140,6 +142,7 @@ static void framing_choose(struct http_call *call, int status, int64_t length)
     call->length = length;
     call->bodyless = call->head.method == HTTP_HEAD || status == 204 || status == 304;
     call->chunked = length < 0 && !until_end;
+    call->tail_due = call->chunked && !call->bodyless;
     call->close = !call->head.keep_alive || until_end || s->draining ||
                   call->conn->calls >= s->limits.max_requests || !body_will_end(call);
 }
@@ -173,12 +176,19 @@ enum err http_write(struct http_call *call, struct slice bytes)
 {
     struct slice v[3];
     assert(!call->over && call->responded && !call->owed);
+    assert(call->tail_due || !call->chunked || call->bodyless); /* behind the last there is none */
     if (call->conn->dead != OK)
         return call->conn->dead;
     if (!body_fits(call, bytes.n))
         return conn_died(call->conn, ERR_STATE);
     int n = pieces_add(call, v, bytes);
     return n > 0 ? call_write(call, v, n) : OK;
+}
+
+void http_last(struct http_call *call)
+{
+    assert(!call->over && !call->owed);
+    call->last = true;
 }
 
 /* ---- the answer's end ---------------------------------------------------------------------- */
@@ -217,7 +227,6 @@ void http_end(struct http_call *call)
     call->over = true;
     if (c->dead != OK)
         return; /* the turn that was going to tell it closes the connection instead */
-    call->tail_due = call->chunked && !call->bodyless;
     if (stream_writing(c->stream))
         conn_move(c, CONN_FLUSH);
     else

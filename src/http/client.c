@@ -247,6 +247,8 @@ static void reply_parse(struct http_request *r, struct slice *in)
     while (reply_step(r, in))
         ;
     r->parsing = false;
+    if (r->state == REQUEST_LIVE && r->ops->on_rest != NULL)
+        r->ops->on_rest(r->owner);
 }
 
 /* What had to wait until the bytes before it were parsed. */

@@ -67,6 +67,7 @@ struct http_call {
     bool responded, over;
     bool bodyless; /* the answer to a HEAD, a 204 or a 304 */
     bool chunked;  /* the answer's framing */
+    bool last;     /* the next write carries the answer's last bytes */
     bool owed;     /* `written` is owed to the handler */
     bool tail_due; /* the last chunk */
     bool close;    /* the connection ends with this answer */

@@ -126,6 +126,9 @@ MUST_USE enum err http_respond(struct http_call *c, int status, const struct htt
  * than the declared length, which kills it); `gone` still comes. */
 MUST_USE enum err http_write(struct http_call *c, struct slice bytes);
 bool http_writing(const struct http_call *c);
+/* The next http_respond or http_write carries the last bytes of the answer: what ends its framing
+ * goes out in the same vectored write. http_end must still be called. */
+void http_last(struct http_call *c);
 /* The answer is complete. The rest of an unread request body is drained (64 KiB / 2 s at most, else
  * close). Fewer bytes than the declared length make it an http_cut. The call is over.
  * With a write outstanding (http_writing) the answer ends once that is flushed; its bytes must stay
@@ -175,6 +178,9 @@ struct http_request_ops {
     /* The reply's head (interim 1xx are swallowed). `head` lives until the request ends. */
     void (*on_head)(void *owner, const struct http_head *head);
     void (*on_body)(void *owner, struct slice bytes);
+    /* All that has come so far has been told: what was gathered of it should go on now. Follows
+     * on_head and on_body, before the turn ends, unless the request has ended. Optional. */
+    void (*on_rest)(void *owner);
     /* The reply is complete by its framing; the connection has gone back to the pool or was closed.
      * Last call; the request is gone. */
     void (*on_end)(void *owner);

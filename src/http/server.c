@@ -110,7 +110,7 @@ struct http_call *call_new(struct http_server *s)
     call->received = call->length = call->bytes_out = 0;
     call->later_n = 0;
     call->want = call->continued = call->responded = call->over = call->bodyless = false;
-    call->chunked = call->owed = call->tail_due = call->close = false;
+    call->chunked = call->last = call->owed = call->tail_due = call->close = false;
     return call;
 }
 
