@@ -20,7 +20,7 @@
 #define SAMPLES 8000000
 
 struct client {
-    int fd, events, done;
+    int fd, events, done, closing;
     int64_t sent_at;
     size_t written; /* of the request */
     char head[4096];
@@ -35,6 +35,7 @@ static uint32_t *sample;
 static size_t samples;
 static long errors;
 static int held_mode, ep;
+static uint16_t port;
 
 static void send_more(struct client *c)
 {
@@ -60,11 +61,37 @@ static void send_request(struct client *c)
     send_more(c);
 }
 
+static void client_connect(struct client *c)
+{
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    /* many local addresses, so that ports do not run out */
+    long i = c - clients;
+    struct sockaddr_in from = {.sin_family = AF_INET,
+                               .sin_addr.s_addr = htonl(0x7f000001u + (uint32_t)(i / 16000))};
+    int one = 1;
+    c->fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (c->fd < 0 || (i >= 16000 && bind(c->fd, (struct sockaddr *)&from, sizeof from) != 0) ||
+        connect(c->fd, (struct sockaddr *)&to, sizeof to) != 0)
+        die("connect");
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    fcntl(c->fd, F_SETFL, O_NONBLOCK);
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
+    epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &ev);
+    send_request(c);
+}
+
+/* Servers end a connection after so many requests, and say so with the last answer. */
 static void on_complete(struct client *c)
 {
     if (samples < SAMPLES)
         sample[samples++] = (uint32_t)(now_us() - c->sent_at);
-    send_request(c);
+    if (c->closing) {
+        close(c->fd);
+        client_connect(c);
+    } else {
+        send_request(c);
+    }
 }
 
 static void keep_tail(struct client *c, const char *p, size_t n)
@@ -115,6 +142,8 @@ static void on_bytes(struct client *c, const char *p, size_t n)
     }
     const char *length = head_find(c->head, head, "content-length");
     c->left = length != NULL ? strtol(length, NULL, 10) : -1;
+    const char *connection = head_find(c->head, head, "connection");
+    c->closing = connection != NULL && strncmp(connection, "close", 5) == 0;
     if (n > head - before)
         on_body(c, p + (head - before), n - (head - before));
 }
@@ -130,28 +159,6 @@ static uint32_t at(double q)
     return samples ? sample[(size_t)(q * (double)(samples - 1))] : 0;
 }
 
-static void open_clients(int n, uint16_t port)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
-    int one = 1;
-    for (int i = 0; i < n; i++) {
-        struct client *c = &clients[i];
-        /* many local addresses, so that ports do not run out */
-        struct sockaddr_in from = {.sin_family = AF_INET,
-                                   .sin_addr.s_addr = htonl(0x7f000001u + (uint32_t)(i / 16000))};
-        a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        c->fd = socket(AF_INET, SOCK_STREAM, 0);
-        if (c->fd < 0 || (i >= 16000 && bind(c->fd, (struct sockaddr *)&from, sizeof from) != 0) ||
-            connect(c->fd, (struct sockaddr *)&a, sizeof a) != 0)
-            die("connect");
-        setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        fcntl(c->fd, F_SETFL, O_NONBLOCK);
-        struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
-        epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &ev);
-        send_request(c);
-    }
-}
-
 static void turn(int timeout)
 {
     static char in[1 << 18];
@@ -162,8 +169,11 @@ static void turn(int timeout)
         ssize_t r;
         if (c->written < request_n)
             send_more(c);
-        while (!c->done && (r = read(c->fd, in, sizeof in)) > 0)
-            on_bytes(c, in, (size_t)r);
+        do {
+            r = c->done ? -1 : read(c->fd, in, sizeof in);
+            if (r > 0)
+                on_bytes(c, in, (size_t)r);
+        } while (r > 0);
         if (!c->done && (r == 0 || errno != EAGAIN)) {
             errors++;
             c->done = 1;
@@ -225,7 +235,9 @@ int main(int argc, char **argv)
     clients = calloc((size_t)n, sizeof *clients);
     sample = malloc(SAMPLES * sizeof *sample);
     ep = epoll_create1(0);
-    open_clients(n, (uint16_t)atoi(argv[1]));
+    port = (uint16_t)atoi(argv[1]);
+    for (int i = 0; i < n; i++)
+        client_connect(&clients[i]);
     if (held_mode) {
         run_held(n, seconds);
         return 0;
