@@ -78,13 +78,13 @@ static bool reply_is_collected(const struct exchange *x, const struct http_head 
     return x->route.kind == ROUTE_FILES && json && m == HTTP_POST;
 }
 
-/* Before the commit: learn from it, and on to the next account. */
+/* Before the commit: learn from it, and on to the next account. `reason` NULL: as judged. */
 static void attempt_failed(struct exchange *x, enum err e, const char *reason)
 {
     struct reply_facts f = {.failure = e};
     struct limit_verdict v = limits_judge(x->attempt.account->provider, &f,
                                           loop_wall(x->g->p.loop));
-    exchange_next(x, &v, reason, e);
+    exchange_next(x, &v, reason != NULL ? reason : v.reason, e);
 }
 
 static void attempt_on_sent(void *owner, bool reused)
@@ -242,34 +242,12 @@ static void attempt_on_end(void *owner)
         relay_end(x);
 }
 
-void attempt_lost(struct exchange *x, enum err e, const char *reason)
+void attempt_lost(struct exchange *x, enum err e)
 {
     if (x->state == X_REPLY && x->attempt.collect && x->attempt.status >= 300)
         attempt_broke_off(x);
     else
-        attempt_failed(x, e, reason);
-}
-
-static const char *failure_reason(enum err e)
-{
-    switch (e) {
-    case ERR_DNS:
-        return "dns";
-    case ERR_CONNECT:
-        return "connect";
-    case ERR_TLS:
-        return "tls";
-    case ERR_CERT:
-        return "certificate";
-    case ERR_TIMEOUT:
-        return "timeout";
-    case ERR_PROTOCOL:
-        return "protocol";
-    case ERR_DENIED:
-        return "denied_address";
-    default:
-        return "reset";
-    }
+        attempt_failed(x, e, NULL);
 }
 
 static void attempt_on_fail(void *owner, enum err e, const char *why)
@@ -283,7 +261,7 @@ static void attempt_on_fail(void *owner, enum err e, const char *why)
         relay_broken(x, e, why, "upstream_cut");
         return;
     }
-    attempt_lost(x, e, failure_reason(e));
+    attempt_lost(x, e);
 }
 
 static const struct http_request_ops OPS = {.on_sent = attempt_on_sent,

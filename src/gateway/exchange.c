@@ -230,6 +230,9 @@ static void fail_last(struct exchange *x)
         answer_error(x, 429, text, 5, true, "rate_limited");
     else if (x->last_failure == ERR_TIMEOUT)
         answer_error(x, 504, text, -1, true, "timeout");
+    else if (x->last_failure == ERR_BUSY || x->last_failure == ERR_NOMEM)
+        answer_error(x, 503, "sluice: out of a resource this request needs; try again.", 5, true,
+                     "overloaded");
     else if (x->last.login_needed)
         answer_error(x, 503, text, -1, false, "no_account");
     else
@@ -287,7 +290,7 @@ static void exchange_timer(void *arg)
         if (x->fan != NULL)
             models_finish(x);
         else
-            attempt_lost(x, ERR_TIMEOUT, "timeout");
+            attempt_lost(x, ERR_TIMEOUT);
         break;
     case X_RELAY:
         relay_tick(x);

@@ -163,7 +163,7 @@ void exchange_fail(struct exchange *x); /* says why nobody could serve it */
 void attempt_start(struct exchange *x, struct account *a);
 void attempt_drop(struct exchange *x); /* aborts and forgets; idempotent */
 /* Nothing more will come of it, and nothing is committed: on to another one, or to an answer. */
-void attempt_lost(struct exchange *x, enum err e, const char *reason);
+void attempt_lost(struct exchange *x, enum err e);
 /* Builds the credential-free part of an upstream request's headers; returns how many. */
 int attempt_headers(const struct exchange *x, const struct account *a,
                     struct http_header out[HTTP_HEADERS_MAX]);
