@@ -11,6 +11,7 @@
 
 #define DRAIN_POLL_MS 20
 #define REAP_GRACE_MS 2000
+#define ADMIN_CLIENTS 64
 #define DEMO_NAME     "demo"
 
 struct app {
@@ -21,7 +22,8 @@ struct app {
     struct listener *listener[CONFIG_LISTEN_MAX + 1];
     int listeners;
     const struct config *config;
-    struct config *reloaded; /* the snapshot in force if it came by a reload */
+    const struct config *started; /* what was in force at the start: some of it still is */
+    struct config *reloaded;      /* the snapshot in force if it came by a reload */
     const char *config_file;
     const struct config_flag *flags;
     int flags_n;
@@ -113,6 +115,16 @@ static void app_terminate(void *arg, int signum)
     timer_set(&a->timer, loop_now(a->loop));
 }
 
+/* A table full of clients must leave descriptors for their upstreams (design.md section 5). */
+static struct http_server_limits app_limits(const struct config *c)
+{
+    struct http_server_limits l = gateway_server_limits(c);
+    int64_t share = house_client_share();
+    if (l.max_connections > share)
+        l.max_connections = (int32_t)share;
+    return l;
+}
+
 /* ---- reload ---------------------------------------------------------------------------------- */
 
 static enum err app_reload(void *arg, char *why, size_t why_size)
@@ -128,10 +140,10 @@ static enum err app_reload(void *arg, char *why, size_t why_size)
         log_error("reload refused", LF_STR("why", ce.text));
         return e;
     }
-    config_restart_needed(a->config, fresh, restart, sizeof restart);
+    config_restart_needed(a->started, fresh, restart, sizeof restart);
     house_set_config(&a->house, fresh);
     admin_set_config(a->admin, fresh);
-    struct http_server_limits limits = gateway_server_limits(fresh);
+    struct http_server_limits limits = app_limits(fresh);
     http_server_set_limits(a->clients, &limits);
     if (log_level_parse(slice_of(fresh->log_level), &level))
         log_set_level(level);
@@ -264,9 +276,10 @@ static void app_open(struct app *a)
                                 .describe = app_describe,
                                 .reload = app_reload,
                                 .arg = a};
-    struct http_server_limits limits = gateway_server_limits(a->config), own = limits;
+    struct http_server_limits limits = app_limits(a->config), own = limits;
     own.max_body = 1 << 20;
-    own.max_connections = 64;
+    if (own.max_connections > ADMIN_CLIENTS)
+        own.max_connections = ADMIN_CLIENTS;
     a->admin = admin_new(&parts);
     a->admins = http_server_new(a->loop, &own, admin_server_ops(), a->admin);
     a->clients = http_server_new(a->loop, &limits, gateway_server_ops(), a->house.gateway);
@@ -362,6 +375,7 @@ static int app_serve(const struct config *c, const char *config_file,
 {
     char why[512];
     struct app a = {.config = c,
+                    .started = c,
                     .config_file = config_file,
                     .flags = flags,
                     .flags_n = n,

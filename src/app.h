@@ -27,6 +27,9 @@ MUST_USE enum err house_start(struct house *h, struct loop *l, const struct conf
                               void (*ready)(void *arg, enum err e), void *arg, char *why,
                               size_t why_size);
 void house_set_config(struct house *h, const struct config *c);
+/* How many descriptors clients may have at most. The rest is for as many upstreams, half as many
+ * idle ones, and a reserve for files and listeners. */
+int64_t house_client_share(void);
 /* Servers that lead here must be freed before. */
 void house_stop(struct house *h);
 

@@ -25,6 +25,20 @@ static void on_keys(void *arg, enum err e, const struct key_row *rows, size_t n)
     house_loaded(h, e);
 }
 
+#define FD_RESERVE 32   /* files, listeners, the admin's clients; see app.h */
+#define IDLE_MAX   1024 /* idle upstreams */
+
+static int64_t share_of(int64_t fifths)
+{
+    int64_t share = (net_fd_limit() - FD_RESERVE) / 5 * fifths;
+    return share > 4 ? share : 4;
+}
+
+int64_t house_client_share(void)
+{
+    return share_of(2);
+}
+
 static enum err house_client(struct house *h, char *why, size_t why_size)
 {
     const struct config *c = h->config;
@@ -37,8 +51,10 @@ static enum err house_client(struct house *h, char *why, size_t why_size)
                     reason);
         return e;
     }
-    struct http_client_limits limits = {
-        .connect_ms = c->connect_timeout, .idle_ms = 55000, .max_idle = 1024};
+    int64_t idle = share_of(1);
+    struct http_client_limits limits = {.connect_ms = c->connect_timeout,
+                                        .idle_ms = 55000,
+                                        .max_idle = idle < IDLE_MAX ? (int32_t)idle : IDLE_MAX};
     h->client = http_client_new(h->loop, &limits, h->tls);
     return OK;
 }
