@@ -181,20 +181,6 @@ void relay_rest(struct exchange *x)
         (void)relay_flush(x, false);
 }
 
-/* The commit point: the head and everything held goes out; from here on there is no other account.
- */
-static void relay_commit(struct exchange *x)
-{
-    struct relay *r = &x->relay;
-    assert(!r->committed);
-    r->committed = r->head_due = true;
-    r->client_at = loop_now(x->g->p.loop);
-    x->record.status = x->attempt.status;
-    x->record.ttfb_ms = (int32_t)(r->client_at - x->opened_at);
-    relay_note_served(x);
-    exchange_note_attempt(x, "served");
-}
-
 static void relay_arm(struct exchange *x)
 {
     const struct relay *r = &x->relay;
@@ -209,6 +195,21 @@ static void relay_arm(struct exchange *x)
             at = ping;
     }
     timer_set(&x->timer, at);
+}
+
+/* The commit point: the head and everything held goes out; from here on there is no other account.
+ */
+static void relay_commit(struct exchange *x)
+{
+    struct relay *r = &x->relay;
+    assert(!r->committed);
+    r->committed = r->head_due = true;
+    r->client_at = loop_now(x->g->p.loop);
+    x->record.status = x->attempt.status;
+    x->record.ttfb_ms = (int32_t)(r->client_at - x->opened_at);
+    relay_note_served(x);
+    exchange_note_attempt(x, "served");
+    relay_arm(x); /* it was set for the end of holding back; pings may be due long before that */
 }
 
 void relay_begin(struct exchange *x)
