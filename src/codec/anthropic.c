@@ -7,9 +7,11 @@
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
+#define MEMBERS_MAX       1024 /* of the top level; requests have some twenty. Bounds the time. */
 #define CONVERSATION_TEXT 4096 /* bytes of text at most that go into the hash, of each part */
 
 static const char why_object[] = "The request body is not a valid JSON object";
+static const char why_many[] = "The request body has too many members";
 static const char why_depth[] = "The request body is nested too deeply";
 
 struct request_spans { /* of what the conversation's identity may come from */
@@ -204,9 +206,11 @@ static enum err request_read(struct slice body, struct request_facts *out, const
     struct slice key;
     struct span v;
     enum err e = OK;
+    int members = 0;
     json_scan_init(&s, body);
     while ((e = json_scan_next(&s, &key, &v)) == OK) {
-        const char *wrong = read_member(body, key, v, out, &at);
+        const char *wrong = ++members > MEMBERS_MAX ? why_many
+                                                    : read_member(body, key, v, out, &at);
         if (wrong != NULL) {
             *why = wrong;
             return ERR_SYNTAX;

@@ -301,14 +301,27 @@ static bool line_common(struct observer *o, const char *p, size_t n)
     return true;
 }
 
-/* Where the line in p[0..n) ends; n when it does not. */
-static size_t line_find(const char *p, size_t n, bool any_cr)
+/* The next line end of each kind. Each byte is searched once for each: were the search for one kind
+ * begun anew at every line of the other, a hostile stream could make it take the square of its
+ * length. */
+struct line_ends {
+    size_t lf, cr; /* b.n: there is none any more */
+};
+
+static size_t find_from(struct slice b, size_t at, int c)
 {
-    const char *lf = memchr(p, '\n', n);
-    size_t at = lf != NULL ? (size_t)(lf - p) : n;
-    assert(at <= n);
-    const char *cr = any_cr ? memchr(p, '\r', at) : NULL;
-    return cr != NULL ? (size_t)(cr - p) : at;
+    const char *p = memchr(b.p + at, c, b.n - at);
+    return p != NULL ? (size_t)(p - b.p) : b.n;
+}
+
+static size_t line_find(struct slice b, size_t at, struct line_ends *e)
+{
+    assert(at < b.n);
+    if (e->lf < at)
+        e->lf = find_from(b, at, '\n');
+    if (e->cr < at)
+        e->cr = find_from(b, at, '\r');
+    return e->lf < e->cr ? e->lf : e->cr;
 }
 
 static size_t sse_look(struct observer *o, struct slice b)
@@ -321,9 +334,13 @@ static size_t sse_look(struct observer *o, struct slice b)
             whole = o->at_boundary ? 1 : 0;
         }
     }
-    bool any_cr = b.n > 0 && memchr(b.p, '\r', b.n) != NULL;
+    struct line_ends ends = {0, 0};
+    if (at < b.n) {
+        ends.lf = find_from(b, at, '\n');
+        ends.cr = find_from(b, at, '\r');
+    }
     while (at < b.n) {
-        size_t n = line_find(b.p + at, b.n - at, any_cr);
+        size_t n = line_find(b, at, &ends) - at;
         bool whole_line = at + n < b.n;
         bool done = whole_line && line_common(o, b.p + at, n);
         if (!done)

@@ -95,6 +95,27 @@ static void test_too_deep(void **state)
     assert_non_null(strstr(why, "deep"));
 }
 
+/* Millions of members would hold up everybody else. */
+static void test_too_many(void **state)
+{
+    struct buf b;
+    struct request_facts f;
+    const char *why = "";
+    (void)state;
+    buf_init(&b, 1 << 16);
+    for (int members = 1023; members <= 1026; members++) {
+        buf_clear(&b);
+        assert_int_equal(buf_puts(&b, S("{\"model\":\"m\"")), OK);
+        for (int i = 1; i < members; i++)
+            assert_int_equal(buf_puts(&b, S(",\"a\":1")), OK);
+        assert_int_equal(buf_puts(&b, S("}")), OK);
+        enum err e = codec_request_scan(DIALECT_ANTHROPIC, buf_slice(&b), &f, &why);
+        assert_int_equal(e, members <= 1024 ? OK : ERR_SYNTAX);
+    }
+    assert_non_null(strstr(why, "too many"));
+    buf_free(&b);
+}
+
 static void test_long_model(void **state)
 {
     struct buf b;
@@ -241,10 +262,11 @@ static void test_long_texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_facts),    cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_too_deep), cmocka_unit_test(test_long_model),
-        cmocka_unit_test(test_session),  cmocka_unit_test(test_no_session),
-        cmocka_unit_test(test_turns),    cmocka_unit_test(test_long_texts),
+        cmocka_unit_test(test_facts),      cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_too_deep),   cmocka_unit_test(test_long_model),
+        cmocka_unit_test(test_too_many),   cmocka_unit_test(test_session),
+        cmocka_unit_test(test_no_session), cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_long_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
