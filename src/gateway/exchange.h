@@ -112,7 +112,6 @@ struct exchange {
     enum exchange_state state;
     struct http_call *call; /* NULL once the answer has ended */
     struct timer timer;     /* the one deadline; meaning by state */
-    struct task task;       /* the next step, outside of the callback that asked for it */
     struct route route;
     struct buf body; /* the request's */
     struct request_facts facts;

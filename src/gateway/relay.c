@@ -185,14 +185,13 @@ static void relay_arm(struct exchange *x)
 {
     const struct relay *r = &x->relay;
     const struct config *c = x->g->config;
-    int64_t at = r->last_at + c->silence_timeout;
+    int64_t now = loop_now(x->g->p.loop), at = r->last_at + c->silence_timeout;
     if (x->attempt.sse) {
-        int64_t ping = r->committed ? r->client_at + c->ping_interval : r->hold_until;
-        if (r->mid_event && ping <= loop_now(x->g->p.loop))
-            ping = loop_now(x->g->p.loop) +
-                   c->ping_interval; /* due, but there is no place for it */
-        if (ping < at)
-            at = ping;
+        int64_t next = r->committed ? r->client_at + c->ping_interval : r->hold_until;
+        if (r->mid_event && next <= now) /* a ping is due, but there is no place for it */
+            next = now + c->ping_interval;
+        if (next < at)
+            at = next;
     }
     timer_set(&x->timer, at);
 }
@@ -208,7 +207,6 @@ static void relay_commit(struct exchange *x)
     x->record.status = x->attempt.status;
     x->record.ttfb_ms = (int32_t)(r->client_at - x->opened_at);
     relay_note_served(x);
-    exchange_note_attempt(x, "served");
     relay_arm(x); /* it was set for the end of holding back; pings may be due long before that */
 }
 
@@ -335,7 +333,7 @@ void relay_broken(struct exchange *x, enum err e, const char *why, const char *e
         struct reply_facts f = {.failure = e};
         struct limit_verdict v = limits_judge(x->attempt.account->provider, &f,
                                               loop_wall(x->g->p.loop));
-        exchange_next(x, &v, e == ERR_TIMEOUT ? "timeout" : "reset", e);
+        exchange_next(x, &v, v.reason, e);
         return;
     }
     struct buf event;
