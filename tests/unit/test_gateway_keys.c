@@ -101,12 +101,15 @@ static void test_changed(void **state)
     (void)state;
     keys_generate(k, S("ann"), NOW, text, &row);
     keys_put(k, &row);
-    for (int i = 0; i < LEN; i++) {
-        char was = text[i];
-        text[i] = was == 'a' ? 'b' : 'a';
+    for (int i = 0; i < 2 * LEN; i++) {
+        char *at = &text[i % LEN], was = *at;
+        if (i == LEN) /* the second time round: a key that has been found right before */
+            assert_non_null(keys_check(k, slice_of(text)));
+        *at = was == 'a' ? 'b' : 'a';
         assert_null(keys_check(k, slice_of(text)));
-        text[i] = was;
+        *at = was;
     }
+    assert_non_null(keys_check(k, slice_of(text)));
     /* a well-formed key with a known id and another secret */
     struct key_row unused;
     keys_generate(k, S("eve"), NOW, forged, &unused);
@@ -146,6 +149,7 @@ static void test_revoked(void **state)
     (void)state;
     keys_generate(k, S("ann"), NOW, text, &row);
     keys_put(k, &row);
+    assert_non_null(keys_check(k, slice_of(text)));
     row.revoked_at = NOW + 1;
     keys_put(k, &row);
     assert_null(keys_check(k, slice_of(text)));
