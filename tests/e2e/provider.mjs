@@ -15,13 +15,14 @@
 //   status, error {type,message,details}, headers, body   a plain answer; `headers: null` drops the
 //            account's usual limit headers, a member set to null drops that one header
 //   blocks, usage, model, size   what a message answer says (size: characters per delta)
-//   gate     hold before event number N until POST /release
+//   gate     hold before event number N until POST /release (then `cut` at N breaks off)
 //   hold     true: hold before the response head until POST /release
 //   cut      {at: 'head' | 'body' | N, how: 'reset'|'fin'|'stall'|'error'|'end'|'garbage'}
 //            'head': before the head; 'body': after it; N: after N events (or N bytes of a JSON body)
 //   drip     bytes per write
 //   gzip     compress a plain body if the request allows it
-//   raw      base64 of bytes written as they are instead of an HTTP answer; then: 'fin'|'reset'|''
+//   raw      base64 of bytes written as they are instead of an HTTP answer; then: 'fin'|'reset'|'';
+//            a list of them is held before each but the first until POST /release
 //
 // The control port (JSON over HTTP, loopback): GET /requests, POST /accounts, POST /release,
 // POST /forget, GET /connections, POST /close-idle, POST /refuse.
@@ -130,7 +131,7 @@ class Answer {
     this.entry.state = 'cut';
     const sock = this.req.socket;
     switch (how) {
-      case 'reset': flush(this.res, () => sock.resetAndDestroy()); return;
+      case 'reset': flush(this.res, () => reset(sock)); return;
       case 'fin': flush(this.res, () => sock.end()); return;
       case 'stall': this.entry.state = 'stalled'; return;
       case 'end': this.res.end(); return;
@@ -158,15 +159,18 @@ class Answer {
     return this.route(url, body);
   }
 
-  raw() {
-    const bytes = Buffer.from(this.plan.raw, 'base64');
-    this.entry.sent.push(bytes);
+  async raw() {
     const sock = this.req.socket;
-    sock.write(bytes, () => {
-      this.entry.state = 'done';
-      if (this.plan.then === 'fin') sock.end();
-      if (this.plan.then === 'reset') sock.resetAndDestroy();
-    });
+    const parts = [this.plan.raw].flat().map((r) => Buffer.from(r, 'base64'));
+    for (const [i, bytes] of parts.entries()) {
+      if (i > 0) await this.held();
+      if (this.gone) return;
+      this.entry.sent.push(bytes);
+      await new Promise((go) => { sock.write(bytes, go); });
+    }
+    this.entry.state = 'done';
+    if (this.plan.then === 'fin') sock.end();
+    if (this.plan.then === 'reset') reset(sock);
   }
 
   plain() {
@@ -223,9 +227,9 @@ class Answer {
       'cache-control': 'no-cache' }));
     res.flushHeaders();
     for (let i = 0; i < events.length; i++) {
-      if (plan.cut && (plan.cut.at === 'body' ? 0 : plan.cut.at) === i) return this.cut(plan.cut.how);
       if (plan.gate === i) await this.held();
       if (this.gone) return;
+      if (plan.cut && (plan.cut.at === 'body' ? 0 : plan.cut.at) === i) return this.cut(plan.cut.how);
       await this.writeOut(Buffer.from(events[i]));
     }
     if (this.gone) return;
@@ -345,6 +349,12 @@ class Answer {
     state.files.set(meta.id, { owner: this.account.name, meta, bytes: Buffer.from(bytes) });
     return this.json(200, meta);
   }
+}
+
+// A reset, not a polite end, under TLS too: only the socket below can send one.
+function reset(sock) {
+  (sock.encrypted ? sock._parent : sock).resetAndDestroy();
+  if (sock.encrypted) sock.destroy();
 }
 
 // Runs `then` once everything written has been handed to the kernel.

@@ -89,7 +89,7 @@ test('provider: failures look as they should', direct, async (t) => {
     { times: 1, status: 429, error: { message: 'slow down' }, headers: { 'retry-after': '7' } },
     { times: 1, status: 529, error: { message: 'Overloaded' }, headers: null },
     { times: 1, cut: { at: 'head', how: 'reset' } },
-    { times: 1, cut: { at: 4, how: 'reset' } },
+    { times: 1, gate: 4, cut: { at: 4, how: 'reset' } },
     { times: 1, cut: { at: 4, how: 'fin' } },
     { times: 1, cut: { at: 4, how: 'error' } },
     { times: 1, cut: { at: 4, how: 'end' } },
@@ -108,8 +108,11 @@ test('provider: failures look as they should', direct, async (t) => {
   a = await go();
   equal(a.status, 0);
   equal(a.end, 'reset');
-  a = await go();
-  equal(events(a.body).length, 4);
+  // Held until the events were read: what lies unread beside a reset, Node reports as a plain end.
+  const c = t.track(new Connection(p)).request('POST', '/v1/messages', headers, message({ stream: true }));
+  await c.wait(() => events(c.body()).length === 4, 3000, 'four events');
+  await p.release();
+  a = await c.answer();
   ok(!a.complete && a.end === 'reset');
   a = await go();
   equal(events(a.body).length, 4);

@@ -1,7 +1,8 @@
 // Who is let in, and where credentials may and may not be.
 
 import { message, test } from '../lib/harness.mjs';
-import { equal, isError, ok } from '../lib/assert.mjs';
+import { equal, isError, match, ok } from '../lib/assert.mjs';
+import { ask } from '../lib/wire.mjs';
 
 test('keys: in either header, or in both with one good', async (t) => {
   const { gw, prov, keys } = await t.setup();
@@ -98,13 +99,25 @@ test('keys: account secrets and client keys are nowhere in clear', async (t) => 
   equal(gw.findSecrets().join('; '), '');
 });
 
-test('keys: without any key only loopback is served, and the start says so', async (t) => {
+test('keys: without any key only this machine is served, and the start says so', async (t) => {
   const prov = await t.provider();
   const gw = t.gateway();
   const secret = t.secret();
   await prov.accounts({ [secret]: { name: 'a' } });
   await gw.addAccount({ name: 'a', url: prov.url, secret });
-  await gw.start();
+  await gw.start({ listen: ['0.0.0.0:0'], config: { allow_public_listen: true } });
   equal((await gw.post(message(), { key: null })).status, 200);
-  ok(/loopback/i.test(gw.logged()), `the start-up line names it: ${gw.logged()}`);
+  match(gw.logged(), /no gateway key.*only programs on this machine/);
+  // What a page in a browser of this machine, or a proxy on it, would send.
+  for (const headers of [{ host: 'evil.example' }, { origin: 'https://evil.example' }, { 'x-forwarded-for': '10.1.1.1' }]) {
+    isError(await gw.post(message(), { key: null, headers }), 401, 'authentication_error');
+  }
+  // Another address of this machine stands for another machine: that is what the peer looks like.
+  if (process.env.SLUICE_E2E_ADDRESS) {
+    const target = { host: process.env.SLUICE_E2E_ADDRESS, port: gw.port };
+    const a = await ask(target, 'POST', '/v1/messages', { 'anthropic-version': '2023-06-01' }, message());
+    isError(a, 401, 'authentication_error');
+    equal(a.get('x-should-retry'), 'false');
+  }
+  equal((await prov.requests()).length, 1);
 });

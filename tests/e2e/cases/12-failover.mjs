@@ -51,9 +51,12 @@ test('failover: connection refused', async (t) => {
 });
 
 test('failover: a name that does not resolve', async (t) => {
-  const { gw } = await t.setup({ accounts: { a: { url: 'http://no-such-host.invalid' }, b: {} } });
+  const { gw, prov } = await t.setup({ accounts: { a: { url: 'https://no-such-host.invalid' }, b: {} } });
   const a = await gw.post(message(), { ms: 25000 });
   equal(a.status, 200, a.text);
+  equal((await prov.requests()).length, 1);
+  const [row] = await gw.booked(1);
+  deepEqual(row.attempts.map((x) => [x.account, x.reason]), [['a', 'dns'], ['b', 'served']]);
 });
 
 test('failover: no first byte in time', async (t) => {

@@ -230,13 +230,13 @@ export function events(bytes) {
   });
 }
 
-const PING = 'event: ping\ndata: {"type":"ping"}\n\n';
+const PING = /event: ping\ndata: \{"type": ?"ping"\}\n\n/g;
 
 // A stream without the pings a gateway may put in (and without the provider's own).
 export function withoutPings(bytes) {
-  return bytes.toString('latin1').split(PING).join('');
+  return bytes.toString('latin1').replace(PING, '');
 }
 
 export function countPings(bytes) {
-  return bytes.toString('latin1').split(PING).length - 1;
+  return (bytes.toString('latin1').match(PING) ?? []).length;
 }
