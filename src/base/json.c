@@ -65,28 +65,42 @@ static void alc_free(void *ctx, void *p)
 
 static const yyjson_alc alc = {alc_malloc, alc_realloc, alc_free, NULL};
 
+/* Offset behind the string whose opening quote is at `at`; text.n when it does not end. */
+static size_t string_cross(struct slice text, size_t at)
+{
+    for (;;) {
+        const char *from = text.p + at + 1, *end = text.p + text.n;
+        const char *quote = memchr(from, '"', (size_t)(end - from));
+        if (quote == NULL)
+            return text.n;
+        const char *first = quote; /* of the backslashes in front of it: an even number are pairs */
+        while (first > from && first[-1] == '\\')
+            first--;
+        at = (size_t)(quote - text.p);
+        if ((quote - first) % 2 == 0)
+            return at + 1;
+    }
+}
+
 /* Only measures: brackets that do not match are left to the parser. */
 static bool too_deep(struct slice text)
 {
     unsigned depth = 0;
-    bool in_string = false;
+    size_t i = 0;
 
-    for (size_t i = 0; i < text.n; i++) {
+    while (i < text.n) {
         char c = text.p[i];
-        if (in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_string = false;
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '[' || c == '{') {
-            if (++depth > JSON_DEPTH)
-                return true;
-        } else if ((c == ']' || c == '}') && depth > 0) {
-            depth--;
+        if (c == '"') {
+            i = string_cross(text, i);
+            continue;
         }
+        if ((c == '[' || c == '{') && ++depth > JSON_DEPTH)
+            return true;
+        if ((c == ']' || c == '}') && depth > 0)
+            depth--;
+        i++;
     }
+    assert(i == text.n);
     return false;
 }
 

@@ -87,10 +87,9 @@ static void attempt_failed(struct exchange *x, enum err e, const char *reason)
     exchange_next(x, &v, reason != NULL ? reason : v.reason, e);
 }
 
-static void attempt_on_sent(void *owner, bool reused)
+static void attempt_on_sent(void *owner)
 {
     struct exchange *x = owner;
-    (void)reused;
     if (x->state == X_DIAL) {
         exchange_move(x, X_SEND);
         timer_set(&x->timer, loop_now(x->g->p.loop) + first_byte_ms(x));
@@ -271,27 +270,48 @@ static const struct http_request_ops OPS = {.on_sent = attempt_on_sent,
                                             .on_end = attempt_on_end,
                                             .on_fail = attempt_on_fail};
 
-void attempt_start(struct exchange *x, struct account *a)
+/* The state of connecting is passed over when a pooled connection is at hand. */
+static void attempt_send(struct exchange *x, const struct account *a, struct slice path)
 {
     struct http_header h[HTTP_HEADERS_MAX];
+    enum http_method method = http_call_head(x->call)->method;
+    int64_t now = loop_now(x->g->p.loop), at = now + first_byte_ms(x);
+    int n = attempt_headers(x, a, h);
+    h[n++] = a->credential;
+    exchange_move(x, X_DIAL);
+    x->attempt.request = http_request_start(x->g->p.client, &a->target, method, path, h, n,
+                                            buf_slice(&x->body), &OPS, x);
+    if (http_request_connected(x->attempt.request))
+        exchange_move(x, X_SEND);
+    else
+        at += 2 * x->g->config->connect_timeout;
+    timer_set(&x->timer, at);
+}
+
+/* For an account whose address has a path of its own. */
+static void attempt_send_below(struct exchange *x, const struct account *a, struct slice path)
+{
+    char whole[HTTP_LINE_MAX + STORE_URL_MAX];
+    size_t n = text_format(whole, sizeof whole, "%.*s%.*s", (int)a->prefix.n, a->prefix.p,
+                           (int)path.n, path.p);
+    attempt_send(x, a, (struct slice){whole, n});
+}
+
+void attempt_start(struct exchange *x, struct account *a)
+{
     const struct http_head *in = http_call_head(x->call);
-    char path[HTTP_LINE_MAX + STORE_URL_MAX];
+    struct slice path = in->path;
     assert(x->attempt.account == NULL);
     x->attempt = (struct attempt){.account = a, .started_at = loop_now(x->g->p.loop)};
     relay_free(&x->relay);
     relay_init(&x->relay);
     account_hold(a);
-    int n = attempt_headers(x, a, h);
-    h[n++] = a->credential;
-    size_t len = text_format(path, sizeof path, "%.*s%.*s%s%.*s", (int)a->prefix.n, a->prefix.p,
-                             (int)in->path.n, in->path.p, in->query.n ? "?" : "", (int)in->query.n,
-                             in->query.p);
-    exchange_move(x, X_DIAL);
-    timer_set(&x->timer,
-              loop_now(x->g->p.loop) + 2 * x->g->config->connect_timeout + first_byte_ms(x));
-    x->attempt.request = http_request_start(x->g->p.client, &a->target, in->method,
-                                            (struct slice){path, len}, h, n, buf_slice(&x->body),
-                                            &OPS, x);
+    if (in->query.n > 0) /* stands right behind the path and its '?' */
+        path.n = (size_t)(in->query.p + in->query.n - path.p);
+    if (a->prefix.n > 0)
+        attempt_send_below(x, a, path);
+    else
+        attempt_send(x, a, path);
 }
 
 void attempt_drop(struct exchange *x)

@@ -58,7 +58,7 @@ static struct http_request *request_new(struct http_client *c)
     r->failed = OK;
     r->why = NULL;
     r->interim = 0;
-    r->reused = r->retried = r->starting = r->told_sent = r->sent = r->begun = false;
+    r->reused = r->retried = r->starting = r->sent = r->begun = false;
     r->paused = r->ended = r->parsing = false;
     list_push(&c->requests, &r->link);
     return r;
@@ -117,15 +117,6 @@ bool http_request_connected(const struct http_request *r)
 
 static void request_send(struct http_request *r);
 
-static void request_tell_sent(struct http_request *r)
-{
-    if (r->told_sent)
-        return;
-    r->told_sent = true;
-    if (r->ops->on_sent != NULL)
-        r->ops->on_sent(r->owner, r->reused);
-}
-
 static void dial_done(void *owner, enum err e, const char *why, struct stream *s)
 {
     struct http_request *r = owner;
@@ -137,7 +128,10 @@ static void dial_done(void *owner, enum err e, const char *why, struct stream *s
         return;
     }
     r->up = upstream_new(r->origin, s);
-    request_send(r);
+    if (r->ops->on_sent != NULL)
+        r->ops->on_sent(r->owner);
+    if (r->state == REQUEST_DIAL)
+        request_send(r);
 }
 
 static void dial_expired(void *arg)
@@ -243,7 +237,6 @@ static void reply_parse(struct http_request *r, struct slice *in)
 {
     assert(!r->parsing);
     r->parsing = true;
-    request_tell_sent(r);
     while (reply_step(r, in))
         ;
     r->parsing = false;
@@ -305,7 +298,7 @@ static void reply_on_written(void *owner)
     r->sent = true;
 }
 
-/* The turn after: on_sent, an immediate failure, or bytes that were held while the owner paused. */
+/* The turn after: an immediate failure, or bytes that were held while the owner paused. */
 static void request_turn(void *arg)
 {
     struct http_request *r = arg;
@@ -357,14 +350,6 @@ static void request_send(struct http_request *r)
     r->sent = false;
     h1_begin(&r->h1, r->head_method);
     stream_own(r->up->stream, &OPS, r);
-    if (r->starting) { /* not inside the call: in the next turn, or before the reply's head */
-        if (r->ops->on_sent != NULL)
-            task_post(r->client->loop, &r->task);
-    } else {
-        request_tell_sent(r);
-        if (r->state != REQUEST_LIVE)
-            return;
-    }
     stream_read(r->up->stream, !r->paused);
     enum err e = stream_write(r->up->stream, v, r->body.n > 0 ? 2 : 1);
     if (e == OK)

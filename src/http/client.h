@@ -61,7 +61,6 @@ struct http_request {
     bool reused;      /* on a pooled connection */
     bool retried;     /* that was dead, and has been replaced */
     bool starting;    /* http_request_start is on the stack: nothing may be called back */
-    bool told_sent;
     bool sent;  /* the request has been written whole */
     bool begun; /* a byte of the reply has come */
     bool paused;

@@ -172,9 +172,10 @@ MUST_USE enum err http_url_parse(struct slice url, struct http_target *t, struct
 
 struct http_request; /* one request upstream and its reply */
 struct http_request_ops {
-    /* Connected, and the first byte of the request is about to go out (on a pooled connection: has
-     * gone out, in the turn before). At most once a request. Optional. */
-    void (*on_sent)(void *owner, bool reused);
+    /* A new connection is there, and the first byte of the request is about to go out. At most once
+     * a request; not on a pooled connection, where http_request_connected says so at once.
+     * Optional. */
+    void (*on_sent)(void *owner);
     /* The reply's head (interim 1xx are swallowed). `head` lives until the request ends. */
     void (*on_head)(void *owner, const struct http_head *head);
     void (*on_body)(void *owner, struct slice bytes);
@@ -199,6 +200,7 @@ struct http_request *http_request_start(struct http_client *c, const struct http
                                         const struct http_request_ops *ops, void *owner);
 void http_request_read(struct http_request *r, bool on); /* backpressure */
 void http_request_abort(struct http_request *r); /* closes the connection; no call follows */
+/* True right after http_request_start: the request is on its way on a pooled connection. */
 bool http_request_connected(const struct http_request *r);
 
 /* ---- SSE framing (WHATWG EventSource 9.2; pure) -------------------------------------------- */
