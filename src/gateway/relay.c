@@ -260,6 +260,10 @@ void relay_bytes(struct exchange *x, struct slice bytes)
     if (!r->committed) {
         if (sse && o->error != REPLY_ERROR_NONE && !o->meaningful && relay_failed_early(x, o))
             return;
+        if (sse && o->blind && !o->meaningful) { /* some proxy's page under a stream's name */
+            relay_broken(x, ERR_PROTOCOL, "the reply is no event stream", "upstream_error");
+            return;
+        }
         if (relay_holds(x, o, bytes.n)) {
             relay_hold(x, bytes, boundary);
             return;
