@@ -329,8 +329,8 @@ void http_request_read(struct http_request *r, bool on)
     if (on != r->paused)
         return;
     r->paused = !on;
-    if (r->up == NULL)
-        return;
+    if (r->state != REQUEST_LIVE)
+        return; /* request_send will look at it */
     if (!on)
         stream_read(r->up->stream, false);
     else

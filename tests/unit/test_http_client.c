@@ -28,8 +28,8 @@ struct site {
     struct http_request *request; /* the newest, while it lives */
     struct bytes log;             /* "sent new;head 200;body 2;end;" */
     struct bytes body;
-    struct slice path;                          /* of the newest request */
-    enum act on_sent, on_head, on_body, on_end; /* what to do inside that callback */
+    struct slice path;                                   /* of the newest request */
+    enum act on_sent, on_head, on_body, on_rest, on_end; /* what to do inside that callback */
 };
 
 static struct http_request *start(struct site *s, enum http_method m, struct slice path,
@@ -693,6 +693,54 @@ static void paused_from_the_start(struct site *s)
     LOGGED(s, "head 200;body 2;end;");
 }
 
+static void paused_when_connected(struct site *s)
+{
+    s->on_sent = ACT_PAUSE;
+    get(s);
+    SENT(s, 0, GET_X);
+    reply(s, 0, OK2);
+    LOGGED(s, "sent new;");
+    http_request_read(s->request, true);
+    settle(s);
+    LOGGED(s, "head 200;body 2;end;");
+}
+
+static void on_rest(void *owner)
+{
+    struct site *s = owner;
+    bytes_printf(&s->log, "rest %zu;", s->body.n);
+    act(s, &s->on_rest);
+}
+
+/* Once a read, behind all that it brought; never behind the end. */
+static void the_rest(struct site *s)
+{
+    struct http_request_ops ops = OPS;
+    ops.on_rest = on_rest;
+    s->request = http_request_start(s->client, &s->target, HTTP_GET, S("/x"), NULL, 0, S(""), &ops,
+                                    s);
+    settle(s);
+    reply(s, 0, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n1\r\n");
+    LOGGED(s, "sent new;head 200;rest 2;");
+    reply(s, 0, "c\r\n1\r\nd\r\n");
+    LOGGED(s, "rest 4;");
+    s->on_body = ACT_PAUSE;
+    reply(s, 0, "1\r\ne\r\n1\r\nf\r\n");
+    LOGGED(s, "rest 5;");
+    http_request_read(s->request, true);
+    settle(s);
+    LOGGED(s, "rest 6;");
+    reply(s, 0, "1\r\ng\r\n0\r\n\r\n");
+    LOGGED(s, "body 7;end;");
+    s->body.n = 0;
+    s->on_rest = ACT_ABORT;
+    s->request = http_request_start(s->client, &s->target, HTTP_GET, S("/x"), NULL, 0, S(""), &ops,
+                                    s);
+    reply(s, 0, "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nab");
+    LOGGED(s, "head 200;rest 2;");
+    assert_true(s->peer[0]->rx_end != SIM_OPEN);
+}
+
 /* ---- a request that takes its time --------------------------------------------------------- */
 
 static void early_reply(struct site *s)
@@ -816,6 +864,8 @@ static void test_any_weather(void **state)
     X(pause_stops_the_stream)         \
     X(the_end_waits_behind_a_pause)   \
     X(paused_from_the_start)          \
+    X(paused_when_connected)          \
+    X(the_rest)                       \
     X(early_reply)                    \
     X(early_head)                     \
     X(freed_while_busy)

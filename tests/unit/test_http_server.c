@@ -1,230 +1,7 @@
 /* links: base http sim */
 /* The server over a simulated network: what goes over the wire, to the byte, and what the handler
  * is told. */
-#include "http/http.h"
-#include "simnet.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-/* ---- a site: one server, one client, and a handler that writes down what it is told -------- */
-
-struct site {
-    struct loop *loop;
-    struct listener *listener;
-    struct http_server *server;
-    struct http_server_limits limits;
-    struct sim_peer *client;
-    struct bytes log;       /* "open GET /x;body 3;complete;written;gone reset;" */
-    struct bytes body;      /* of the newest call */
-    struct http_call *call; /* the newest one, unless it is over */
-    struct slice later;     /* to be written by `written`, then http_end */
-    size_t read;            /* of client->rx, by got() */
-};
-
-static void say(struct site *s, const char *what)
-{
-    bytes_puts(&s->log, slice_of(what));
-    bytes_puts(&s->log, S(";"));
-}
-
-static void done(struct site *s, bool cut)
-{
-    struct http_call *call = s->call;
-    s->call = NULL;
-    if (cut)
-        http_cut(call);
-    else
-        http_end(call);
-}
-
-static enum err answer(struct site *s, int status, int64_t length, struct slice body)
-{
-    struct http_header h[] = {{S("x-a"), S("b")}};
-    return http_respond(s->call, status, h, 1, length, body);
-}
-
-/* What the path says is done at once; the test does the rest. */
-static void *on_open(void *ctx, struct http_call *call, const struct http_head *head)
-{
-    struct site *s = ctx;
-    assert_null(s->call);
-    s->call = call;
-    s->body.n = 0;
-    bytes_printf(&s->log, "open %s %.*s;", http_method_name(head->method), (int)head->path.n,
-                 head->path.p);
-    assert_ptr_equal(http_call_head(call), head);
-    if (slice_eq(head->path, S("/ok"))) {
-        enum err e = answer(s, 200, 2, S("ok"));
-        if (e == ERR_AGAIN)
-            return s;
-        done(s, false);
-    } else if (slice_eq(head->path, S("/refused"))) {
-        if (answer(s, 401, 2, S("no")) != ERR_AGAIN)
-            done(s, false);
-    } else if (slice_eq(head->path, S("/cut"))) {
-        done(s, true);
-    } else if (!slice_eq(head->path, S("/hold"))) {
-        http_call_read(call, true);
-    }
-    return s;
-}
-
-static void on_body(void *x, struct slice bytes)
-{
-    struct site *s = x;
-    assert_true(bytes.n > 0);
-    bytes_puts(&s->body, bytes);
-    struct slice path = http_call_head(s->call)->path;
-    if (slice_eq(path, S("/early"))) { /* has seen enough */
-        if (answer(s, 200, 5, S("early")) == OK)
-            done(s, false);
-    } else if (slice_eq(path, S("/early-cut"))) {
-        done(s, true);
-    }
-}
-
-static void on_complete(void *x)
-{
-    struct site *s = x;
-    bytes_printf(&s->log, "body %zu;complete;", s->body.n);
-    if (slice_eq(http_call_head(s->call)->path, S("/echo"))) {
-        if (answer(s, 200, (int64_t)s->body.n, bytes_slice(&s->body)) == OK)
-            done(s, false);
-    }
-}
-
-static void on_written(void *x)
-{
-    struct site *s = x;
-    say(s, "written");
-    if (s->call != NULL && s->later.n > 0) {
-        struct slice more = s->later;
-        s->later = S("");
-        if (http_write(s->call, more) == ERR_AGAIN)
-            return;
-    }
-    if (s->call != NULL && !slice_eq(http_call_head(s->call)->path, S("/hold")))
-        done(s, false);
-}
-
-static void on_gone(void *x, enum err e, const char *why)
-{
-    struct site *s = x;
-    assert_non_null(why);
-    bytes_printf(&s->log, "gone %s;", err_name(e));
-    s->call = NULL;
-}
-
-static void on_error_body(void *ctx, int status, const char *why, struct buf *out)
-{
-    (void)ctx;
-    assert_non_null(why);
-    assert_int_equal(buf_printf(out, "{%d}", status), OK);
-}
-
-static void on_accept(void *owner, struct stream *stream)
-{
-    struct site *s = owner;
-    http_server_add(s->server, stream);
-}
-
-static void settle(struct site *s)
-{
-    assert_true(sim_settle(s->loop));
-}
-
-static void advance(struct site *s, int64_t ms)
-{
-    assert_true(sim_advance(s->loop, ms));
-}
-
-static struct sim_peer *newcomer(struct site *s)
-{
-    struct sim_peer *p = sim_connect(s->loop, "client", S(""));
-    settle(s);
-    return p;
-}
-
-static void site_open(struct site *s)
-{
-    static const struct listener_ops L = {.on_accept = on_accept};
-    static const struct http_server_ops OPS = {.handler = {.open = on_open,
-                                                           .body = on_body,
-                                                           .complete = on_complete,
-                                                           .written = on_written,
-                                                           .gone = on_gone},
-                                               .error_body = on_error_body};
-    struct addr addr;
-    *s = (struct site){.limits = {.head_ms = 10000,
-                                  .body_idle_ms = 60000,
-                                  .keep_alive_ms = 620000,
-                                  .write_ms = 60000,
-                                  .max_body = 1000000,
-                                  .max_requests = 1000,
-                                  .max_connections = 100}};
-    s->loop = loop_new();
-    s->server = http_server_new(s->loop, &s->limits, &OPS, s);
-    assert_int_equal(addr_parse(S("127.0.0.1:80"), &addr), OK);
-    assert_int_equal(listener_open(s->loop, &addr, NULL, &L, s, &s->listener), OK);
-    s->client = newcomer(s);
-}
-
-static void limits_set(struct site *s)
-{
-    http_server_set_limits(s->server, &s->limits);
-}
-
-/* Nothing may be left behind. */
-static void site_close(struct site *s)
-{
-    struct sim_counts left;
-    http_server_free(s->server);
-    listener_close(s->listener);
-    assert_null(s->call); /* what was left has been told to be gone */
-    advance(s, 40000);    /* lingering ends */
-    sim_live_counts(s->loop, &left);
-    assert_int_equal(left.streams, 0);
-    assert_int_equal(left.timers, 0);
-    assert_false(left.tasks);
-    loop_free(s->loop);
-    bytes_free(&s->log);
-    bytes_free(&s->body);
-}
-
-static void send_raw(struct site *s, const char *text)
-{
-    sim_send(s->client, slice_of(text));
-    settle(s);
-}
-
-/* What the client has received since the last call. */
-#define GOT(s, text)    assert_got(s, text, __LINE__)
-#define LOGGED(s, text) assert_logged(s, text, __LINE__)
-
-static void assert_same(struct slice got, const char *want, int line)
-{
-    if (!slice_eq(got, slice_of(want)))
-        fail_msg("line %d: got <%.*s>, wanted <%s>", line, (int)got.n, got.p, want);
-}
-
-static void assert_got(struct site *s, const char *want, int line)
-{
-    struct slice all = bytes_slice(&s->client->rx);
-    size_t from = s->read;
-    s->read = all.n;
-    assert_same(all.p == NULL ? S("") : slice_sub(all, from, all.n), want, line);
-}
-
-static void assert_logged(struct site *s, const char *want, int line)
-{
-    assert_same(bytes_slice(&s->log), want, line);
-    s->log.n = 0;
-}
+#include "http_site.h"
 
 #define GET(path)     "GET " path " HTTP/1.1\r\nhost: a\r\n\r\n"
 #define POST(path, n) "POST " path " HTTP/1.1\r\nhost: a\r\ncontent-length: " #n "\r\n\r\n"
@@ -460,6 +237,48 @@ static void streaming(struct site *s)
     GOT(s, "0\r\n\r\n");
     send_raw(s, GET("/ok"));
     GOT(s, R200(2) "ok");
+}
+
+/* The end of the framing goes out with the last bytes, and only once. */
+static void last_bytes(struct site *s)
+{
+    send_raw(s, GET("/hold"));
+    assert_int_equal(answer(s, 200, -1, S("a")), OK);
+    http_last(s->call);
+    assert_int_equal(http_write(s->call, S("bc")), OK);
+    GOT(s, R200_STREAM "1\r\na\r\n2\r\nbc\r\n0\r\n\r\n");
+    done(s, false);
+    GOT(s, "");
+    send_raw(s, GET("/hold")); /* all in one */
+    http_last(s->call);
+    assert_int_equal(answer(s, 200, -1, S("all")), OK);
+    GOT(s, R200_STREAM "3\r\nall\r\n0\r\n\r\n");
+    done(s, false);
+    send_raw(s, GET("/hold")); /* nothing more came: http_end writes it after all */
+    assert_int_equal(answer(s, 200, -1, S("a")), OK);
+    http_last(s->call);
+    done(s, false);
+    GOT(s, R200_STREAM "1\r\na\r\n0\r\n\r\n");
+    send_raw(s, "HEAD /hold HTTP/1.1\r\nhost: a\r\n\r\n");
+    http_last(s->call);
+    assert_int_equal(answer(s, 200, -1, S("all")), OK);
+    done(s, false);
+    GOT(s, R200_STREAM);
+    send_raw(s, GET("/hold"));
+    http_last(s->call);
+    assert_int_equal(answer(s, 200, 3, S("all")), OK);
+    done(s, false);
+    GOT(s, R200(3) "all");
+    struct sim_weather slow = {.take = SIM_TAKE_CRUMBS};
+    sim_weather_set(s->loop, &slow);
+    send_raw(s, GET("/hold"));
+    http_last(s->call);
+    assert_int_equal(answer(s, 200, -1, S("all")), ERR_AGAIN);
+    done(s, false);
+    s->log.n = 0;
+    settle(s);
+    LOGGED(s, "written;");
+    GOT(s, R200_STREAM "3\r\nall\r\n0\r\n\r\n");
 }
 
 static void no_body_answers(struct site *s)
@@ -834,7 +653,8 @@ static void connections_are_limited(struct site *s)
     limits_set(s);
     send_raw(s, GET("/hold"));
     second = newcomer(s);
-    struct sim_peer *third = newcomer(s); /* takes the place of the idle one */
+    advance(s, 1000);                     /* it says nothing */
+    struct sim_peer *third = newcomer(s); /* takes the place of the silent one */
     assert_int_equal(second->rx_end, SIM_FIN);
     assert_int_equal(third->rx_end, SIM_OPEN);
     sim_send(third, S("GET "));
@@ -845,6 +665,57 @@ static void connections_are_limited(struct site *s)
     struct http_server_stats st;
     http_server_stats_get(s->server, &st);
     assert_true(st.connections == 2 && st.active == 1 && st.accepted == 3 && st.refused == 1);
+}
+
+static void on_full(void *arg, bool full)
+{
+    struct site *s = arg;
+    listener_pause(s->listener, full);
+    say(s, full ? "full" : "room");
+}
+
+/* In a rush nobody is turned away who has had no time to say anything; all are served in turn. */
+static void newcomers_wait_when_it_is_full(struct site *s)
+{
+    struct sim_peer *p[5] = {s->client};
+    s->limits.max_connections = 2;
+    limits_set(s);
+    http_server_on_full(s->server, on_full, s);
+    for (int i = 1; i < 5; i++)
+        p[i] = sim_connect(s->loop, "client", S(""));
+    settle(s);
+    assert_string_equal(log_of(s), "full;");
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(p[i]->rx_end, SIM_OPEN);
+        sim_send(p[i], slice_of(GET("/ok")));
+    }
+    settle(s);
+    for (int i = 0; i < 5; i++)
+        assert_true(slice_starts(bytes_slice(&p[i]->rx), S("HTTP/1.1 200 OK")));
+    struct http_server_stats st;
+    http_server_stats_get(s->server, &st);
+    assert_true(st.accepted == 5 && st.refused == 0 && st.connections == 2);
+}
+
+/* Connections that never say anything do not keep others out for longer than a second or so. */
+static void the_silent_make_room(struct site *s)
+{
+    s->limits.max_connections = 1;
+    limits_set(s);
+    http_server_on_full(s->server, on_full, s);
+    struct sim_peer *silent = newcomer(s); /* takes the place of the first, which is silent too */
+    assert_string_equal(log_of(s), "");
+    advance(s, 1000);
+    silent = newcomer(s);
+    assert_string_equal(log_of(s), "full;");
+    struct sim_peer *second = newcomer(s);
+    assert_int_equal(silent->rx_end, SIM_OPEN);
+    sim_send(second, slice_of(GET("/ok")));
+    advance(s, 500);
+    assert_int_equal(second->rx.n, 0);
+    advance(s, 1000);
+    assert_int_equal(silent->rx_end, SIM_FIN);
+    assert_true(slice_starts(bytes_slice(&second->rx), S("HTTP/1.1 200 OK")));
 }
 
 static void requests_are_limited(struct site *s)
@@ -937,6 +808,7 @@ static void test_any_weather(void **state)
     X(paused_body)                         \
     X(broken_body)                         \
     X(streaming)                           \
+    X(last_bytes)                          \
     X(no_body_answers)                     \
     X(old_clients)                         \
     X(close_asked)                         \
