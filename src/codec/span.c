@@ -237,6 +237,34 @@ static const char *block_at(struct slice t, size_t base, char room[BLOCK])
     return room;
 }
 
+/* Offset of the first quote, backslash or control character at or behind `at`. */
+static size_t string_stop(struct slice t, size_t at)
+{
+#if defined(__SSE2__)
+    for (; t.n - at >= 16; at += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(t.p + at));
+        __m128i stop = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
+                                    _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+        stop = _mm_or_si128(stop, _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v));
+        uint64_t m = mask_of(stop, 0);
+        if (m != 0)
+            return at + bit_first(m);
+    }
+#endif
+    while (at < t.n && t.p[at] != '"' && t.p[at] != '\\' && (uint8_t)t.p[at] >= 0x20)
+        at++;
+    return at;
+}
+
+/* Where to go on from `base`: within a string, whole blocks of plain text, which is what long
+ * bodies are made of, are passed over. */
+static size_t plain_skip(struct slice t, size_t base, const struct flow *f)
+{
+    if (base >= t.n || f->in_string == 0 || f->carry != 0)
+        return base;
+    return base + (string_stop(t, base) - base) / BLOCK * BLOCK;
+}
+
 struct nest {
     struct flow flow;
     uint64_t kinds;   /* bit d: the bracket opened at depth d + 1 is a square one */
@@ -276,7 +304,7 @@ static enum err span_nested(struct slice t, size_t at, int depth, size_t *end)
     char room[BLOCK];
     struct block b;
     assert(depth >= 1 && depth <= SPAN_DEPTH + 1);
-    for (size_t base = at; base < t.n; base += BLOCK) {
+    for (size_t base = at; base < t.n; base = plain_skip(t, base + BLOCK, &n.flow)) {
         const char *p = block_at(t, base, room);
         unsigned over = BLOCK;
         block_read(&b, &n.flow, p);
@@ -294,13 +322,13 @@ static enum err span_nested(struct slice t, size_t at, int depth, size_t *end)
     return ERR_SYNTAX;
 }
 
-/* A string too long, or with escapes, for the short way of span_string. */
+/* A string with escapes, or with what no string may hold. */
 static enum err span_string_long(struct slice t, size_t at, size_t *end)
 {
     struct flow f = {0, 0};
     char room[BLOCK];
     struct block b;
-    for (size_t base = at; base < t.n; base += BLOCK) {
+    for (size_t base = at; base < t.n; base = plain_skip(t, base + BLOCK, &f)) {
         block_read(&b, &f, block_at(t, base, room));
         uint64_t quotes = b.m.quote & ~b.escaped;
         if (base == at)
@@ -317,32 +345,12 @@ static enum err span_string_long(struct slice t, size_t at, size_t *end)
 
 /* ---- the other values ------------------------------------------------------------------------ */
 
-/* Offset of the first quote, backslash or control character at or behind `at`. */
-static size_t string_stop(struct slice t, size_t at)
-{
-#if defined(__SSE2__)
-    for (; t.n - at >= 16; at += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(t.p + at));
-        __m128i stop = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
-                                    _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
-        stop = _mm_or_si128(stop, _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v));
-        uint64_t m = mask_of(stop, 0);
-        if (m != 0)
-            return at + bit_first(m);
-    }
-#endif
-    while (at < t.n && t.p[at] != '"' && t.p[at] != '\\' && (uint8_t)t.p[at] >= 0x20)
-        at++;
-    return at;
-}
-
 enum err span_string(struct slice text, size_t at, size_t *end)
 {
     assert(at < text.n && text.p[at] == '"');
-    size_t near = text.n - at > BLOCK ? at + BLOCK : text.n;
-    size_t stop = string_stop(slice_sub(text, 0, near), at + 1);
-    assert(stop > at && stop <= near);
-    if (stop < near && text.p[stop] == '"') { /* most keys and words */
+    size_t stop = string_stop(text, at + 1);
+    assert(stop > at && stop <= text.n);
+    if (stop < text.n && text.p[stop] == '"') { /* most keys and words */
         *end = stop + 1;
         return OK;
     }
