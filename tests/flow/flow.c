@@ -20,6 +20,7 @@
 #define JOBS_MAX       16
 #define FILE_SECONDS   600 /* real time for one file in one process: more is a hang */
 #define STALL_VARIANTS 10
+#define CUTS_MOST      4000 /* places in one peer's bytes, even without --sample */
 
 static const char *const MODE_NAME[MODES] = {"plain", "split", "stall", "cut", "torture"};
 
@@ -168,8 +169,9 @@ static size_t position(size_t i, size_t n, size_t last, uint64_t salt)
 static bool cut_peer_all(struct session *s, int peer, enum sim_end how, uint64_t *runs)
 {
     size_t last = s->plain.peer[peer].sent, n = last + 1;
-    if (s->o->sample > 1 && n > s->o->sample)
-        n = s->o->sample;
+    size_t most = s->o->sample > 1 ? s->o->sample : CUTS_MOST;
+    if (n > most)
+        n = most;
     for (size_t i = 0; i < n; i++) {
         struct plan p = plan_make(s, MODE_CUT, 0);
         text_copy(p.cut_peer, sizeof p.cut_peer, slice_of(s->plain.peer[peer].name));

@@ -270,7 +270,8 @@ void judge_records(struct run *r)
     for (int i = 0; i < r->conns; i++)
         if (r->conn[i].client > 0)
             records_of(r, &r->conn[i], &least, &most, &unbooked);
-    /* A connection that had no memory for a head has answered for itself; the gateway never saw it. */
+    /* A connection that had no memory for a head has answered for itself; the gateway never saw it.
+     */
     int64_t seen = rig_requests(r->house) - unbooked;
     if (r->plan->mode == MODE_TORTURE && seen < least)
         least = seen > 0 ? (int)seen : 0;

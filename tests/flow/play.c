@@ -68,9 +68,11 @@ static struct conn *conn_new(struct run *r, struct sim_peer *p, int client)
 static void on_dialled(void *arg, struct sim_host *h, struct sim_peer *p)
 {
     struct run *r = arg;
-    assert(h->tag != NULL);
-    (void)conn_new(r, p, 0);
     struct upstream *u = h->tag;
+    assert(u != NULL);
+    (void)conn_new(r, p, 0);
+    if (u->deaf)
+        sim_reading(p, false);
     if (u->current == NULL)
         u->answer_from = 0;
 }
@@ -228,15 +230,32 @@ struct upstream *upstream_find(struct run *r, struct slice name)
     return NULL;
 }
 
-/* The request that `>` answers: the one looked at last, else the next one that came in. */
-static struct conn *answer_conn(struct upstream *u)
+static struct conn *newest_conn(struct run *r, const struct upstream *u)
 {
-    if (u->current == NULL && u->used < u->requests) {
-        struct request *q = &u->request[u->used++];
-        u->current = q->conn;
-        u->answer_from = q->conn->peer->tx.n;
+    for (int i = r->conns - 1; i >= 0; i--)
+        if (r->conn[i].client == 0 && conn_upstream(r, &r->conn[i]) == u)
+            return &r->conn[i];
+    return NULL;
+}
+
+/* Where `>` goes: to the request looked at last, else the next one that came in, else the newest
+ * connection, whose request is not yet complete. */
+static struct conn *answer_conn(struct run *r, struct upstream *u)
+{
+    if (u->current == NULL) {
+        bool complete = u->used < u->requests;
+        u->current = complete ? u->request[u->used++].conn : newest_conn(r, u);
+        u->answer_from = u->current != NULL ? u->current->peer->tx.n : 0;
     }
     return u->current;
+}
+
+static void upstream_reads(struct run *r, struct upstream *u, bool on)
+{
+    u->deaf = !on;
+    for (int i = 0; i < r->conns; i++)
+        if (r->conn[i].client == 0 && conn_upstream(r, &r->conn[i]) == u)
+            sim_reading(r->conn[i].peer, on);
 }
 
 /* ---- steps --------------------------------------------------------------------------- */
@@ -278,20 +297,17 @@ static void client_step(struct run *r, const struct step *st)
 
 static void upstream_send(struct run *r, const struct step *st, struct upstream *u)
 {
-    struct conn *c = answer_conn(u);
+    struct conn *c = answer_conn(r, u);
     if (c != NULL)
         sim_send(c->peer, st->data);
     else if (r->check)
-        run_fail(r, st->line, "%.*s has received no request to answer", (int)st->upstream.n,
+        run_fail(r, st->line, "%.*s has no connection to answer on", (int)st->upstream.n,
                  st->upstream.p);
 }
 
 static void upstream_end(struct run *r, const struct step *st, struct upstream *u)
 {
-    struct conn *c = u->current;
-    for (int i = r->conns - 1; c == NULL && i >= 0; i--)
-        if (r->conn[i].client == 0 && conn_upstream(r, &r->conn[i]) == u)
-            c = &r->conn[i];
+    struct conn *c = u->current != NULL ? u->current : newest_conn(r, u);
     if (c != NULL)
         sim_end(c->peer, end_of(st->how));
     else if (r->check)
@@ -320,6 +336,9 @@ static void upstream_step(struct run *r, const struct step *st)
         break;
     case STEP_SERVES:
         u->serves = st->data;
+        break;
+    case STEP_READS:
+        upstream_reads(r, u, st->number != 0);
         break;
     default:
         (void)expect_upstream(r, st, u);
@@ -355,7 +374,8 @@ static void other_step(struct run *r, const struct step *st)
             (void)expect_account(r, st);
         break;
     case STEP_SIGNAL:
-        (void)sim_signal(r->loop, (int)st->number);
+        if (!sim_signal(r->loop, (int)st->number))
+            run_fail(r, st->line, "nobody listens for this signal");
         break;
     case STEP_HOUSE:
         if (!rig_do(r->house, st->name))

@@ -33,7 +33,7 @@ struct upstream {
     int used;             /* requests the script has looked at */
     struct conn *current; /* whose request was looked at last: where `>` goes */
     size_t answer_from;
-    int dials_before;
+    bool deaf; /* its connections are not read: requests pile up on their way */
 };
 struct name { /* an account's or a host's name for an upstream */
     struct slice name;

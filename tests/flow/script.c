@@ -501,6 +501,9 @@ static bool upstream_line(struct reader *r, struct slice line)
     } else if (word_is(r, 2, "serves") || word_is(r, 2, "silent")) {
         st.kind = STEP_SERVES;
         st.data = word_is(r, 2, "serves") ? block_bytes(r) : S("");
+    } else if (word_is(r, 2, "reads") || word_is(r, 2, "stops")) {
+        st.kind = STEP_READS;
+        st.number = word_is(r, 2, "reads");
     } else if (!end_word(r, 2, &st) && !verdict_word(r, 2, &st) && !upstream_number(r, 2, &st)) {
         return fail(r, "upstream does what?");
     }

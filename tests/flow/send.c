@@ -70,7 +70,7 @@ static void directive(struct sender *s, struct slice line)
         s->chunked = true;
         bytes_puts(&s->body, S("0\r\n\r\n"));
     } else if (slice_eq(word, S("%raw"))) {
-        bytes_unescape(&s->body, rest);
+        bytes_unescape(s->mode == SEND_LITERAL ? &s->literal : &s->body, rest);
     } else if (slice_eq(word, S("%repeat"))) {
         repeat_put(s, rest);
     } else {

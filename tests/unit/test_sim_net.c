@@ -320,13 +320,13 @@ static void test_dials_that_hang_or_are_called_off(void **state)
     dial_cancel(hangs);
     h->verdict = OK;
     h->delay_ms = 300;
-    struct dial *slow = dial_start(e.loop, &t, on_dialled, &d);
+    assert_non_null(dial_start(e.loop, &t, on_dialled, &d));
     assert_true(sim_advance(e.loop, 299));
     assert_int_equal(d.calls, 0);
     assert_true(sim_advance(e.loop, 1));
     assert_int_equal(d.calls, 1);
     dial_cancel(dial_start(e.loop, &t, on_dialled, &d));
-    slow = dial_start(e.loop, &t, on_dialled, &d);
+    struct dial *slow = dial_start(e.loop, &t, on_dialled, &d);
     assert_true(sim_settle(e.loop));
     dial_cancel(slow);
     assert_true(sim_advance(e.loop, 1000));
