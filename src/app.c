@@ -12,6 +12,7 @@
 #define DRAIN_POLL_MS 20
 #define REAP_GRACE_MS 2000
 #define ADMIN_CLIENTS 64
+#define FULL_LOG_MS   60000
 #define DEMO_NAME     "demo"
 
 struct app {
@@ -29,6 +30,7 @@ struct app {
     int flags_n;
     struct timer timer; /* drain */
     int64_t drain_until;
+    int64_t full_log_at; /* a server that stays full says so again from then on */
     bool draining, reaped, demo_mode;
     struct demo *demo;
     uint16_t demo_port;
@@ -169,6 +171,20 @@ static void app_hangup(void *arg, int signum)
 
 /* ---- up: listeners --------------------------------------------------------------------------- */
 
+/* Newcomers wait in the kernel's queue while every place is taken. */
+static void on_full(void *arg, bool full)
+{
+    struct app *a = arg;
+    int64_t now = loop_now(a->loop);
+    if (full && now >= a->full_log_at) {
+        a->full_log_at = now + FULL_LOG_MS;
+        log_warn("every place for a client is taken, newcomers wait",
+                 LF_INT("places", app_limits(a->config).max_connections));
+    }
+    for (int i = 1; i < a->listeners; i++)
+        listener_pause(a->listener[i], full);
+}
+
 static void on_client(void *owner, struct stream *s)
 {
     struct app *a = owner;
@@ -283,6 +299,7 @@ static void app_open(struct app *a)
     a->admin = admin_new(&parts);
     a->admins = http_server_new(a->loop, &own, admin_server_ops(), a->admin);
     a->clients = http_server_new(a->loop, &limits, gateway_server_ops(), a->house.gateway);
+    http_server_on_full(a->clients, on_full, a);
     if (!app_listen_admin(a))
         return;
     for (int i = 0; i < a->config->listens; i++)

@@ -71,6 +71,8 @@ void conn_move(struct conn *c, enum conn_state to)
         list_push(&s->busy, &c->link);
     if (to != CONN_CLOSED)
         conn_arm(c);
+    if (s->full && to == CONN_IDLE)
+        server_watch(s);
 }
 
 /* ---- the end ------------------------------------------------------------------------------- */
@@ -88,6 +90,8 @@ void conn_close(struct conn *c, bool polite)
 {
     conn_move(c, CONN_CLOSED);
     c->server->stats.connections--;
+    if (c->server->full)
+        server_watch(c->server);
     timer_stop(&c->timer);
     task_cancel(&c->task);
     if (polite && c->dead == OK)

@@ -19,6 +19,7 @@
 #define PENDING_MAX     1048576 /* ... and one read more than that must fit */
 #define DRAIN_BYTES     65536   /* of a body nobody wanted */
 #define DRAIN_MS        2000
+#define SILENT_MS       1000  /* a connection that has said nothing for so long can be spared */
 #define RATE_MS         30000 /* a body brings at least RATE_BYTES in every RATE_MS */
 #define RATE_BYTES      30720
 #define CALLS_KEPT      256  /* in the free list */
@@ -82,13 +83,18 @@ struct http_server {
     struct link busy;
     struct link free_calls;
     int free_count;
-    bool draining, freed;
+    void (*on_full)(void *arg, bool full); /* NULL: nobody wants to know */
+    void *on_full_arg;
+    struct timer silent; /* armed while full: silent connections become spare by themselves */
+    bool full, draining, freed;
     struct http_server_stats stats;
 };
 
 /* ---- server.c ------------------------------------------------------------------------------ */
 struct http_call *call_new(struct http_server *s);
 void call_release(struct http_server *s, struct http_call *call);
+/* Tells whoever wants to know when the server has become full, or has room again. */
+void server_watch(struct http_server *s);
 
 /* ---- conn.c -------------------------------------------------------------------------------- */
 void conn_start(struct http_server *s, struct stream *stream);

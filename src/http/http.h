@@ -95,9 +95,15 @@ struct http_server_ops {
 struct http_server *http_server_new(struct loop *l, const struct http_server_limits *limits,
                                     const struct http_server_ops *ops, void *ctx);
 void http_server_set_limits(struct http_server *s, const struct http_server_limits *limits);
-/* Adds a connection; takes the stream over. At max_connections the connection that has been idle
- * for longest makes room; if none is idle the new one is aborted. */
+/* Adds a connection; takes the stream over. At max_connections one that can be spared makes room:
+ * the one idle for longest after an answer, or one that has said nothing yet (see below). If there
+ * is none the new one is aborted. */
 void http_server_add(struct http_server *s, struct stream *stream);
+/* Tells when the server is full and nothing can be spared, and when that is over: whoever listens
+ * pauses meanwhile, and newcomers wait in the kernel's queue instead of being turned away. A
+ * connection that has said nothing is spared only after a second: in a rush all look like that.
+ * `fn` must call nothing of the server. */
+void http_server_on_full(struct http_server *s, void (*fn)(void *arg, bool full), void *arg);
 /* Drain: from now on every answer carries "connection: close"; idle connections are closed. */
 void http_server_drain(struct http_server *s);
 /* Cuts every connection that is left (after `gone`). The server is gone when this returns. */

@@ -1,6 +1,52 @@
 /* server: its connections, its limits, and the memory of calls. See conn.h. */
 #include "http/conn.h"
 
+/* ---- room ---------------------------------------------------------------------------------- */
+
+/* A connection whose end hurts least; NULL when each one is needed. */
+static struct conn *server_spare(const struct http_server *s)
+{
+    for (struct link *k = s->idle.next; k != &s->idle; k = k->next) {
+        struct conn *c = CONTAINER(k, struct conn, link);
+        assert(c->state == CONN_IDLE);
+        if (c->pending.len > 0)
+            continue; /* its next request is here already */
+        if (c->calls > 0 || loop_now(s->loop) - c->since >= SILENT_MS)
+            return c;
+    }
+    return NULL;
+}
+
+void server_watch(struct http_server *s)
+{
+    bool full = s->stats.connections >= s->limits.max_connections && server_spare(s) == NULL;
+    if (full)
+        timer_set(&s->silent, loop_now(s->loop) + SILENT_MS / 4);
+    else
+        timer_stop(&s->silent);
+    if (full == s->full)
+        return;
+    s->full = full;
+    if (s->on_full != NULL)
+        s->on_full(s->on_full_arg, full);
+}
+
+static void silent_turn(void *arg)
+{
+    server_watch(arg);
+}
+
+void http_server_on_full(struct http_server *s, void (*fn)(void *arg, bool full), void *arg)
+{
+    assert(fn != NULL && s->on_full == NULL);
+    s->on_full = fn;
+    s->on_full_arg = arg;
+    if (s->full)
+        fn(arg, true);
+}
+
+/* ---- birth and death ----------------------------------------------------------------------- */
+
 struct http_server *http_server_new(struct loop *l, const struct http_server_limits *limits,
                                     const struct http_server_ops *ops, void *ctx)
 {
@@ -14,6 +60,7 @@ struct http_server *http_server_new(struct loop *l, const struct http_server_lim
     list_init(&s->idle);
     list_init(&s->busy);
     list_init(&s->free_calls);
+    timer_init(&s->silent, l, silent_turn, s);
     http_server_set_limits(s, limits);
     return s;
 }
@@ -24,20 +71,24 @@ void http_server_set_limits(struct http_server *s, const struct http_server_limi
     assert(limits->write_ms > 0 && limits->max_body >= 0);
     assert(limits->max_requests > 0 && limits->max_connections > 0);
     s->limits = *limits;
+    server_watch(s);
 }
 
 void http_server_add(struct http_server *s, struct stream *stream)
 {
     if (s->stats.connections >= s->limits.max_connections) {
-        if (list_empty(&s->idle)) {
+        struct conn *spare = server_spare(s);
+        if (spare == NULL) {
             s->stats.refused++;
             stream_abort(stream);
             return;
         }
-        conn_close(CONTAINER(s->idle.next, struct conn, link), true);
+        conn_close(spare, true);
     }
     s->stats.accepted++;
     conn_start(s, stream);
+    if (s->stats.connections >= s->limits.max_connections)
+        server_watch(s);
 }
 
 void http_server_drain(struct http_server *s)
@@ -80,6 +131,7 @@ void http_server_free(struct http_server *s)
         }
     }
     assert(s->stats.connections == 0 && s->stats.active == 0);
+    timer_stop(&s->silent);
     loop_bury(s->loop, s, server_bury); /* after its connections, which were buried before it */
 }
 
