@@ -6,10 +6,11 @@
 static const char *const STATE_NAME[X_STATES] = {
     "head", "body", "admit", "wait", "dial", "send", "reply", "relay", "refuse", "flush", "done"};
 
-#define LOOKUP_MS 10000 /* for the store to say whose object it is */
+#define LOOKUP_MS   10000  /* for the store to say whose object it is */
+#define RESERVE_MAX 262144 /* bytes; longer bodies grow as they come */
 
-#define TO(s)     (1u << (s))
-#define TO_END    (TO(X_REFUSE) | TO(X_FLUSH) | TO(X_DONE))
+#define TO(s)       (1u << (s))
+#define TO_END      (TO(X_REFUSE) | TO(X_FLUSH) | TO(X_DONE))
 /* Which moves are legal. Arrows back to WAIT and DIAL exist only from states before the commit
  * point: the table forbids late retries. */
 static const unsigned LEGAL[X_STATES] = {
@@ -426,12 +427,11 @@ static void exchange_body(void *arg, struct slice bytes)
         return;
     }
     int64_t length = http_call_head(x->call)->content_length;
-    if (x->body.cap == 0 && length > 0 && buf_reserve(&x->body, (size_t)length) != OK) {
-        answer_error(x, 503, "sluice: out of memory for this request; try again.", 5, true,
-                     "overloaded");
-        return;
-    }
-    enum err e = buf_append(&x->body, bytes.p, bytes.n);
+    enum err e = OK;
+    if (x->body.cap == 0 && length > 0) /* what is only promised takes no more memory than this */
+        e = buf_reserve(&x->body, (size_t)(length < RESERVE_MAX ? length : RESERVE_MAX));
+    if (e == OK)
+        e = buf_append(&x->body, bytes.p, bytes.n);
     if (e != OK) {
         bool big = e == ERR_LIMIT;
         answer_error(x, big ? 413 : 503,
