@@ -6,6 +6,7 @@
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
+    mem_init();
     crypto_init();
     return cli_main(argc, argv, &APP_HOOKS);
 }

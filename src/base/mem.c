@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 uint64_t fault_counter;
 uint64_t fault_target;
@@ -52,6 +55,14 @@ static _Noreturn void mem_die(size_t n)
 {
     fprintf(stderr, "sluice: out of memory (%zu bytes asked)\n", n);
     abort();
+}
+
+void mem_init(void)
+{
+#ifdef __GLIBC__
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    (void)mallopt(M_TRIM_THRESHOLD, 8 << 20);
+#endif
 }
 
 void *mem_new(size_t n)

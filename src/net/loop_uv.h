@@ -6,8 +6,10 @@
 
 #include <uv.h>
 
-/* One read takes at most this much. */
-#define NET_READ_SIZE 65536
+/* One read takes at most this much: the body of most requests in one piece. TLS takes less at a
+ * time, for it has to keep what it cannot decrypt yet. */
+#define NET_READ_SIZE 262144
+#define TLS_READ_SIZE 65536
 
 struct resolver;
 struct tls_scratch;

@@ -55,8 +55,8 @@ static void on_room(uv_handle_t *h, size_t hint, uv_buf_t *b)
 {
     (void)hint;
     struct stream *s = stream_of(h);
-    bool room = hungry(s);
-    *b = uv_buf_init(room ? s->loop->read_buf : NULL, room ? NET_READ_SIZE : 0);
+    unsigned room = !hungry(s) ? 0 : s->tls != NULL ? TLS_READ_SIZE : NET_READ_SIZE;
+    *b = uv_buf_init(room > 0 ? s->loop->read_buf : NULL, room);
 }
 
 static void unarm(struct stream *s)

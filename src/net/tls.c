@@ -282,7 +282,7 @@ bool tls_hungry(const struct stream *s)
 {
     const struct tls *t = s->tls;
     if (!t->ready)
-        return t->fail_err == OK && !t->eof && t->hold.len + NET_READ_SIZE <= HOLD_MAX;
+        return t->fail_err == OK && !t->eof && t->hold.len + TLS_READ_SIZE <= HOLD_MAX;
     return s->want && t->hold.len == 0 && !t->eof;
 }
 
