@@ -25,10 +25,13 @@ void bytes_puts(struct bytes *b, struct slice s)
 
 void bytes_printf(struct bytes *b, const char *fmt, ...)
 {
-    char line[1024];
     va_list ap;
+    char line[1024];
+    int n;
+
+    assert(b != NULL);
     va_start(ap, fmt);
-    int n = vsnprintf(line, sizeof line, fmt, ap);
+    n = vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
     assert(n >= 0);
     bytes_add(b, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
@@ -56,8 +59,10 @@ void bytes_escape(struct bytes *b, struct slice s, size_t max)
         else
             bytes_add(b, (char[4]){'\\', 'x', HEX[(uint8_t)c >> 4], HEX[(uint8_t)c & 15]}, 4);
     }
-    if (s.n > max)
-        bytes_printf(b, "... (%zu bytes in all)", s.n);
+    if (s.n > max) {
+        char tail[64];
+        bytes_add(b, tail, text_format(tail, sizeof tail, "... (%zu bytes in all)", s.n));
+    }
 }
 
 /* The byte a single-letter escape stands for; -1 when it is none. */
