@@ -423,12 +423,27 @@ static void relay_rewrite(struct exchange *x)
     }
 }
 
+/* Some providers repeat a credential they find fault with. */
+static void relay_mask(struct exchange *x)
+{
+    struct slice secret = x->attempt.account->credential.value, rest = buf_slice(&x->reply);
+    ptrdiff_t at;
+    if (slice_istarts(secret, S("bearer ")))
+        secret = slice_sub(secret, 7, secret.n);
+    while (secret.n >= 8 && (at = slice_search(rest, secret)) >= 0) {
+        memset(x->reply.p + (x->reply.len - rest.n) + at, '*', secret.n);
+        rest = slice_sub(rest, (size_t)at + secret.n, rest.n);
+    }
+}
+
 void relay_collected(struct exchange *x)
 {
     struct http_header h[HTTP_HEADERS_MAX];
     bool good = x->attempt.status < 300;
     if (good)
         relay_rewrite(x);
+    else
+        relay_mask(x);
     int n = relay_headers(x, h);
     int status = x->attempt.status;
     if (good)
