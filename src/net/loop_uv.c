@@ -11,6 +11,10 @@
 #include "net/stream.h"
 #include "net/tls.h"
 
+/* Connections we are through with hold a descriptor until the peer hangs up, or for seconds: so
+ * many of all descriptors at most, else peers that do not hang up would use up the rest. */
+#define FINISHING_SHARE 8
+
 static struct loop *loop_of(uv_handle_t *h)
 {
     return h->loop->data;
@@ -156,6 +160,7 @@ struct loop *loop_new(void)
     core_init(&l->core, loop_wake);
     list_init(&l->signals);
     list_init(&l->finishing);
+    l->finishing_max = (size_t)net_fd_limit() / FINISHING_SHARE;
     l->clock_at = CORE_NEVER;
     l->resolver = resolver_new();
     int r = uv_loop_init(&l->uv);

@@ -22,8 +22,9 @@ struct loop {
     uv_prepare_t turn; /* once a turn, before the wait: tasks, then the graveyard */
     uv_idle_t busy;    /* active while tasks are queued: the wait is skipped */
     struct link signals;
-    struct link finishing; /* streams between stream_finish and their end */
-    size_t open;           /* objects of ours whose memory libuv, or a thread, may still use */
+    struct link finishing; /* streams between stream_finish and their end, oldest first */
+    size_t finishing_n, finishing_max;
+    size_t open; /* objects of ours whose memory libuv, or a thread, may still use */
     struct resolver *resolver;
     struct loop *left;       /* the next one left behind by loop_free */
     struct tls_scratch *tls; /* NULL until the first TLS stream */

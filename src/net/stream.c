@@ -427,6 +427,8 @@ static void stream_close(struct stream *s)
     s->rest_n = 0;
     task_cancel(&s->deliver);
     timer_stop(&s->deadline);
+    if (!list_empty(&s->finishing))
+        s->loop->finishing_n--;
     list_remove(&s->finishing);
     uv_close(&s->h.any, on_closed);
 }
@@ -481,6 +483,20 @@ static enum err flush(struct stream *s)
     return wire_submit(s, w, got, &why);
 }
 
+/* Politeness ends where descriptors do: the oldest one with nothing left to say goes first. */
+static void finishing_bound(struct loop *l)
+{
+    if (l->finishing_n <= l->finishing_max)
+        return;
+    struct link *at = l->finishing.next;
+    while (at != &l->finishing && CONTAINER(at, struct stream, finishing)->queued > 0)
+        at = at->next;
+    if (at == &l->finishing)
+        at = l->finishing.next;
+    stream_close(CONTAINER(at, struct stream, finishing));
+    assert(l->finishing_n <= l->finishing_max);
+}
+
 void stream_finish(struct stream *s)
 {
     assert(s->state == STREAM_OPEN || s->state == STREAM_DEAD);
@@ -499,10 +515,13 @@ void stream_finish(struct stream *s)
         s->ended = true;
     task_cancel(&s->deliver);
     list_push(&s->loop->finishing, &s->finishing);
+    s->loop->finishing_n++;
     timer_set(&s->deadline, loop_now(s->loop) + FLUSH_MS);
     stream_arm(s); /* a peer stuck in writing would not read */
+    struct loop *l = s->loop;
     if (uv_shutdown(&s->shutdown, &s->h.stream, on_shutdown) < 0)
         stream_close(s);
+    finishing_bound(l);
 }
 
 void stream_abort(struct stream *s)

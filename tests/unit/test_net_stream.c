@@ -1,6 +1,6 @@
 /* links: base net */
 /* Plain streams over real sockets: bytes, backpressure, ends, and death inside every callback. */
-#include "net/net.h"
+#include "net/loop_uv.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -411,6 +411,21 @@ static void finish_after_the_peers_end_closes(void **state)
     assert_true(loop_now(p->l) - before < 1500);
 }
 
+/* A peer that never hangs up holds no descriptor of ours when they are wanted elsewhere. */
+static void finish_lingers_only_while_there_is_room(void **state)
+{
+    struct pair *p = *state;
+    int64_t before = loop_now(p->l);
+    p->l->finishing_max = 0;
+    stream_read(p->a.s, true);
+    stream_finish(p->a.s);
+    p->a.s = NULL;
+    loop_run(p->l);
+    assert_true(loop_now(p->l) - before < 1500); /* not the two seconds of lingering */
+    stream_read(p->b.s, true);
+    wait_event(&p->b, END, 1);
+}
+
 static void abort_with_unread_bytes_resets(void **state)
 {
     struct pair *p = *state;
@@ -629,6 +644,7 @@ int main(void)
         T(finish_delivers_everything),
         T(finish_discards_what_still_comes),
         T(finish_after_the_peers_end_closes),
+        T(finish_lingers_only_while_there_is_room),
         T(abort_with_unread_bytes_resets),
         T(reset_behind_bytes_is_no_end),
         T(reset_reaches_a_blocked_writer),
