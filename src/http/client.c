@@ -116,6 +116,7 @@ bool http_request_connected(const struct http_request *r)
 /* ---- dialling ------------------------------------------------------------------------------ */
 
 static void request_send(struct http_request *r);
+static void request_dial(struct http_request *r);
 
 static void dial_done(void *owner, enum err e, const char *why, struct stream *s)
 {
@@ -123,6 +124,10 @@ static void dial_done(void *owner, enum err e, const char *why, struct stream *s
     assert(r->state == REQUEST_DIAL && (e == OK) == (s != NULL));
     r->dial = NULL;
     timer_stop(&r->timer);
+    if (e == ERR_BUSY && pool_shed(r->client)) {
+        request_dial(r); /* with the descriptor that has become free */
+        return;
+    }
     if (e != OK) {
         request_fail(r, e, why);
         return;

@@ -61,8 +61,8 @@ struct http_request {
     bool reused;      /* on a pooled connection */
     bool retried;     /* that was dead, and has been replaced */
     bool starting;    /* http_request_start is on the stack: nothing may be called back */
-    bool sent;  /* the request has been written whole */
-    bool begun; /* a byte of the reply has come */
+    bool sent;        /* the request has been written whole */
+    bool begun;       /* a byte of the reply has come */
     bool paused;
     bool ended; /* the peer has ended its side behind what is held */
     bool parsing;
@@ -90,6 +90,8 @@ struct upstream *pool_take(struct origin *o);
 void pool_give(struct upstream *u);
 void upstream_close(struct upstream *u, bool polite);
 void pool_close_idle(struct http_client *c);
+/* Closes the one that has been idle for longest, at once; false when there is none. */
+bool pool_shed(struct http_client *c);
 void pool_timer(void *client);
 
 #endif

@@ -157,6 +157,14 @@ void pool_close_idle(struct http_client *c)
     assert(c->idle_count == 0);
 }
 
+bool pool_shed(struct http_client *c)
+{
+    if (list_empty(&c->idle))
+        return false;
+    upstream_close(CONTAINER(c->idle.next, struct upstream, in_client), false);
+    return true;
+}
+
 void pool_timer(void *client)
 {
     struct http_client *c = client;

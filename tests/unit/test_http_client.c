@@ -496,6 +496,25 @@ static void stale_and_then_unreachable(struct site *s)
 
 /* ---- dialling ------------------------------------------------------------------------------ */
 
+/* Out of descriptors: those of idle connections are used instead. */
+static void idle_connections_make_room(struct site *s)
+{
+    for (int i = 0; i < 2; i++) {
+        s->target.pool = 20 + (uint64_t)i;
+        get(s);
+        reply(s, i, OK2);
+    }
+    assert_int_equal(http_client_idle(s->client), 2);
+    s->log.n = 0;
+    s->target.pool = 22;
+    s->host->verdict = ERR_BUSY;
+    get(s);
+    settle(s);
+    LOGGED(s, "fail busy;");
+    assert_int_equal(s->host->dials, 2 + 3); /* once more for each */
+    assert_int_equal(http_client_idle(s->client), 0);
+}
+
 static void dial_failures(struct site *s)
 {
     static const enum err VERDICT[] = {ERR_CONNECT, ERR_DNS, ERR_CERT, ERR_TLS, ERR_DENIED};
@@ -853,6 +872,7 @@ static void test_any_weather(void **state)
     X(stale_only_once)                \
     X(not_stale_once_it_has_spoken)   \
     X(stale_and_then_unreachable)     \
+    X(idle_connections_make_room)     \
     X(dial_failures)                  \
     X(dial_deadline)                  \
     X(tls)                            \
