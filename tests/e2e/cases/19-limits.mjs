@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { message, test } from '../lib/harness.mjs';
 import { Connection, until } from '../lib/wire.mjs';
-import { equal, ok } from '../lib/assert.mjs';
+import { deepEqual, equal, ok } from '../lib/assert.mjs';
 
 test('limits: a full disk does not fail requests', { root: true, timeout: 120000 }, async (t) => {
   const { gw, prov } = await t.setup({ start: false });
@@ -53,35 +53,36 @@ test('limits: a database locked by somebody else does not fail requests', { time
   ok((await gw.booked(1, 15000)).length >= 1);
 });
 
-test('limits: 64 file descriptors', { timeout: 120000 }, async (t) => {
-  const { gw, prov } = await t.setup({ wrap: ['sh', '-c', 'ulimit -n 64; exec "$0" "$@"'] });
-  equal((await gw.post(message())).status, 200);
+const SMALL = { wrap: ['sh', '-c', 'ulimit -n 64; exec "$0" "$@"'] };
+
+test('limits: 64 file descriptors, 120 clients at once: all are served in turn', { timeout: 40000 }, async (t) => {
+  const { gw, prov } = await t.setup(SMALL);
   const many = Array.from({ length: 120 }, () => t.track(new Connection(gw.target)));
   for (const c of many) c.request('POST', '/v1/messages', { 'x-api-key': gw.key, 'anthropic-version': '2023-06-01' }, message({ stream: true }));
-  const served = () => many.filter((c) => c.peek(0)?.complete && c.peek(0).status === 200).length;
-  await until(() => {
-    for (const c of many) if (c.peek(0)?.complete) c.leave();
-    return served() + many.filter((c) => c.ended && !c.peek(0)?.complete).length >= 120
-      || served() >= 100;
-  }, 60000, 'most of 120 connections to be served through 64 descriptors');
-  ok(gw.proc.running, 'the process lives');
-  ok(served() >= 20, `${served()} of 120 were served`);
-  for (const c of many) c.leave();
-  await until(async () => (await gw.post(message()).catch(() => ({}))).status === 200, 10000, 'service after the rush');
-  const cpu = () => {
-    const f = fs.readFileSync(`/proc/${gw.proc.pid}/stat`, 'utf8').split(') ')[1].split(' ');
-    return Number(f[11]) + Number(f[12]);
-  };
+  await until(() => many.every((c) => c.peek(0)?.complete || c.ended), 20000, 'an end of all 120');
+  const statuses = many.map((c) => (c.peek(0)?.complete ? c.peek(0).status : 0));
+  deepEqual(statuses.filter((s) => s !== 200), []);
+  equal((await prov.requests()).length, 120);
+});
+
+test('limits: 64 file descriptors and 80 clients that say nothing', { timeout: 40000 }, async (t) => {
+  const { gw } = await t.setup(SMALL);
   const idle = Array.from({ length: 80 }, () => t.track(new Connection(gw.target)));
   await until(() => idle.every((c) => !c.socket.connecting), 5000, 'idle connections');
-  const before = cpu();
   const from = Date.now();
+  const before = cpuTicks(gw.proc.pid);
   await until(() => Date.now() - from > 500, 2000, 'half a second to look at the processor time');
-  ok(cpu() - before < 30, `a full listener does not spin: ${cpu() - before} ticks in half a second`);
+  ok(cpuTicks(gw.proc.pid) - before < 20, `a full listener does not spin: ${cpuTicks(gw.proc.pid) - before} ticks in half a second`);
+  // Places become free as the silent ones are let go, a second or so after they came.
+  equal((await gw.post(message(), { ms: 15000 })).status, 200);
   for (const c of idle) c.leave();
-  await until(async () => (await gw.post(message()).catch(() => ({}))).status === 200, 10000, 'service at the end');
-  ok((await prov.requests()).length > 20);
+  equal((await gw.post(message(), { ms: 5000 })).status, 200);
 });
+
+function cpuTicks(pid) {
+  const f = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  return Number(f[11]) + Number(f[12]);
+}
 
 test('limits: a frozen provider is given up, others serve', { timeout: 60000 }, async (t) => {
   const frozen = await t.provider();
