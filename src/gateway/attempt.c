@@ -31,7 +31,7 @@ int attempt_headers(const struct exchange *x, const struct account *a,
     const struct http_head *in = http_call_head(x->call);
     int n = 0;
     (void)a;
-    for (int i = 0; i < in->headers && n < HTTP_HEADERS_MAX - 4; i++) {
+    for (int i = 0; i < in->headers && n < HTTP_HEADERS_MAX - 2; i++) {
         struct slice name = in->header[i].name;
         if (!http_is_hop_header(name) && !is_kept_from_upstream(name) &&
             !http_connection_lists(in, name))
@@ -116,7 +116,8 @@ static void attempt_on_head(void *owner, const struct http_head *head)
         return;
     }
     enum reply_kind kind = reply_kind_of(x, head);
-    if (kind == REPLY_OPAQUE && x->route.kind == ROUTE_MESSAGES && head->status == 200 &&
+    bool asked = x->route.kind == ROUTE_MESSAGES || x->route.kind == ROUTE_COUNT;
+    if (kind == REPLY_OPAQUE && asked && head->status == 200 &&
         http_find(head, "content-encoding") == NULL) {
         /* a 200 that is neither JSON nor a stream is some proxy's page, not an answer */
         attempt_failed(x, ERR_PROTOCOL, "not_an_answer");

@@ -157,6 +157,24 @@ static void leg_on_fail(void *owner, enum err e, const char *why)
 static const struct http_request_ops LEG = {
     .on_head = leg_on_head, .on_body = leg_on_body, .on_end = leg_on_end, .on_fail = leg_on_fail};
 
+/* The client's head, but that it asks for the list itself: not whether its own has changed, nor for
+ * a part of it. A client that speaks of no version means the first. */
+static int leg_headers(const struct exchange *x, const struct account *a,
+                       struct http_header h[HTTP_HEADERS_MAX])
+{
+    int n = attempt_headers(x, a, h), kept = 0;
+    bool version = false;
+    for (int i = 0; i < n; i++) {
+        version = version || slice_eq(h[i].name, S("anthropic-version"));
+        if (!slice_starts(h[i].name, S("if-")) && !slice_eq(h[i].name, S("range")))
+            h[kept++] = h[i];
+    }
+    if (!version && kept < HTTP_HEADERS_MAX - 1)
+        h[kept++] = (struct http_header){S("anthropic-version"), S("2023-06-01")};
+    h[kept++] = a->credential;
+    return kept;
+}
+
 static void leg_start(struct models_fan *f, struct account *a)
 {
     struct exchange *x = f->x;
@@ -167,8 +185,7 @@ static void leg_start(struct models_fan *f, struct account *a)
     buf_init(&leg->body, FAN_BODY_MAX);
     account_hold(a);
     f->open++;
-    int n = attempt_headers(x, a, h);
-    h[n++] = a->credential;
+    int n = leg_headers(x, a, h);
     size_t len = text_format(path, sizeof path, "%.*s/v1/models?limit=1000", (int)a->prefix.n,
                              a->prefix.p);
     leg->request = http_request_start(x->g->p.client, &a->target, HTTP_GET,

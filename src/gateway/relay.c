@@ -58,7 +58,7 @@ static int relay_headers(const struct exchange *x, struct http_header out[HTTP_H
 {
     const struct http_head *in = x->attempt.head;
     int n = 0;
-    for (int i = 0; i < in->headers && n < HTTP_HEADERS_MAX - 4; i++) {
+    for (int i = 0; i < in->headers && n < HTTP_HEADERS_MAX - 2; i++) {
         struct slice name = in->header[i].name;
         if (!http_is_hop_header(name) && !is_kept_from_client(x, name) &&
             !http_connection_lists(in, name))
