@@ -1,8 +1,6 @@
 /* bytes: memory for scripted peers, escapes for people, and the one wildcard. */
 #include "bytes.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 void bytes_add(struct bytes *b, const void *p, size_t n)
@@ -21,20 +19,6 @@ void bytes_add(struct bytes *b, const void *p, size_t n)
 void bytes_puts(struct bytes *b, struct slice s)
 {
     bytes_add(b, s.p, s.n);
-}
-
-void bytes_printf(struct bytes *b, const char *fmt, ...)
-{
-    va_list ap;
-    char line[1024];
-    int n;
-
-    assert(b != NULL);
-    va_start(ap, fmt);
-    n = vsnprintf(line, sizeof line, fmt, ap);
-    va_end(ap);
-    assert(n >= 0);
-    bytes_add(b, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }
 
 void bytes_free(struct bytes *b)
