@@ -81,6 +81,9 @@ void h1_init(struct h1 *h, enum h1_role role)
 void h1_free(struct h1 *h)
 {
     buf_free(&h->raw);
+    mem_free(h->header);
+    h->header = NULL;
+    h->header_room = 0;
 }
 
 void h1_begin(struct h1 *h, bool head_request)
@@ -161,8 +164,7 @@ static int head_judge(struct h1 *h, struct http_head *head, const char **why)
 {
     const llhttp_t *p = &h->parser;
     bool request = h->role == H1_REQUEST;
-    int status = request ? head_parse_request(head, h->raw.p, h->raw.len, &h->http10, why)
-                         : head_parse_reply(head, h->raw.p, h->raw.len, &h->http10, why);
+    int status = request ? head_parse_request(h, head, why) : head_parse_reply(h, head, why);
     if (status != 0)
         return status;
     bool counted = (p->flags & F_CONTENT_LENGTH) != 0, chunked = (p->flags & F_CHUNKED) != 0;

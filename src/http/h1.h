@@ -54,7 +54,9 @@ enum h1_event {
 struct h1 {
     llhttp_t parser;
     struct buf raw; /* the head as it came, names in lower case: the head's slices point into it */
-    int64_t left;   /* body bytes still to come, when counted */
+    struct http_header *header; /* ... and are kept here */
+    int header_room;
+    int64_t left; /* body bytes still to come, when counted */
     const char *why;
     int status;        /* what to answer to a bad request */
     struct slice span; /* body bytes found by the llhttp call that has just returned */
@@ -81,12 +83,10 @@ bool h1_is_read(const struct h1 *h);
 /* True before the first byte of a message. */
 bool h1_is_fresh(const struct h1 *h);
 
-/* Reads a complete head again, strictly. Names are turned to lower case in place. 0, or the status
- * to answer with and a static reason. `*http10` tells the version. */
-MUST_USE int head_parse_request(struct http_head *h, char *raw, size_t n, bool *http10,
-                                const char **why);
-MUST_USE int head_parse_reply(struct http_head *h, char *raw, size_t n, bool *http10,
-                              const char **why);
+/* Reads the complete head in h->raw again, strictly. Names are turned to lower case in place. 0, or
+ * the status to answer with and a static reason. Sets h->http10. */
+MUST_USE int head_parse_request(struct h1 *h, struct http_head *head, const char **why);
+MUST_USE int head_parse_reply(struct h1 *h, struct http_head *head, const char **why);
 
 /* The path of a request: begins with '/', no dot segment, no backslash, no encoded '/', '\', or
  * control character, no broken escape. NULL or a static reason. */

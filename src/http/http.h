@@ -36,7 +36,7 @@ struct http_head {
     struct slice path;  /* raw path without query; begins with '/'; no dot segments, no %2f %00 */
     struct slice query; /* without '?', "" when absent */
     int status;         /* responses */
-    struct http_header header[HTTP_HEADERS_MAX];
+    struct http_header *header; /* HTTP_HEADERS_MAX of them at most */
     int headers;
     int64_t content_length; /* -1 = not given */
     bool chunked;

@@ -7,6 +7,7 @@
 /* What is being read, and what has been seen of the fields that decide about framing. */
 struct strict {
     struct http_head *h;
+    struct h1 *h1; /* owns the memory of the headers */
     char *at, *end;
     bool request, http10;
     int hosts, lengths, codings;
@@ -134,6 +135,22 @@ static int field_read(struct strict *s, const struct http_header *f)
     }
 }
 
+/* Room for one header more: most heads have less than 16, and a stream holds two of them for long.
+ */
+static bool header_room(struct strict *s)
+{
+    struct h1 *h1 = s->h1;
+    if (s->h->headers < h1->header_room)
+        return true;
+    int room = h1->header_room > 0 ? 2 * h1->header_room : 16;
+    void *more = mem_try_grow(h1->header, (size_t)room * sizeof *h1->header);
+    if (more == NULL)
+        return false;
+    h1->header = s->h->header = more;
+    h1->header_room = room;
+    return true;
+}
+
 static int line_read(struct strict *s, struct slice line)
 {
     if (line.n > HTTP_LINE_MAX)
@@ -145,6 +162,8 @@ static int line_read(struct strict *s, struct slice line)
         return refuse(s, 400, "a header has no colon");
     if (s->h->headers == HTTP_HEADERS_MAX)
         return refuse(s, 431, "there are too many headers");
+    if (!header_room(s))
+        return refuse(s, 503, "out of memory for this head");
     struct http_header *f = &s->h->header[s->h->headers++];
     char *name = s->at - line.n - 2; /* the line as it stands in the head, to be changed there */
     assert(name == line.p);
@@ -263,21 +282,34 @@ static int status_line(struct strict *s)
 
 /* ---- whole heads --------------------------------------------------------------------------- */
 
-static struct strict strict_begin(struct http_head *h, char *raw, size_t n, bool request)
+static struct strict strict_begin(struct h1 *h1, struct http_head *h)
 {
-    /* the array of headers is large and written before it is read: it is not cleared */
-    h->method = HTTP_GET;
-    h->target = h->path = h->query = S("");
-    h->status = h->headers = 0;
-    h->content_length = -1;
-    h->chunked = h->keep_alive = h->expect_continue = false;
-    return (struct strict){.h = h, .at = raw, .end = raw + n, .request = request, .host = S("")};
+    *h = (struct http_head){.method = HTTP_GET,
+                            .target = S(""),
+                            .path = S(""),
+                            .query = S(""),
+                            .header = h1->header,
+                            .content_length = -1};
+    return (struct strict){.h = h,
+                           .h1 = h1,
+                           .at = h1->raw.p,
+                           .end = h1->raw.p + h1->raw.len,
+                           .request = h1->role == H1_REQUEST,
+                           .host = S("")};
 }
 
-int head_parse_request(struct http_head *h, char *raw, size_t n, bool *http10, const char **why)
+static int strict_end(const struct strict *s, int status, const char **why)
 {
-    struct strict s = strict_begin(h, raw, n, true);
-    if (n >= 2 && raw[0] == '\r' && raw[1] == '\n')
+    s->h1->http10 = s->http10;
+    *why = s->why;
+    assert((status == 0) == (s->why == NULL));
+    return status;
+}
+
+int head_parse_request(struct h1 *h1, struct http_head *h, const char **why)
+{
+    struct strict s = strict_begin(h1, h);
+    if (s.end - s.at >= 2 && s.at[0] == '\r' && s.at[1] == '\n')
         s.at += 2; /* one empty line may be left over from the request before (RFC 9112 2.2) */
     int status = request_line(&s);
     if (status == 0)
@@ -288,20 +320,14 @@ int head_parse_request(struct http_head *h, char *raw, size_t n, bool *http10, c
         status = target_read(&s);
     if (h->content_length <= 0 && !h->chunked)
         h->expect_continue = false; /* there is nothing to go on with */
-    *http10 = s.http10;
-    *why = s.why;
-    assert((status == 0) == (s.why == NULL));
-    return status;
+    return strict_end(&s, status, why);
 }
 
-int head_parse_reply(struct http_head *h, char *raw, size_t n, bool *http10, const char **why)
+int head_parse_reply(struct h1 *h1, struct http_head *h, const char **why)
 {
-    struct strict s = strict_begin(h, raw, n, false);
+    struct strict s = strict_begin(h1, h);
     int status = status_line(&s);
     if (status == 0)
         status = lines_read(&s);
-    *http10 = s.http10;
-    *why = s.why;
-    assert((status == 0) == (s.why == NULL));
-    return status;
+    return strict_end(&s, status, why);
 }

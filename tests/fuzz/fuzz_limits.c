@@ -26,11 +26,13 @@ static void head_read(struct http_head *h, struct slice *rest)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct http_head head;
+    static struct http_header header[HTTP_HEADERS_MAX];
+    struct http_head head;
     if (size < 3)
         return 0;
     struct slice rest = {(const char *)data + 3, size - 3};
     memset(&head, 0, sizeof head);
+    head.header = header;
     head.status = 100 + (data[0] | (data[1] & 1) << 8);
     head_read(&head, &rest);
     struct reply_facts r = {.status = head.status,

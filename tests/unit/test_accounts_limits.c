@@ -30,8 +30,9 @@
 /* "name: value\nname: value" */
 static void head_of(struct http_head *h, int status, const char *lines)
 {
+    static struct http_header header[HTTP_HEADERS_MAX];
     struct slice rest = slice_of(lines), line, name;
-    *h = (struct http_head){.status = status, .content_length = -1};
+    *h = (struct http_head){.status = status, .content_length = -1, .header = header};
     while (slice_cut(&rest, '\n', &line)) {
         if (!slice_cut(&line, ':', &name))
             continue;

@@ -49,8 +49,10 @@ static enum auth_result ask(const struct door *d, const char *const *lines, int 
                             const struct addr *peer, struct key_row **key)
 {
     static char text[8][256];
+    struct http_header header[8];
     struct http_head h;
     memset(&h, 0, sizeof h);
+    h.header = header;
     for (int i = 0; i < n; i++)
         head_add(&h, d, lines[i], text[i]);
     return auth_check(d->keys, &h, peer, key);

@@ -566,9 +566,9 @@ static void test_replies(void **state)
 
 static void test_head_helpers(void **state)
 {
-    struct http_head h = {
-        .headers = 3,
-        .header = {{S("connection"), S("X-Hop , close")}, {S("a"), S("1")}, {S("a"), S("2")}}};
+    struct http_header lines[] = {
+        {S("connection"), S("X-Hop , close")}, {S("a"), S("1")}, {S("a"), S("2")}};
+    struct http_head h = {.headers = 3, .header = lines};
     (void)state;
     assert_true(slice_eq(*http_find(&h, "a"), S("1")));
     assert_null(http_find(&h, "A"));
