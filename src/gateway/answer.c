@@ -7,6 +7,7 @@
 void answer_send(struct exchange *x, int status, struct http_header *h, int n, const char *end)
 {
     struct slice body = buf_slice(&x->reply);
+    assert(!http_responded(x->call) && status >= 200);
     assert(x->attempt.request == NULL && x->fan == NULL); /* nobody may come back with a reply */
     x->record.status = status;
     x->record.ttfb_ms = (int32_t)(loop_now(x->g->p.loop) - x->opened_at);

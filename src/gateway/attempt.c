@@ -100,6 +100,7 @@ static void attempt_on_head(void *owner, const struct http_head *head)
 {
     struct exchange *x = owner;
     struct attempt *a = &x->attempt;
+    assert(a->request != NULL && a->head == NULL);
     if (x->state == X_DIAL)
         exchange_move(x, X_SEND);
     exchange_move(x, X_REPLY);
@@ -206,6 +207,7 @@ static void attempt_too_long(struct exchange *x)
 static void attempt_collect(struct exchange *x, struct slice bytes)
 {
     size_t max = x->attempt.status >= 300 ? ERROR_BODY_MAX : COLLECT_MAX;
+    assert(x->state == X_REPLY && x->reply.len <= max);
     if (bytes.n <= max - x->reply.len && buf_append(&x->reply, bytes.p, bytes.n) == OK)
         return;
     if (x->attempt.status >= 300)

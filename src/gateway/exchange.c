@@ -35,6 +35,7 @@ void exchange_move(struct exchange *x, enum exchange_state to)
     struct gateway_stats *st = &x->g->stats;
     st->streams += (to == X_RELAY) - (x->state == X_RELAY);
     st->waiting += (to == X_WAIT) - (x->state == X_WAIT);
+    assert(st->streams >= 0 && st->waiting >= 0);
     log_debug("exchange", LF_STR("req", x->record.id), LF_STR("from", STATE_NAME[x->state]),
               LF_STR("to", STATE_NAME[to]));
     x->state = to;
@@ -49,6 +50,7 @@ void exchange_move(struct exchange *x, enum exchange_state to)
 void exchange_note_attempt(struct exchange *x, const char *reason)
 {
     struct record *r = &x->record;
+    assert(x->attempt.account != NULL);
     if (x->attempt.noted)
         return;
     x->attempt.noted = true;
@@ -169,6 +171,7 @@ static void exchange_choose(struct exchange *x, struct account_choice *c)
 void exchange_admit(struct exchange *x)
 {
     struct account_choice c;
+    assert(x->attempt.account == NULL && x->fan == NULL);
     if (x->state != X_ADMIT)
         exchange_move(x, X_ADMIT);
     exchange_choose(x, &c);
@@ -278,6 +281,7 @@ static void exchange_owner_unknown(struct exchange *x)
 static void exchange_timer(void *arg)
 {
     struct exchange *x = arg;
+    assert(x->call != NULL);
     switch (x->state) {
     case X_ADMIT:
         exchange_owner_unknown(x); /* a disk that hangs */
@@ -476,6 +480,7 @@ void exchange_free(void *arg)
 static void exchange_owner_known(void *arg, enum err e, int64_t account_id)
 {
     struct exchange *x = arg;
+    assert(x->lookup);
     x->lookup = false;
     if (x->state == X_DONE) {
         list_remove(&x->link);
@@ -555,6 +560,7 @@ void exchange_done(struct exchange *x)
     x->call = NULL;
     x->g->stats.active--;
     x->g->stats.buffered -= x->record.bytes_in;
+    assert(x->g->stats.active >= 0 && x->g->stats.buffered >= 0);
     list_remove(&x->link);
     if (x->lookup)
         list_push(&x->g->orphans, &x->link);

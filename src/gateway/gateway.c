@@ -102,6 +102,7 @@ static void probe_free(void *arg)
 
 static void probe_over(struct probe *p, enum err e, const char *why)
 {
+    assert(p->account->refs > 0);
     timer_stop(&p->timer);
     list_remove(&p->link);
     p->request = NULL;

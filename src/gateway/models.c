@@ -99,6 +99,7 @@ static bool leg_is_definite(const struct fan_leg *leg)
 void models_finish(struct exchange *x)
 {
     struct models_fan *f = x->fan;
+    assert(f != NULL && x->state == X_REPLY);
     struct slice bodies[FAN_MAX];
     int n = 0;
     bool whole = !f->partial && f->open == 0;
@@ -181,6 +182,7 @@ static void leg_start(struct models_fan *f, struct account *a)
     struct fan_leg *leg = &f->leg[f->n++];
     struct http_header h[HTTP_HEADERS_MAX];
     char path[STORE_URL_MAX + 32];
+    assert(f->n <= FAN_MAX);
     *leg = (struct fan_leg){.fan = f, .account = a};
     buf_init(&leg->body, FAN_BODY_MAX);
     account_hold(a);
@@ -197,6 +199,7 @@ void models_start(struct exchange *x)
     struct gateway *g = x->g;
     struct account_choice c;
     struct account_wish w = {.model = ""};
+    assert(x->fan == NULL && x->state == X_BODY);
     accounts_choose(g->p.accounts, &w, loop_wall(g->p.loop), &c);
     bool fresh = loop_now(g->p.loop) - g->models_at < FAN_CACHE_MS;
     if (g->models.len > 0 && (fresh || c.n == 0)) { /* an old list is better than none */

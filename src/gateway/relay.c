@@ -125,6 +125,7 @@ static enum err relay_flush(struct exchange *x, bool last)
 static void relay_close(struct exchange *x, bool cut, const char *end)
 {
     struct relay *r = &x->relay;
+    assert(r->committed && x->state == X_RELAY);
     (void)relay_flush(x, !cut); /* an error: the connection is dead, and ends below all the same */
     if (x->attempt.request != NULL) {
         http_request_abort(x->attempt.request);
@@ -156,6 +157,7 @@ static void relay_push(struct exchange *x, struct slice bytes)
     struct relay *r = &x->relay;
     if (bytes.n == 0 || relay_is_over(x))
         return;
+    assert(r->committed);
     struct buf *b = http_writing(x->call) ? &r->next : &r->out;
     struct buf *spare = &x->g->spare;
     if (b->cap == 0 && spare->cap > 0) {
@@ -201,7 +203,7 @@ static void relay_arm(struct exchange *x)
 static void relay_commit(struct exchange *x)
 {
     struct relay *r = &x->relay;
-    assert(!r->committed);
+    assert(!r->committed && x->attempt.head != NULL);
     r->committed = r->head_due = true;
     r->client_at = loop_now(x->g->p.loop);
     x->record.status = x->attempt.status;
@@ -214,6 +216,7 @@ void relay_begin(struct exchange *x)
 {
     struct relay *r = &x->relay;
     int64_t now = loop_now(x->g->p.loop);
+    assert(x->state == X_RELAY && x->attempt.observer != NULL);
     r->last_at = r->client_at = now;
     r->hold_until = now + x->g->config->hold_back;
     relay_arm(x);
@@ -247,6 +250,7 @@ static void relay_hold(struct exchange *x, struct slice bytes, size_t boundary)
     r->tail = boundary > 0 ? bytes.n - boundary : r->tail + bytes.n;
     if (buf_append(&r->held, bytes.p, bytes.n) != OK)
         relay_broken(x, ERR_NOMEM, "out of memory", "gateway_error");
+    assert(r->tail <= HELD_MAX);
 }
 
 void relay_bytes(struct exchange *x, struct slice bytes)
@@ -289,7 +293,7 @@ void relay_bytes(struct exchange *x, struct slice bytes)
 void relay_written(struct exchange *x)
 {
     struct relay *r = &x->relay;
-    assert(x->state == X_RELAY);
+    assert(x->state == X_RELAY && r->committed);
     relay_clear(x, &r->out);
     r->client_at = loop_now(x->g->p.loop);
     struct buf empty = r->out;
@@ -364,6 +368,7 @@ void relay_tick(struct exchange *x)
     struct relay *r = &x->relay;
     const struct config *c = x->g->config;
     int64_t now = loop_now(x->g->p.loop);
+    assert(r->end == NULL && r->tail <= r->held.len);
     if (r->paused || http_writing(x->call)) {
         /* the slowness is the client's: its own deadline runs in http; and it has bytes to read */
         r->last_at = r->client_at = now;
