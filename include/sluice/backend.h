@@ -7,8 +7,8 @@
  *
  * What every engine must keep to:
  *  - A call happens whole or not at all. After a failure the engine is usable again at once.
- *  - Account and key changes, and batches holding objects, survive a power cut once they have
- *    answered OK. A batch of records alone may lose its last moments then, but never its order.
+ *  - Account, key and token changes, and batches holding objects, survive a power cut once they
+ * have answered OK. A batch of records alone may lose its last moments then, but never its order.
  *  - Secrets come sealed and are opaque bytes; a clear one never passes this door.
  *  - Failures are told apart: ERR_BUSY (somebody holds a lock, try again), ERR_FULL (no space),
  *    ERR_IO, ERR_DENIED (not writable), ERR_CORRUPT, ERR_NOMEM. These are the engine's troubles;
@@ -37,6 +37,8 @@ struct backend_use { /* the later of this and the stored time stays */
     char key_id[STORE_KEYID_MAX];
     int64_t at;
 };
+/* Windows ride along as rows of the store's door: ignored when the account is gone or the stored
+ * seen_at is newer; an account keeps STORE_WINDOWS_MAX of them. */
 struct backend_object { /* the newest put of a name wins */
     char name[STORE_OBJECT_MAX];
     int64_t account_id, at;
@@ -51,6 +53,8 @@ struct backend_batch {
     size_t uses_n;
     const struct backend_object *objects;
     size_t objects_n;
+    const struct window_row *windows;
+    size_t windows_n;
 };
 
 /* ---- reading and pruning in bites: the store puts other calls between two of them ----------- */
@@ -59,6 +63,14 @@ struct backend_batch {
  */
 typedef void backend_account_fn(void *arg, const struct account_row *row, struct slice sealed);
 typedef void backend_key_fn(void *arg, const struct key_row *row);
+typedef void backend_window_fn(void *arg, const struct window_row *row);
+
+struct backend_sealed { /* a token pair; `refresh` is empty when there is none */
+    struct slice access, refresh;
+};
+/* row->access and row->refresh are empty, row->unreadable is false. */
+typedef void backend_token_fn(void *arg, const struct token_row *row,
+                              const struct backend_sealed *sealed);
 
 struct backend_scan {
     const struct record_query *query;
@@ -100,7 +112,7 @@ struct backend_ops {
      * An empty `sealed` leaves the stored one as it is. */
     enum err (*account_update)(struct backend *b, const struct account_row *row,
                                struct slice sealed);
-    /* ERR_NOTFOUND. Its objects go too, its records stay. */
+    /* ERR_NOTFOUND. Its objects, tokens and windows go too, its records stay. */
     enum err (*account_remove)(struct backend *b, int64_t id);
 
     enum err (*keys_load)(struct backend *b, backend_key_fn *each, void *arg);
@@ -115,6 +127,28 @@ struct backend_ops {
     enum err (*records_scan)(struct backend *b, struct backend_scan *scan);
     enum err (*prune)(struct backend *b, struct backend_prune *prune);
     enum err (*object_get)(struct backend *b, struct slice name, int64_t *account_id);
+
+    enum err (*tokens_load)(struct backend *b, backend_token_fn *each, void *arg);
+    /* Stores the pair as generation expect + 1, without a note, if `expect` is the stored one (0:
+     * none is); clear slices in `row` are not looked at. Compared and written as one, also against
+     * other processes. `each` gets the row that is then stored; a failure behind it (not
+     * ERR_CONFLICT) makes what it got void. ERR_CONFLICT: another generation is stored, which
+     * `each` has got, or none; ERR_NOTFOUND: no such account. */
+    enum err (*token_swap)(struct backend *b, int64_t expect, const struct token_row *row,
+                           const struct backend_sealed *sealed, backend_token_fn *each, void *arg);
+    /* `at` 0 takes the note back. ERR_CONFLICT: another generation; ERR_NOTFOUND: no token. */
+    enum err (*token_note)(struct backend *b, int64_t account_id, int64_t generation, int64_t at);
+
+    /* Compared and written as one, also against other processes; need not survive a power cut. May
+     * be taken when nobody has it, the holder has it, its time is over, or the clock has gone back
+     * so far that it would last longer than twice its ttl. ERR_CONFLICT: another holder has it
+     * (ERR_BUSY is the engine's own trouble). */
+    enum err (*lease_take)(struct backend *b, struct slice name, struct slice holder, int64_t now,
+                           int64_t ttl_ms);
+    /* OK also when it was not held. */
+    enum err (*lease_drop)(struct backend *b, struct slice name, struct slice holder);
+
+    enum err (*windows_load)(struct backend *b, backend_window_fn *each, void *arg);
 };
 
 /* The engine every installation has: one file, SQLite in WAL mode. */

@@ -1,7 +1,7 @@
-/* The one-way street to the disk: request records, and notes (facts, key uses, objects).
+/* The one-way street to the disk: request records, and notes (facts, windows, key uses, objects).
  *
  *   store_record --> [ring]--.
- *   facts, uses, objects --> [fresh] --> [taken] --> one batch, one transaction --> through
+ *   facts, windows, ... ---> [fresh] --> [taken] --> one batch, one transaction --> through
  *                                           ^                      |
  *                                           '--- kept, later again -'  (locked, full, I/O)
  *
@@ -11,18 +11,19 @@
  * counted. */
 #include "store/inside.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- notes ---------------------------------------------------------------------------------- */
 
 static void notes_clear(struct notes *n)
 {
-    n->facts_n = n->uses_n = n->objects_n = 0;
+    n->facts_n = n->uses_n = n->objects_n = n->windows_n = 0;
 }
 
 static bool notes_empty(const struct notes *n)
 {
-    return n->facts_n == 0 && n->uses_n == 0 && n->objects_n == 0;
+    return n->facts_n == 0 && n->uses_n == 0 && n->objects_n == 0 && n->windows_n == 0;
 }
 
 static void notes_free(struct notes *n)
@@ -30,6 +31,7 @@ static void notes_free(struct notes *n)
     mem_free(n->facts);
     mem_free(n->uses);
     mem_free(n->objects);
+    mem_free(n->windows);
     *n = (struct notes){0};
 }
 
@@ -75,6 +77,32 @@ void store_facts_put(struct store *s, int64_t account_id, int64_t seen_at, int64
     *f = (struct backend_fact){
         .account_id = account_id, .seen_at = seen_at, .cool_until = cool_until};
     text_copy(f->cool_reason, sizeof f->cool_reason, slice_of(cool_reason));
+    notes_put_one(s, false);
+}
+
+void store_window_put(struct store *s, const struct window_row *row)
+{
+    struct notes *n = &s->drain.fresh;
+    struct window_row *w = NULL;
+    assert(row->account_id > 0 && row->name[0] != '\0' && !s->closing);
+    assert(memchr(row->name, '\0', sizeof row->name) != NULL);
+    for (size_t i = 0; i < n->windows_n && w == NULL; i++) {
+        if (n->windows[i].account_id == row->account_id &&
+            strcmp(n->windows[i].name, row->name) == 0)
+            w = &n->windows[i];
+    }
+    if (w != NULL && w->seen_at > row->seen_at)
+        return;
+    if (w == NULL) {
+        if (n->windows_n == NOTES_MAX)
+            return; /* as for facts */
+        n->windows = notes_room(n->windows, n->windows_n, sizeof *n->windows);
+        w = &n->windows[n->windows_n++];
+    }
+    *w = *row;
+    /* Not a number would be refused by the engine, and the whole batch with it. */
+    if (!isfinite(w->used) || w->used < 0)
+        w->used = -1;
     notes_put_one(s, false);
 }
 
@@ -197,7 +225,9 @@ static void batch_fill(struct store *s)
                                       .uses = d->taken.uses,
                                       .uses_n = d->taken.uses_n,
                                       .objects = d->taken.objects,
-                                      .objects_n = d->taken.objects_n};
+                                      .objects_n = d->taken.objects_n,
+                                      .windows = d->taken.windows,
+                                      .windows_n = d->taken.windows_n};
 }
 
 /* On the store's thread. */

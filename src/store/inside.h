@@ -36,7 +36,8 @@ struct notes {
     struct backend_fact *facts;
     struct backend_use *uses;
     struct backend_object *objects;
-    size_t facts_n, uses_n, objects_n;
+    struct window_row *windows;
+    size_t facts_n, uses_n, objects_n, windows_n;
 };
 
 struct drain {
@@ -104,9 +105,17 @@ void trouble_log(struct store *s, enum err e, const char *why);
 
 /* ---- verbs.c -------------------------------------------------------------------------------- */
 
-void verb_release(struct store *s); /* sends off the waiting verbs whose turn has come */
-void verbs_close(struct store *s);  /* runs the waiting ones, in order, without an answer */
-void prune_start(struct store *s);  /* in the background */
+/* `v` with run, finish, destroy, writes, and err when the arguments are wrong already. */
+void verb_submit(struct store *s, struct verb *v);
+char *secret_copy(struct slice clear);  /* NULL for an empty one */
+void secret_free(char *copy, size_t n); /* wiped; NULL is fine */
+/* Unseals into `clear`, initialised here. An empty `sealed` is OK and leaves it empty. */
+MUST_USE enum err secret_open(const struct store *s, const struct vault_place *at,
+                              struct slice sealed, struct buf *clear);
+void secret_close(struct buf *clear); /* wiped */
+void verb_release(struct store *s);   /* sends off the waiting verbs whose turn has come */
+void verbs_close(struct store *s);    /* runs the waiting ones, in order, without an answer */
+void prune_start(struct store *s);    /* in the background */
 const char *engine_why(const struct store *s, enum err e);
 
 /* ---- drain.c -------------------------------------------------------------------------------- */

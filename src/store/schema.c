@@ -32,6 +32,22 @@ static const char *const step_sql[SCHEMA_VERSION] = {
     "CREATE TABLE objects("
     " seq INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, account_id INTEGER NOT NULL,"
     " at INTEGER NOT NULL) STRICT;",
+
+    /* 4: accounts that live: settings, rotating tokens with the note of a refresh under way, leases
+     * among processes, windows. No foreign keys: what goes with an account is said in one place,
+     * and a token goes in no other way. */
+    "ALTER TABLE accounts ADD COLUMN settings TEXT NOT NULL DEFAULT '';"
+    "CREATE TABLE tokens("
+    " account_id INTEGER PRIMARY KEY, generation INTEGER NOT NULL, expires_at INTEGER NOT NULL,"
+    " lifetime INTEGER NOT NULL, refreshed_at INTEGER NOT NULL, noted_at INTEGER NOT NULL,"
+    " access TEXT NOT NULL, refresh TEXT) STRICT;"
+    "CREATE TABLE leases("
+    " name TEXT PRIMARY KEY, holder TEXT NOT NULL, taken_at INTEGER NOT NULL,"
+    " until INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE windows("
+    " account_id INTEGER NOT NULL, name TEXT NOT NULL, used REAL NOT NULL,"
+    " closed INTEGER NOT NULL, started_at INTEGER NOT NULL, resets_at INTEGER NOT NULL,"
+    " seen_at INTEGER NOT NULL, PRIMARY KEY(account_id, name)) STRICT, WITHOUT ROWID;",
 };
 
 static enum err pragma_int(struct backend *b, const char *sql, int64_t *out)

@@ -13,10 +13,13 @@
 #define RECORD_FILTER "(?3 IS NULL OR account = ?3) AND (?4 IS NULL OR key_name = ?4)"
 #define ACCOUNT_COLUMNS                                                                  \
     "id,version,name,provider,base_url,priority,weight,paused,allow_private,created_at," \
-    "cool_until,cool_reason,facts_seen_at,secret"
+    "cool_until,cool_reason,facts_seen_at,secret,settings"
+#define TOKEN_COLUMNS \
+    "account_id,generation,expires_at,lifetime,refreshed_at,noted_at,access,refresh"
+#define WINDOW_COLUMNS "account_id,name,used,closed,started_at,resets_at,seen_at"
 /* The subquery counts rows, not numbers: holes left by an earlier pruning do not stop a later one.
  */
-#define OLDEST "num IN (SELECT num FROM records ORDER BY num LIMIT ?1)"
+#define OLDEST         "num IN (SELECT num FROM records ORDER BY num LIMIT ?1)"
 
 static const char *const stmt_sql[ST_COUNT] = {
     [ST_BEGIN] = "BEGIN IMMEDIATE",
@@ -28,12 +31,15 @@ static const char *const stmt_sql[ST_COUNT] = {
     [ST_ACCOUNTS] = "SELECT " ACCOUNT_COLUMNS " FROM accounts ORDER BY id",
     [ST_ACCOUNT] = "SELECT " ACCOUNT_COLUMNS " FROM accounts WHERE id = ?1",
     [ST_ACCOUNT_ADD] = "INSERT INTO accounts(" ACCOUNT_COLUMNS
-                       ") VALUES(?1,1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)",
+                       ") VALUES(?1,1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
     [ST_ACCOUNT_UPDATE] = "UPDATE accounts SET version=version+1,name=?3,priority=?4,weight=?5,"
-                          "paused=?6,base_url=?7,allow_private=?8 WHERE id=?1 AND version=?2",
+                          "paused=?6,base_url=?7,allow_private=?8,settings=?9 "
+                          "WHERE id=?1 AND version=?2",
     [ST_ACCOUNT_SECRET] = "UPDATE accounts SET secret=?2 WHERE id=?1",
     [ST_ACCOUNT_REMOVE] = "DELETE FROM accounts WHERE id=?1",
     [ST_ACCOUNT_OBJECTS] = "DELETE FROM objects WHERE account_id=?1",
+    [ST_ACCOUNT_TOKENS] = "DELETE FROM tokens WHERE account_id=?1",
+    [ST_ACCOUNT_WINDOWS] = "DELETE FROM windows WHERE account_id=?1",
     [ST_ACCOUNT_FACTS] = "UPDATE accounts SET facts_seen_at=?2,cool_until=?3,cool_reason=?4 "
                          "WHERE id=?1 AND facts_seen_at<=?2",
     [ST_KEYS] = "SELECT id,name,digest,created_at,last_used_at,revoked_at FROM client_keys "
@@ -59,6 +65,29 @@ static const char *const stmt_sql[ST_COUNT] = {
     [ST_OBJECT_GET] = "SELECT account_id FROM objects WHERE name=?1",
     [ST_OBJECTS_TRIM] = "DELETE FROM objects WHERE seq IN (SELECT seq FROM objects WHERE "
                         "seq<=(SELECT max(seq) FROM objects)-?1 ORDER BY seq LIMIT 1000)",
+    [ST_TOKENS] = "SELECT " TOKEN_COLUMNS " FROM tokens ORDER BY account_id",
+    [ST_TOKEN] = "SELECT " TOKEN_COLUMNS " FROM tokens WHERE account_id=?1",
+    /* The two ways of a swap take the same arguments; ?2 is the new generation. */
+    [ST_TOKEN_ADD] = "INSERT OR IGNORE INTO tokens(" TOKEN_COLUMNS ") "
+                     "SELECT ?1,?2,?3,?4,?5,0,?6,?7 WHERE EXISTS(SELECT 1 FROM accounts "
+                     "WHERE id=?1)",
+    [ST_TOKEN_SWAP] = "UPDATE tokens SET generation=?2,expires_at=?3,lifetime=?4,refreshed_at=?5,"
+                      "noted_at=0,access=?6,refresh=?7 WHERE account_id=?1 AND generation=?2-1",
+    [ST_TOKEN_NOTE] = "UPDATE tokens SET noted_at=?3 WHERE account_id=?1 AND generation=?2",
+    [ST_LEASE_TAKE] = "INSERT INTO leases(name,holder,taken_at,until) VALUES(?1,?2,?3,?3+?4) "
+                      "ON CONFLICT(name) DO UPDATE SET holder=excluded.holder,"
+                      "taken_at=excluded.taken_at,until=excluded.until "
+                      "WHERE holder=excluded.holder OR until<=?3 OR until-?3>2*(until-taken_at)",
+    [ST_LEASE_DROP] = "DELETE FROM leases WHERE name=?1 AND holder=?2",
+    [ST_WINDOWS] = "SELECT " WINDOW_COLUMNS " FROM windows ORDER BY account_id,name",
+    [ST_WINDOW_UPDATE] = "UPDATE windows SET used=?3,closed=?4,started_at=?5,resets_at=?6,"
+                         "seen_at=?7 WHERE account_id=?1 AND name=?2 AND seen_at<=?7",
+    [ST_WINDOW_ADD] = "INSERT OR IGNORE INTO windows(" WINDOW_COLUMNS ") "
+                      "SELECT ?1,?2,?3,?4,?5,?6,?7 WHERE EXISTS(SELECT 1 FROM accounts "
+                      "WHERE id=?1)",
+    [ST_WINDOWS_TRIM] = "DELETE FROM windows WHERE account_id=?1 AND name IN (SELECT name FROM "
+                        "windows WHERE account_id=?1 ORDER BY seen_at DESC,name LIMIT -1 "
+                        "OFFSET ?2)",
 };
 
 /* ---- errors --------------------------------------------------------------------------------- */
@@ -372,4 +401,10 @@ const struct backend_ops backend_sqlite = {
     .records_scan = records_scan,
     .prune = records_prune,
     .object_get = rows_object_get,
+    .tokens_load = rows_tokens_load,
+    .token_swap = rows_token_swap,
+    .token_note = rows_token_note,
+    .lease_take = rows_lease_take,
+    .lease_drop = rows_lease_drop,
+    .windows_load = rows_windows_load,
 };

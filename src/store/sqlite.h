@@ -26,6 +26,8 @@ enum stmt {
     ST_ACCOUNT_SECRET,
     ST_ACCOUNT_REMOVE,
     ST_ACCOUNT_OBJECTS,
+    ST_ACCOUNT_TOKENS,
+    ST_ACCOUNT_WINDOWS,
     ST_ACCOUNT_FACTS,
     ST_KEYS,
     ST_KEY_ADD,
@@ -40,6 +42,17 @@ enum stmt {
     ST_OBJECT_PUT,
     ST_OBJECT_GET,
     ST_OBJECTS_TRIM,
+    ST_TOKENS,
+    ST_TOKEN,
+    ST_TOKEN_ADD,
+    ST_TOKEN_SWAP,
+    ST_TOKEN_NOTE,
+    ST_LEASE_TAKE,
+    ST_LEASE_DROP,
+    ST_WINDOWS,
+    ST_WINDOW_UPDATE,
+    ST_WINDOW_ADD,
+    ST_WINDOWS_TRIM,
     ST_COUNT
 };
 
@@ -85,13 +98,15 @@ void bind_cstr(sqlite3_stmt *st, int at, const char *s);
 void bind_slice(sqlite3_stmt *st, int at, struct slice s);
 void col_copy(sqlite3_stmt *st, int at, char *out, size_t size);
 
-/* ---- sqlite_rows.c, sqlite_records.c -------------------------------------------------------- */
+/* ---- sqlite_rows.c -------------------------------------------------------------------------- */
 
 enum err rows_account_id(struct backend *b, int64_t *id);
 enum err rows_accounts_load(struct backend *b, int64_t id, backend_account_fn *each, void *arg);
 enum err rows_account_add(struct backend *b, const struct account_row *row, struct slice sealed);
 enum err rows_account_update(struct backend *b, const struct account_row *row, struct slice sealed);
 enum err rows_account_remove(struct backend *b, int64_t id);
+/* Nothing was changed: ERR_NOTFOUND without such an account, else ERR_CONFLICT. */
+enum err rows_account_missing(struct backend *b, int64_t id);
 enum err rows_keys_load(struct backend *b, backend_key_fn *each, void *arg);
 enum err rows_key_add(struct backend *b, const struct key_row *row);
 enum err rows_key_revoke(struct backend *b, const char *id, int64_t at);
@@ -99,6 +114,20 @@ enum err rows_facts(struct backend *b, const struct backend_fact *f, size_t n);
 enum err rows_uses(struct backend *b, const struct backend_use *u, size_t n);
 enum err rows_objects(struct backend *b, const struct backend_object *o, size_t n);
 enum err rows_object_get(struct backend *b, struct slice name, int64_t *account_id);
+
+/* ---- sqlite_tokens.c ------------------------------------------------------------------------ */
+
+enum err rows_tokens_load(struct backend *b, backend_token_fn *each, void *arg);
+enum err rows_token_swap(struct backend *b, int64_t expect, const struct token_row *row,
+                         const struct backend_sealed *sealed, backend_token_fn *each, void *arg);
+enum err rows_token_note(struct backend *b, int64_t account_id, int64_t generation, int64_t at);
+enum err rows_lease_take(struct backend *b, struct slice name, struct slice holder, int64_t now,
+                         int64_t ttl_ms);
+enum err rows_lease_drop(struct backend *b, struct slice name, struct slice holder);
+enum err rows_windows_load(struct backend *b, backend_window_fn *each, void *arg);
+enum err rows_windows(struct backend *b, const struct window_row *w, size_t n);
+
+/* ---- sqlite_records.c ----------------------------------------------------------------------- */
 
 /* Where the numbers go on after a restart. */
 MUST_USE enum err records_open(struct backend *b);
@@ -108,7 +137,7 @@ enum err records_prune(struct backend *b, struct backend_prune *prune);
 
 /* ---- schema.c ------------------------------------------------------------------------------- */
 
-#define SCHEMA_VERSION     3
+#define SCHEMA_VERSION     4
 #define SCHEMA_APPLICATION 0x736c7563 /* "sluc", in the file's header */
 
 /* Brings the database to SCHEMA_VERSION, each step in a transaction of its own. ERR_UNSUPPORTED: it

@@ -132,7 +132,9 @@ static enum err records_write(struct backend *b, const struct record *r, size_t 
 
 static bool batch_empty(const struct backend_batch *batch)
 {
-    return batch->records_n + batch->facts_n + batch->uses_n + batch->objects_n == 0;
+    return batch->records_n + batch->facts_n + batch->uses_n + batch->objects_n +
+               batch->windows_n ==
+           0;
 }
 
 enum err records_apply(struct backend *b, const struct backend_batch *batch)
@@ -149,6 +151,8 @@ enum err records_apply(struct backend *b, const struct backend_batch *batch)
         e = rows_uses(b, batch->uses, batch->uses_n);
     if (e == OK)
         e = rows_objects(b, batch->objects, batch->objects_n);
+    if (e == OK)
+        e = rows_windows(b, batch->windows, batch->windows_n);
     if (e == OK && batch_empty(batch))
         e = meta_put(b, "alive", b->next_record); /* a page of the file, all the same */
     e = tx_end(b, durable, e);

@@ -35,6 +35,7 @@ static void account_read(sqlite3_stmt *st, struct account_row *row, struct slice
     col_copy(st, 3, row->provider, sizeof row->provider);
     col_copy(st, 4, row->base_url, sizeof row->base_url);
     col_copy(st, 11, row->cool_reason, sizeof row->cool_reason);
+    col_copy(st, 14, row->settings, sizeof row->settings);
     sealed->p = (const char *)sqlite3_column_text(st, 13);
     sealed->n = sealed->p == NULL ? 0 : (size_t)sqlite3_column_bytes(st, 13);
 }
@@ -82,13 +83,13 @@ enum err rows_account_add(struct backend *b, const struct account_row *row, stru
         bind_cstr(st, 11, row->cool_reason);
         (void)sqlite3_bind_int64(st, 12, row->facts_seen_at);
         bind_slice(st, 13, sealed);
+        bind_cstr(st, 14, row->settings);
         e = stmt_run(b, st);
     }
     return tx_end(b, true, e);
 }
 
-/* No row changed: is it another version, or nobody? */
-static enum err account_missing(struct backend *b, int64_t id)
+enum err rows_account_missing(struct backend *b, int64_t id)
 {
     enum err e;
     int64_t found = 0;
@@ -116,9 +117,10 @@ static enum err account_change(struct backend *b, const struct account_row *row)
     (void)sqlite3_bind_int(st, 6, row->paused);
     bind_cstr(st, 7, row->base_url);
     (void)sqlite3_bind_int(st, 8, row->allow_private);
+    bind_cstr(st, 9, row->settings);
     e = stmt_run(b, st);
     if (e == OK && sqlite3_changes(b->db) == 0)
-        e = account_missing(b, row->id);
+        e = rows_account_missing(b, row->id);
     return e;
 }
 
@@ -142,12 +144,13 @@ enum err rows_account_update(struct backend *b, const struct account_row *row, s
 
 enum err rows_account_remove(struct backend *b, int64_t id)
 {
-    static const enum stmt both[] = {ST_ACCOUNT_OBJECTS, ST_ACCOUNT_REMOVE};
+    static const enum stmt all[] = {ST_ACCOUNT_OBJECTS, ST_ACCOUNT_TOKENS, ST_ACCOUNT_WINDOWS,
+                                    ST_ACCOUNT_REMOVE};
     enum err e = tx_begin(b, true);
     if (e != OK)
         return e;
-    for (size_t i = 0; i < sizeof both / sizeof both[0] && e == OK; i++) {
-        sqlite3_stmt *st = stmt_use(b, both[i], &e);
+    for (size_t i = 0; i < sizeof all / sizeof all[0] && e == OK; i++) {
+        sqlite3_stmt *st = stmt_use(b, all[i], &e);
         if (st == NULL)
             break;
         (void)sqlite3_bind_int64(st, 1, id);

@@ -19,13 +19,15 @@
 
 struct store;
 
-#define STORE_NAME_MAX   64 /* account and key names, with the NUL */
-#define STORE_URL_MAX    512
-#define STORE_MODEL_MAX  96
-#define STORE_KEYID_MAX  16
-#define STORE_SECRET_MAX 16384
-#define STORE_ATTEMPTS   6
-#define STORE_OBJECT_MAX 128
+#define STORE_NAME_MAX     64 /* account, key and lease names, with the NUL */
+#define STORE_URL_MAX      512
+#define STORE_MODEL_MAX    96
+#define STORE_KEYID_MAX    16
+#define STORE_SECRET_MAX   16384
+#define STORE_ATTEMPTS     6
+#define STORE_SETTINGS_MAX 2048
+#define STORE_OBJECT_MAX   128
+#define STORE_WINDOWS_MAX  64 /* of one account; beyond, those seen longest ago go */
 
 struct store_options {
     const char *dir;            /* state folder, created 0700; NULL: a memory store (tests) */
@@ -57,6 +59,7 @@ struct account_row {
     char base_url[STORE_URL_MAX]; /* "" = the provider's own */
     int32_t priority, weight;
     bool paused, allow_private;
+    char settings[STORE_SETTINGS_MAX]; /* JSON object of what only accounts reads; "" = {} */
     int64_t created_at;
     /* facts that survive: see accounts.h */
     int64_t cool_until; /* wall ms, 0 = none */
@@ -68,17 +71,74 @@ struct account_row {
 };
 typedef void store_accounts_fn(void *arg, enum err e, const struct account_row *rows, size_t n);
 void store_accounts_load(struct store *s, store_accounts_fn *done, void *arg);
-/* Adds (row->id == 0): ERR_EXISTS when the name is taken. `done` gets the row as stored. */
+/* Adds (row->id == 0): ERR_EXISTS when the name is taken, ERR_SYNTAX when `settings` is neither
+ * empty nor a JSON object. `done` gets the row as stored. */
 void store_account_add(struct store *s, const struct account_row *row, store_accounts_fn *done,
                        void *arg);
-/* Changes name, priority, weight, paused, base_url, allow_private of row->id, if row->version is
- * still current (ERR_CONFLICT), and the secret if it is not empty. `done` gets the new row. */
+/* Changes name, priority, weight, paused, base_url, allow_private and settings of row->id, if
+ * row->version is still current (ERR_CONFLICT), and the secret if it is not empty. `done` gets the
+ * new row. Settings are replaced whole: whoever changes something else hands them back as they
+ * were. */
 void store_account_update(struct store *s, const struct account_row *row, store_accounts_fn *done,
                           void *arg);
+/* Its tokens, windows and objects go with it; its records stay. */
 void store_account_remove(struct store *s, int64_t id, store_done_fn *done, void *arg);
 /* Last seen wins: ignored when the stored seen_at is newer. Fire and forget, coalesced. */
 void store_facts_put(struct store *s, int64_t account_id, int64_t seen_at, int64_t cool_until,
                      const char *cool_reason);
+
+/* ---- tokens: rotating credentials ---------------------------------------------------------- */
+
+/* A refresh token is worth an account: the pair that was used is dead the moment the provider has
+ * answered, so the new one is on the disk before its first use, and a swap names the generation it
+ * replaces. */
+struct token_row {
+    int64_t account_id;
+    int64_t generation; /* grows by one with each swap; the first is 1 */
+    int64_t expires_at; /* of the access token, wall ms; 0 = not told */
+    int64_t lifetime;   /* ms from refreshed_at to expires_at as the provider told; 0 = not told */
+    int64_t refreshed_at;
+    int64_t noted_at; /* when a refresh of this generation was noted that has not ended; 0 = none */
+    struct slice access, refresh; /* clear, in memory only; refresh "" = a long-lived token */
+    bool unreadable; /* sealed under another master key, for another row or another generation:
+                        kept as it is until a swap replaces it; both slices are empty */
+};
+typedef void store_tokens_fn(void *arg, enum err e, const struct token_row *rows, size_t n);
+void store_tokens_load(struct store *s, store_tokens_fn *done, void *arg);
+/* Stores `row` (generation expect + 1) if the stored generation is still `expect` (0 = none yet).
+ * `done` gets the row as stored, durable; with ERR_CONFLICT the row that is stored instead (n == 0:
+ * there is none). After a failure of the disk the swap may have happened all the same: swapped
+ * again, the conflict shows it. ERR_NOTFOUND: no such account; ERR_RANGE: `access` is empty;
+ * ERR_LIMIT: more than STORE_SECRET_MAX bytes. */
+void store_token_swap(struct store *s, int64_t expect, const struct token_row *row,
+                      store_tokens_fn *done, void *arg);
+/* The journal of a refresh: noted, durably, before the request goes out, and cleared by the swap or
+ * by `at` 0 (answered, and it was no new pair). A note found at load (noted_at) says that an answer
+ * may have been lost. ERR_CONFLICT: another generation is stored; ERR_NOTFOUND: none is. */
+void store_token_note(struct store *s, int64_t account_id, int64_t generation, int64_t at,
+                      store_done_fn *done, void *arg);
+/* One holder at a time, over all processes on the folder: ERR_BUSY while another's has not run out.
+ * Taking what one holds already extends it. `now` is wall ms; should that clock go back, nobody
+ * waits longer than twice the holder's ttl. Name and holder have 1..63 bytes without a NUL, else
+ * ERR_RANGE. Dropping what another holds does nothing. */
+void store_lease_take(struct store *s, struct slice name, struct slice holder, int64_t now,
+                      int64_t ttl_ms, store_done_fn *done, void *arg);
+void store_lease_drop(struct store *s, struct slice name, struct slice holder);
+
+/* ---- windows: what an account has used of its limits ---------------------------------------- */
+
+struct window_row {
+    int64_t account_id;
+    char name[32]; /* "5h", "7d", "7d_opus", "requests", ... */
+    double used;   /* 0..1 and beyond; -1 = not told, also for what is no such number */
+    bool closed;   /* the provider refuses until resets_at */
+    int64_t started_at, resets_at, seen_at; /* wall ms, 0 = not known */
+};
+typedef void store_windows_fn(void *arg, enum err e, const struct window_row *rows, size_t n);
+void store_windows_load(struct store *s, store_windows_fn *done, void *arg);
+/* Last seen wins, and of two seen at the same moment the later put; fire and forget, coalesced by
+ * (account, name), written with the records. */
+void store_window_put(struct store *s, const struct window_row *row);
 
 /* ---- gateway keys --------------------------------------------------------------------------- */
 

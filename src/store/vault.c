@@ -172,10 +172,14 @@ struct place_text {
 static void place_print(const struct vault_place *at, struct place_text *t)
 {
     assert(at->row > 0); /* a row that has no number yet cannot be sealed for */
+    assert(at->generation >= 0);
     t->salt_n = text_format(t->salt, PLACE_MAX, "%s|%" PRId64, at->table, at->row);
     t->info_n = text_format(t->info, PLACE_MAX, "sluice/v1/%s.%s", at->table, at->column);
     t->aad_n = text_format(t->aad, PLACE_MAX, "v1|%s|%" PRId64 "|%s", at->table, at->row,
                            at->column);
+    if (at->generation > 0)
+        t->aad_n += text_format(t->aad + t->aad_n, PLACE_MAX - t->aad_n, "|%" PRId64,
+                                at->generation);
     assert(t->info_n < PLACE_MAX - 1 && t->aad_n < PLACE_MAX - 1);
 }
 

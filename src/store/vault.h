@@ -22,10 +22,11 @@ struct vault {
     char kid[VAULT_KID_MAX];
 };
 
-/* Which value: static words and the number of its row. */
+/* Which value: static words, the number of its row, and for one that is replaced over and over its
+ * generation (0 = has none): an old copy put back does not open either. */
 struct vault_place {
     const char *table, *column;
-    int64_t row;
+    int64_t row, generation;
 };
 
 /* Reads `path`; makes it when it is not there and `may_create`. ERR_DENIED: others than the owner

@@ -45,7 +45,7 @@ static bool verb_ready(const struct verb *v)
     return d->stalled || (d->records_done >= v->after_records && d->notes_done >= v->after_notes);
 }
 
-static void verb_submit(struct store *s, struct verb *v)
+void verb_submit(struct store *s, struct verb *v)
 {
     assert(!s->closing && v->run != NULL && v->finish != NULL && v->destroy != NULL);
     v->job = (struct job){.run = verb_run, .done = verb_done};
@@ -92,13 +92,48 @@ static void plain_destroy(struct verb *v)
     mem_free(v);
 }
 
+/* ---- clear secrets: copied, opened, wiped --------------------------------------------------- */
+
+char *secret_copy(struct slice clear)
+{
+    char *copy;
+    assert(clear.n <= STORE_SECRET_MAX);
+    if (clear.n == 0)
+        return NULL;
+    copy = mem_new(clear.n);
+    memcpy(copy, clear.p, clear.n);
+    return copy;
+}
+
+void secret_free(char *copy, size_t n)
+{
+    if (copy != NULL)
+        crypto_wipe(copy, n);
+    mem_free(copy);
+}
+
+enum err secret_open(const struct store *s, const struct vault_place *at, struct slice sealed,
+                     struct buf *clear)
+{
+    buf_init(clear, STORE_SECRET_MAX + CRYPTO_NONCE + CRYPTO_TAG + 1);
+    return sealed.n == 0 ? OK : vault_unseal(&s->vault, at, sealed, clear);
+}
+
+void secret_close(struct buf *clear)
+{
+    if (clear->p != NULL)
+        crypto_wipe(clear->p, clear->cap);
+    buf_free(clear);
+}
+
 /* ---- accounts ------------------------------------------------------------------------------- */
 
 struct accounts_verb {
     struct verb v; /* first: plain_destroy frees it */
     store_accounts_fn *done;
     void *arg;
-    struct account_row row; /* the argument; its secret is a copy */
+    struct account_row row; /* the argument; its secret is the copy */
+    char *secret;
     struct account_row *rows;
     struct buf *clear; /* the secret of each row */
     size_t n, cap;
@@ -116,15 +151,10 @@ static void account_open_secret(struct accounts_verb *a, struct account_row *row
                                 struct slice sealed, struct buf *clear)
 {
     struct vault_place at = account_place(row->id);
-    enum err e;
-    buf_init(clear, STORE_SECRET_MAX + CRYPTO_NONCE + CRYPTO_TAG + 1);
-    if (sealed.n == 0)
-        return;
-    e = vault_unseal(&a->v.store->vault, &at, sealed, clear);
+    enum err e = secret_open(a->v.store, &at, sealed, clear);
     if (e == OK) {
         row->secret = buf_slice(clear);
-    } else if (e ==
-               ERR_NOMEM) { /* says nothing about the secret: no answer rather than a wrong one */
+    } else if (e == ERR_NOMEM) { /* says nothing about the secret: rather no answer than a wrong */
         a->v.err = e;
     } else {
         row->secret_unreadable = true;
@@ -209,19 +239,29 @@ static void accounts_finish(struct verb *v)
 static void accounts_destroy(struct verb *v)
 {
     struct accounts_verb *a = ACCOUNTS(v);
-    for (size_t i = 0; i < a->n; i++) {
-        if (a->clear[i].p != NULL)
-            crypto_wipe(a->clear[i].p, a->clear[i].cap);
-        buf_free(&a->clear[i]);
-    }
-    if (a->row.secret.p != NULL) {
-        char *copy = (char *)(uintptr_t)a->row.secret.p; /* ours: see accounts_new */
-        crypto_wipe(copy, a->row.secret.n);
-        mem_free(copy);
-    }
+    for (size_t i = 0; i < a->n; i++)
+        secret_close(&a->clear[i]);
+    secret_free(a->secret, a->row.secret.n);
     mem_free(a->rows);
     mem_free(a->clear);
     mem_free(a);
+}
+
+/* "" or a JSON object, within its array: so that what comes back from the disk can be read. */
+static enum err settings_check(const char settings[STORE_SETTINGS_MAX])
+{
+    const char *end = memchr(settings, '\0', STORE_SETTINGS_MAX);
+    struct json *doc = NULL;
+    enum err e;
+    if (end == NULL)
+        return ERR_SYNTAX;
+    if (end == settings)
+        return OK;
+    e = json_parse((struct slice){settings, (size_t)(end - settings)}, &doc);
+    if (e == OK && json_type(json_root(doc)) != JSON_OBJECT)
+        e = ERR_SYNTAX;
+    json_free(doc);
+    return e;
 }
 
 static struct accounts_verb *accounts_new(void (*run)(struct verb *), bool writes,
@@ -242,10 +282,11 @@ static struct accounts_verb *accounts_new(void (*run)(struct verb *), bool write
         a->v.err = ERR_RANGE;
     else if (row->secret.n > STORE_SECRET_MAX)
         a->v.err = ERR_LIMIT;
-    else if (row->secret.n > 0) {
-        char *copy = mem_new(row->secret.n);
-        memcpy(copy, row->secret.p, row->secret.n);
-        a->row.secret = (struct slice){copy, row->secret.n};
+    else
+        a->v.err = settings_check(row->settings);
+    if (a->v.err == OK) {
+        a->secret = secret_copy(row->secret);
+        a->row.secret = (struct slice){a->secret, row->secret.n};
     }
     return a;
 }

@@ -11,12 +11,23 @@ struct memory_account {
     char *sealed;
     size_t sealed_n;
 };
+struct memory_token {
+    struct token_row row;
+    char *access, *refresh;
+};
+struct memory_lease {
+    char name[STORE_NAME_MAX], holder[STORE_NAME_MAX];
+    int64_t taken_at, until;
+};
 struct backend {
     struct memory_account *account;
+    struct memory_token *token;
+    struct memory_lease *lease;
+    struct window_row *window;
     struct key_row *key;
     struct record *record;
     struct backend_object *object;
-    size_t accounts, keys, records, objects;
+    size_t accounts, keys, records, objects, tokens, leases, windows;
     int64_t next_account, next_record;
     size_t objects_max;
 };
@@ -38,6 +49,12 @@ static enum err memory_open(const struct backend_options *o, struct backend **ou
     return OK;
 }
 
+static void token_clear(struct memory_token *t)
+{
+    mem_free(t->access);
+    mem_free(t->refresh);
+}
+
 static void memory_close(struct backend *b)
 {
     for (size_t i = 0; i < b->accounts; i++)
@@ -46,6 +63,11 @@ static void memory_close(struct backend *b)
     mem_free(b->key);
     mem_free(b->record);
     mem_free(b->object);
+    for (size_t i = 0; i < b->tokens; i++)
+        token_clear(&b->token[i]);
+    mem_free(b->token);
+    mem_free(b->lease);
+    mem_free(b->window);
     mem_free(b);
 }
 
@@ -79,6 +101,14 @@ static struct memory_account *account_by_id(struct backend *b, int64_t id)
     for (size_t i = 0; i < b->accounts; i++)
         if (b->account[i].row.id == id)
             return &b->account[i];
+    return NULL;
+}
+
+static struct memory_token *token_by_id(struct backend *b, int64_t account_id)
+{
+    for (size_t i = 0; i < b->tokens; i++)
+        if (b->token[i].row.account_id == account_id)
+            return &b->token[i];
     return NULL;
 }
 
@@ -138,6 +168,7 @@ static enum err memory_account_update(struct backend *b, const struct account_ro
     a->row.weight = row->weight;
     a->row.paused = row->paused;
     a->row.allow_private = row->allow_private;
+    text_copy(a->row.settings, sizeof a->row.settings, slice_of(row->settings));
     a->row.version++;
     if (sealed.n > 0)
         sealed_set(a, sealed);
@@ -157,6 +188,104 @@ static enum err memory_account_remove(struct backend *b, int64_t id)
         if (b->object[i].account_id != id)
             b->object[kept++] = b->object[i];
     b->objects = kept;
+    kept = 0;
+    for (size_t i = 0; i < b->windows; i++)
+        if (b->window[i].account_id != id)
+            b->window[kept++] = b->window[i];
+    b->windows = kept;
+    struct memory_token *t = token_by_id(b, id);
+    if (t != NULL) {
+        token_clear(t);
+        *t = b->token[--b->tokens];
+    }
+    return OK;
+}
+
+/* ---- tokens and leases --------------------------------------------------------------------- */
+
+static void token_tell(const struct memory_token *t, backend_token_fn *each, void *arg)
+{
+    struct backend_sealed sealed = {.access = slice_of(t->access), .refresh = slice_of(t->refresh)};
+    each(arg, &t->row, &sealed);
+}
+
+static enum err memory_tokens_load(struct backend *b, backend_token_fn *each, void *arg)
+{
+    for (size_t i = 0; i < b->tokens; i++)
+        token_tell(&b->token[i], each, arg);
+    return OK;
+}
+
+static enum err memory_token_swap(struct backend *b, int64_t expect, const struct token_row *row,
+                                  const struct backend_sealed *sealed, backend_token_fn *each,
+                                  void *arg)
+{
+    struct memory_token *t = token_by_id(b, row->account_id);
+    if (account_by_id(b, row->account_id) == NULL)
+        return ERR_NOTFOUND;
+    if ((t == NULL ? 0 : t->row.generation) != expect) {
+        if (t != NULL)
+            token_tell(t, each, arg);
+        return ERR_CONFLICT;
+    }
+    if (t == NULL) {
+        b->token = mem_grow(b->token, (b->tokens + 1) * sizeof *b->token);
+        t = &b->token[b->tokens++];
+    } else {
+        token_clear(t);
+    }
+    *t = (struct memory_token){.row = *row,
+                               .access = mem_slicedup(sealed->access),
+                               .refresh = mem_slicedup(sealed->refresh)};
+    t->row.generation = expect + 1;
+    t->row.noted_at = 0;
+    t->row.access = t->row.refresh = (struct slice){"", 0};
+    token_tell(t, each, arg);
+    return OK;
+}
+
+static enum err memory_token_note(struct backend *b, int64_t account_id, int64_t generation,
+                                  int64_t at)
+{
+    struct memory_token *t = token_by_id(b, account_id);
+    if (t == NULL)
+        return ERR_NOTFOUND;
+    if (t->row.generation != generation)
+        return ERR_CONFLICT;
+    t->row.noted_at = at;
+    return OK;
+}
+
+static struct memory_lease *lease_by_name(struct backend *b, struct slice name)
+{
+    for (size_t i = 0; i < b->leases; i++)
+        if (slice_eq(slice_of(b->lease[i].name), name))
+            return &b->lease[i];
+    return NULL;
+}
+
+static enum err memory_lease_take(struct backend *b, struct slice name, struct slice holder,
+                                  int64_t now, int64_t ttl_ms)
+{
+    struct memory_lease *l = lease_by_name(b, name);
+    if (l != NULL && !slice_eq(slice_of(l->holder), holder) && l->until > now &&
+        l->until - now <= 2 * (l->until - l->taken_at))
+        return ERR_CONFLICT;
+    if (l == NULL) {
+        b->lease = mem_grow(b->lease, (b->leases + 1) * sizeof *b->lease);
+        l = &b->lease[b->leases++];
+    }
+    *l = (struct memory_lease){.taken_at = now, .until = now + ttl_ms};
+    text_copy(l->name, sizeof l->name, name);
+    text_copy(l->holder, sizeof l->holder, holder);
+    return OK;
+}
+
+static enum err memory_lease_drop(struct backend *b, struct slice name, struct slice holder)
+{
+    struct memory_lease *l = lease_by_name(b, name);
+    if (l != NULL && slice_eq(slice_of(l->holder), holder))
+        *l = b->lease[--b->leases];
     return OK;
 }
 
@@ -225,6 +354,44 @@ static void object_apply(struct backend *b, const struct backend_object *o)
     b->object[b->objects++] = *o;
 }
 
+static struct window_row *window_find(struct backend *b, int64_t account_id, const char *name)
+{
+    for (size_t i = 0; i < b->windows; i++)
+        if (b->window[i].account_id == account_id && strcmp(b->window[i].name, name) == 0)
+            return &b->window[i];
+    return NULL;
+}
+
+static void window_apply(struct backend *b, const struct window_row *row)
+{
+    struct window_row *w = window_find(b, row->account_id, row->name);
+    size_t mine = 0, oldest = SIZE_MAX;
+    if (account_by_id(b, row->account_id) == NULL || (w != NULL && w->seen_at > row->seen_at))
+        return;
+    if (w != NULL) {
+        *w = *row;
+        return;
+    }
+    b->window = mem_grow(b->window, (b->windows + 1) * sizeof *b->window);
+    b->window[b->windows++] = *row;
+    for (size_t i = 0; i < b->windows; i++) {
+        if (b->window[i].account_id != row->account_id)
+            continue;
+        mine++;
+        if (oldest == SIZE_MAX || b->window[i].seen_at < b->window[oldest].seen_at)
+            oldest = i;
+    }
+    if (mine > STORE_WINDOWS_MAX)
+        b->window[oldest] = b->window[--b->windows];
+}
+
+static enum err memory_windows_load(struct backend *b, backend_window_fn *each, void *arg)
+{
+    for (size_t i = 0; i < b->windows; i++)
+        each(arg, &b->window[i]);
+    return OK;
+}
+
 static enum err memory_apply(struct backend *b, const struct backend_batch *batch)
 {
     for (size_t i = 0; i < batch->records_n; i++) {
@@ -238,6 +405,8 @@ static enum err memory_apply(struct backend *b, const struct backend_batch *batc
         use_apply(b, &batch->uses[i]);
     for (size_t i = 0; i < batch->objects_n; i++)
         object_apply(b, &batch->objects[i]);
+    for (size_t i = 0; i < batch->windows_n; i++)
+        window_apply(b, &batch->windows[i]);
     return OK;
 }
 
@@ -312,4 +481,10 @@ const struct backend_ops backend_sqlite = {
     .records_scan = memory_records_scan,
     .prune = memory_prune,
     .object_get = memory_object_get,
+    .tokens_load = memory_tokens_load,
+    .token_swap = memory_token_swap,
+    .token_note = memory_token_note,
+    .lease_take = memory_lease_take,
+    .lease_drop = memory_lease_drop,
+    .windows_load = memory_windows_load,
 };

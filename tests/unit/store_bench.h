@@ -271,6 +271,9 @@ struct got {
     struct key_row key[GOT_ROWS];
     struct record *record; /* all of them: mem_free */
     int64_t object;
+    struct token_row token[GOT_ROWS];
+    char access[GOT_ROWS][GOT_SECRET], refresh[GOT_ROWS][GOT_SECRET]; /* copied, as above */
+    struct window_row window[STORE_WINDOWS_MAX];
 };
 
 __attribute__((unused)) static void got_word(void *arg, enum err e)
@@ -328,6 +331,33 @@ __attribute__((unused)) static void got_object(void *arg, enum err e, int64_t ac
     g->object = account_id;
 }
 
+__attribute__((unused)) static void got_tokens(void *arg, enum err e, const struct token_row *rows,
+                                               size_t n)
+{
+    struct got *g = arg;
+    g->calls++;
+    g->e = e;
+    g->n = n;
+    for (size_t i = 0; i < n && i < GOT_ROWS; i++) {
+        g->token[i] = rows[i];
+        text_copy(g->access[i], GOT_SECRET, rows[i].access);
+        text_copy(g->refresh[i], GOT_SECRET, rows[i].refresh);
+        g->token[i].access = (struct slice){NULL, rows[i].access.n};
+        g->token[i].refresh = (struct slice){NULL, rows[i].refresh.n};
+    }
+}
+
+__attribute__((unused)) static void got_windows(void *arg, enum err e,
+                                                const struct window_row *rows, size_t n)
+{
+    struct got *g = arg;
+    g->calls++;
+    g->e = e;
+    g->n = n;
+    for (size_t i = 0; i < n && i < STORE_WINDOWS_MAX; i++)
+        g->window[i] = rows[i];
+}
+
 /* Each of these: exactly one answer, and not inside the call. */
 #define ANSWERED(b, g)                   \
     do {                                 \
@@ -379,6 +409,76 @@ __attribute__((unused)) static enum err account_remove(struct bench *b, int64_t 
     store_account_remove(b->s, id, got_word, &g);
     ANSWERED(b, &g);
     return g.e;
+}
+
+__attribute__((unused)) static int64_t account_new(struct bench *b, const char *name)
+{
+    struct got g = account_add(b, name, "");
+    assert_int_equal(g.e, OK);
+    return g.account[0].id;
+}
+
+__attribute__((unused)) static enum err lease_take(struct bench *b, const char *name,
+                                                   const char *holder, int64_t now, int64_t ttl)
+{
+    struct got g = {0};
+    store_lease_take(b->s, slice_of(name), slice_of(holder), now, ttl, got_word, &g);
+    ANSWERED(b, &g);
+    return g.e;
+}
+
+__attribute__((unused)) static void window_put(struct bench *b, int64_t id, const char *name,
+                                               double used, int64_t seen_at)
+{
+    struct window_row w = {.account_id = id,
+                           .used = used,
+                           .closed = used >= 1,
+                           .started_at = seen_at - 5,
+                           .resets_at = seen_at + 7,
+                           .seen_at = seen_at};
+    text_copy(w.name, sizeof w.name, slice_of(name));
+    store_window_put(b->s, &w);
+}
+
+__attribute__((unused)) static struct got tokens_load(struct bench *b)
+{
+    struct got g = {0};
+    store_tokens_load(b->s, got_tokens, &g);
+    ANSWERED(b, &g);
+    return g;
+}
+
+__attribute__((unused)) static struct got token_swap(struct bench *b, int64_t account_id,
+                                                     int64_t expect, const char *access,
+                                                     const char *refresh)
+{
+    struct got g = {0};
+    struct token_row row = {.account_id = account_id,
+                            .expires_at = BENCH_WALL + 3600000,
+                            .lifetime = 3600000,
+                            .refreshed_at = BENCH_WALL,
+                            .access = slice_of(access),
+                            .refresh = slice_of(refresh)};
+    store_token_swap(b->s, expect, &row, got_tokens, &g);
+    ANSWERED(b, &g);
+    return g;
+}
+
+__attribute__((unused)) static enum err token_note(struct bench *b, int64_t account_id,
+                                                   int64_t generation, int64_t at)
+{
+    struct got g = {0};
+    store_token_note(b->s, account_id, generation, at, got_word, &g);
+    ANSWERED(b, &g);
+    return g.e;
+}
+
+__attribute__((unused)) static struct got windows_load(struct bench *b)
+{
+    struct got g = {0};
+    store_windows_load(b->s, got_windows, &g);
+    ANSWERED(b, &g);
+    return g;
 }
 
 __attribute__((unused)) static enum err key_add(struct bench *b, const char *id, const char *name)

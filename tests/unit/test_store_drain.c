@@ -443,6 +443,16 @@ static void test_changes_are_durable(void **state)
     row.secret = S("sk-2");
     assert_int_equal(account_update(b, &row).e, OK);
     assert_false(shim.unsynced_log);
+    records_put(b, 0, 10);
+    bench_pass(&b->loop, BATCH_WAIT_MS);
+    assert_true(shim.unsynced_log);
+    assert_int_equal(token_swap(b, row.id, 0, "access", "refresh").e, OK);
+    assert_false(shim.unsynced_log);
+    records_put(b, 0, 10);
+    bench_pass(&b->loop, BATCH_WAIT_MS);
+    assert_true(shim.unsynced_log);
+    assert_int_equal(token_note(b, row.id, 1, BENCH_WALL), OK);
+    assert_false(shim.unsynced_log);
     assert_int_equal(key_add(b, "aaaaaaaa", "ci"), OK);
     assert_false(shim.unsynced_log);
     store_key_revoke(b->s, "aaaaaaaa", 1, got_word, &g);
