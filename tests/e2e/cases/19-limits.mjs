@@ -65,9 +65,9 @@ test('limits: 64 file descriptors, 120 clients at once: all are served in turn',
   equal((await prov.requests()).length, 120);
 });
 
-test('limits: 64 file descriptors and 80 clients that say nothing', { timeout: 40000 }, async (t) => {
+test('limits: 64 file descriptors and 40 clients that say nothing', { timeout: 40000 }, async (t) => {
   const { gw } = await t.setup(SMALL);
-  const idle = Array.from({ length: 80 }, () => t.track(new Connection(gw.target)));
+  const idle = Array.from({ length: 40 }, () => t.track(new Connection(gw.target)));
   await until(() => idle.every((c) => !c.socket.connecting), 5000, 'idle connections');
   const from = Date.now();
   const before = cpuTicks(gw.proc.pid);
