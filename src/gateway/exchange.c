@@ -551,6 +551,12 @@ static void exchange_gone(void *arg, enum err e, const char *why)
     exchange_done(x);
 }
 
+void exchange_forget_body(struct exchange *x)
+{
+    x->g->stats.buffered -= (int64_t)x->body.len;
+    buf_free(&x->body);
+}
+
 void exchange_done(struct exchange *x)
 {
     exchange_move(x, X_DONE);
@@ -559,7 +565,7 @@ void exchange_done(struct exchange *x)
     attempt_drop(x);
     x->call = NULL;
     x->g->stats.active--;
-    x->g->stats.buffered -= x->record.bytes_in;
+    exchange_forget_body(x);
     assert(x->g->stats.active >= 0 && x->g->stats.buffered >= 0);
     list_remove(&x->link);
     if (x->lookup)

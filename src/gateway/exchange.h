@@ -155,6 +155,7 @@ void exchange_next(struct exchange *x, const struct limit_verdict *v, const char
 void exchange_book(struct exchange *x, const char *end); /* exactly once; later calls do nothing */
 void exchange_done(struct exchange *x); /* the answer has ended or the client has gone */
 void exchange_note_attempt(struct exchange *x, const char *reason);
+void exchange_forget_body(struct exchange *x); /* nobody will send it again */
 void exchange_free(void *arg);
 void exchange_fail(struct exchange *x); /* says why nobody could serve it */
 

@@ -208,6 +208,8 @@ static void relay_commit(struct exchange *x)
     r->client_at = loop_now(x->g->p.loop);
     x->record.status = x->attempt.status;
     x->record.ttfb_ms = (int32_t)(r->client_at - x->opened_at);
+    if (x->attempt.request != NULL && http_request_sent(x->attempt.request))
+        exchange_forget_body(x); /* a stream may last for an hour */
     relay_note_served(x);
     relay_arm(x); /* it was set for the end of holding back; pings may be due long before that */
 }

@@ -113,6 +113,11 @@ bool http_request_connected(const struct http_request *r)
     return r->up != NULL;
 }
 
+bool http_request_sent(const struct http_request *r)
+{
+    return r->sent;
+}
+
 /* ---- dialling ------------------------------------------------------------------------------ */
 
 static void request_send(struct http_request *r);

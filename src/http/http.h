@@ -208,6 +208,9 @@ void http_request_read(struct http_request *r, bool on); /* backpressure */
 void http_request_abort(struct http_request *r); /* closes the connection; no call follows */
 /* True right after http_request_start: the request is on its way on a pooled connection. */
 bool http_request_connected(const struct http_request *r);
+/* The upstream has the request whole. Once a byte of the reply has come too it is never sent again,
+ * and the body's memory is the caller's. */
+bool http_request_sent(const struct http_request *r);
 
 /* ---- SSE framing (WHATWG EventSource 9.2; pure) -------------------------------------------- */
 
