@@ -12,16 +12,21 @@
 #include "http/http.h"
 #include "net/net.h"
 #include "store/store.h"
+#include "accounts/oauth.h"
 
 /* ---- providers: data ------------------------------------------------------------------------- */
 
 enum auth_scheme { AUTH_X_API_KEY, AUTH_BEARER };
 struct provider {
-    const char *name; /* "anthropic", "anthropic-compatible" */
+    const char *name; /* "anthropic", "anthropic-compatible", "claude-oauth" */
     enum dialect dialect;
     const char *base_url;  /* NULL: the account must have one */
     enum auth_scheme auth; /* a secret that begins "Bearer " is always sent as a bearer token */
-    const char *help;      /* one line for `account add --help` */
+    const char *beta; /* "": none; what anthropic-beta must contain, appended if it is missing */
+    /* Not NULL: its accounts have a rotating token in place of a secret; presets without a
+     * client_id, which is the operator's own. */
+    const struct oauth_config *oauth;
+    const char *help; /* one line for `account add --help` */
 };
 const struct provider *provider_find(struct slice name); /* NULL when unknown */
 const struct provider *provider_at(int i);               /* NULL behind the last */
@@ -30,6 +35,7 @@ const struct provider *provider_at(int i);               /* NULL behind the last
 
 enum account_state {
     ACCOUNT_READY,
+    ACCOUNT_STALE,   /* its token runs out: account_token_get before it is used */
     ACCOUNT_COOLING, /* until .until */
     ACCOUNT_PAUSED,  /* by a person */
     ACCOUNT_LOGIN,   /* its credential was refused, or cannot be read: a person must act */
@@ -37,10 +43,10 @@ enum account_state {
 };
 const char *account_state_name(enum account_state s);
 
-#define ACCOUNT_BENCH_MAX                                                  \
-    (INT64_C(7) * 24 * 3600 * 1000) /* ms; no rest is longer, whoever asks \
-                                     */
+/* ms; no rest is longer, whoever asks for it */
+#define ACCOUNT_BENCH_MAX (INT64_C(7) * 24 * 3600 * 1000)
 
+enum token_fact { TOKEN_NONE, TOKEN_HELD, TOKEN_MISSING, TOKEN_UNREADABLE };
 struct account_facts { /* everything status is derived from */
     bool paused, leaving, login_needed;
     int64_t cool_until;   /* wall ms */
@@ -48,11 +54,19 @@ struct account_facts { /* everything status is derived from */
     int64_t seen_at;
     int32_t failures; /* in a row: connect errors, resets, 5xx; drives the backoff */
     int32_t in_flight;
+    /* of an account with a rotating token; TOKEN_NONE: it has a fixed secret */
+    enum token_fact token;
+    bool token_refreshable; /* there is a refresh token, and a client_id to use it with */
+    bool token_refused;     /* by a 401: used up, whatever its time says */
+    bool token_wrong;       /* the token endpoint refuses the configuration: a person must act */
+    int64_t token_expires_at, token_stale_at; /* wall ms, 0 = not told */
+    int64_t token_retry_at;                   /* a refresh has failed: none before, 0 = none has */
+    const char *token_why;                    /* ... for this, static; NULL = none has */
 };
 struct account_status {
     enum account_state state;
     int64_t until;      /* COOLING: wall ms */
-    const char *reason; /* "" when READY */
+    const char *reason; /* "" when READY or STALE */
 };
 /* Pure: the one place where status comes from. `now` is wall ms. */
 struct account_status account_status(const struct account_facts *f, int64_t now);
@@ -66,10 +80,12 @@ struct account {
     struct slice prefix;          /* path prefix of base_url */
     int32_t priority, weight;
     bool allow_private;
+    char settings[STORE_SETTINGS_MAX]; /* as stored: an update hands them back */
     int64_t created_at;
     struct account_facts facts;
     /* Ready to send: {"x-api-key", secret} or {"authorization", "Bearer ..."} */
     struct http_header credential;
+    int64_t generation;      /* of the token in it, 0 = a fixed secret: see account_token_get */
     uint64_t served, failed; /* since start */
     uint64_t pass;           /* how much of its share it has had, for turns among idle accounts */
     int refs;                /* exchanges that hold it; freed when LEAVING and 0 */
@@ -86,13 +102,13 @@ struct account *accounts_by_id(struct account_set *set, int64_t id);
 /* After the store has confirmed an add, update or remove: brings memory in line with the row. */
 void accounts_apply(struct account_set *set, const struct account_row *row);
 void accounts_drop(struct account_set *set, int64_t id);
-/* Forgets a cooldown and a refused credential. */
+/* Forgets a cooldown, a refused credential and a failed refresh. */
 void accounts_reset(struct account_set *set, struct account *a);
 void account_hold(struct account *a); /* in_flight and refs + 1 */
 void account_release(struct account_set *set, struct account *a);
 /* Checks a row as a person gave it (name, provider, base URL, priority 0..1000, weight 1..1000,
- * secret present and printable); `why` says what to do. Private base URLs need
- * row->allow_private. */
+ * secret present and printable; of a provider with OAuth the settings, and no secret); `why` says
+ * what to do. Private base and token URLs need row->allow_private. */
 MUST_USE enum err account_check(const struct account_row *row, char *why, size_t why_size);
 
 /* ---- choosing -------------------------------------------------------------------------------- */
@@ -106,7 +122,7 @@ struct account_wish {
 };
 #define ACCOUNTS_MAX 64
 struct account_choice {
-    struct account *ready[ACCOUNTS_MAX]; /* best first */
+    struct account *ready[ACCOUNTS_MAX]; /* best first; READY or STALE */
     int n;
     int64_t soonest; /* wall ms at which the first cooling one comes back; 0 = none will */
     int considered;  /* accounts in the set that are not LEAVING */

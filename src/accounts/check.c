@@ -62,25 +62,65 @@ static bool is_private_host(struct slice host)
     return addr_parse((struct slice){text, n}, &a) == OK && (a.is_private || a.is_loopback);
 }
 
-static enum err check_url(const struct account_row *row, const struct provider *p, char *why,
-                          size_t size)
+static enum err check_url(const struct account_row *row, const char *what, const char *url,
+                          struct http_target *t, char *why, size_t size)
 {
-    const char *url = row->base_url[0] != '\0' ? row->base_url : p->base_url;
     const char *reason = "";
-    struct http_target t = {0};
     struct slice prefix;
-    if (url == NULL)
-        return wrong(why, size, "this provider has no address of its own: give --base-url");
-    enum err e = http_url_parse(slice_of(url), &t, &prefix, &reason);
+    *t = (struct http_target){0};
+    enum err e = http_url_parse(slice_of(url), t, &prefix, &reason);
     if (e != OK) {
-        text_format(why, size, "base URL: %s", reason);
+        text_format(why, size, "%s: %s", what, reason);
         return e;
     }
-    if (!row->allow_private && is_private_host(t.host)) {
-        text_copy(why, size,
-                  S("the base URL leads into this machine or its network: add the "
-                    "account with the command line on this machine, or allow private "
-                    "addresses for it"));
+    if (!row->allow_private && is_private_host(t->host)) {
+        text_format(why, size,
+                    "the %s leads into this machine or its network: add the account with the "
+                    "command line on this machine, or allow private addresses for it",
+                    what);
+        return ERR_DENIED;
+    }
+    return OK;
+}
+
+static enum err check_base(const struct account_row *row, const struct provider *p, char *why,
+                           size_t size)
+{
+    const char *url = row->base_url[0] != '\0' ? row->base_url : p->base_url;
+    struct http_target t;
+    if (url == NULL)
+        return wrong(why, size, "this provider has no address of its own: give --base-url");
+    return check_url(row, "base URL", url, &t, why, size);
+}
+
+/* What an account with OAuth has in place of a secret. The pair itself is stored apart from the
+ * row. */
+static enum err check_oauth(const struct account_row *row, const struct provider *p, char *why,
+                            size_t size)
+{
+    struct oauth_config c;
+    struct http_target t;
+    if (row->secret.n > 0)
+        return wrong(why, size,
+                     "an account of this provider has no secret: import its tokens with "
+                     "--token-file, or log in");
+    enum err e = oauth_config_read(p->oauth, slice_of(row->settings), &c, why, size);
+    if (e != OK)
+        return e;
+    if (c.client_id[0] == '\0')
+        return wrong(why, size,
+                     "no client_id: this program ships none, so give the one that the provider "
+                     "has given you (--client-id). Read the provider's terms first: Anthropic "
+                     "keeps the login of Claude plans for its own applications; an API key "
+                     "(--provider anthropic) is the way for everything else");
+    e = check_url(row, "token URL", c.token_url, &t, why, size);
+    if (e != OK)
+        return e;
+    /* A refresh token crosses no network in the clear; within one's own, a name has no dot. */
+    if (!t.tls && !is_private_host(t.host) && slice_find(t.host, '.') >= 0)
+        return wrong(why, size, "the token URL must begin with https://");
+    if (!t.tls && !row->allow_private) {
+        text_copy(why, size, S("a token URL without https:// needs private addresses allowed"));
         return ERR_DENIED;
     }
     return OK;
@@ -121,6 +161,7 @@ enum err account_check(const struct account_row *row, char *why, size_t why_size
         text_copy(why, why_size, S("weight must be from 1 to 1000"));
         return ERR_RANGE;
     }
-    enum err e = check_secret(row, why, why_size);
-    return e == OK ? check_url(row, p, why, why_size) : e;
+    enum err e = p->oauth != NULL ? check_oauth(row, p, why, why_size)
+                                  : check_secret(row, why, why_size);
+    return e == OK ? check_base(row, p, why, why_size) : e;
 }

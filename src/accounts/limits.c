@@ -4,7 +4,7 @@
  * wire/anthropic-ratelimits.md section 3. Two mistakes are worse than all others, and every rule
  * here leans away from them: benching a healthy account (one bare 429 says nothing about it), and
  * failing over what the client must read itself (a 400's text). */
-#include "accounts/accounts.h"
+#include "accounts/inside.h"
 
 #include <string.h>
 
@@ -59,9 +59,7 @@ static bool number_ms(struct slice s, double unit, int64_t *out)
     return true;
 }
 
-/* How long to stay away: retry-after-ms, or retry-after in seconds or as a date. False when it is
- * not said, or said in a way that makes no sense. */
-static bool retry_after(const struct http_head *h, int64_t now, int64_t *ms)
+bool limits_retry_after(const struct http_head *h, int64_t now, int64_t *ms)
 {
     int64_t at = 0;
     struct slice v = header(h, "retry-after-ms");
@@ -225,7 +223,7 @@ static struct limit_verdict judge_overloaded(const struct http_head *h, int64_t 
 static struct limit_verdict judge_rate_limited(const struct reply_facts *r, int64_t now)
 {
     int64_t wait = 0, bucket = 0;
-    bool told = retry_after(r->head, now, &wait);
+    bool told = limits_retry_after(r->head, now, &wait);
     struct unified u = unified_read(r->head, now);
     if (u.account) {
         wait = later(wait, u.ms);
@@ -296,7 +294,7 @@ static struct limit_verdict judge_server_error(const struct reply_facts *r,
     if (r->status == 529 || o->error == REPLY_ERROR_OVERLOADED)
         return judge_overloaded(r->head, now);
     struct limit_verdict v = failure_of("server_error");
-    if (r->status == 503 && retry_after(r->head, now, &wait))
+    if (r->status == 503 && limits_retry_after(r->head, now, &wait))
         v.cool_ms = wait < MINUTE_MAX ? wait : MINUTE_MAX;
     return v;
 }

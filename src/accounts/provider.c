@@ -1,18 +1,38 @@
 /* Providers are data: one row each. How their replies are judged is in limits.c. */
 #include "accounts/accounts.h"
 
+/* wire/anthropic-oauth.md sections 1 and 2. No client_id: the operator brings one. */
+static const struct oauth_config claude = {
+    .authorize_url = "https://claude.ai/oauth/authorize",
+    .token_url = "https://platform.claude.com/v1/oauth/token",
+    .redirect_uri = "https://platform.claude.com/oauth/code/callback",
+    .scope = "user:profile user:inference",
+};
+
 static const struct provider rows[] = {
     {.name = "anthropic",
      .dialect = DIALECT_ANTHROPIC,
      .base_url = "https://api.anthropic.com",
      .auth = AUTH_X_API_KEY,
+     .beta = "",
      .help = "the Claude API, with an API key (sk-ant-api03-...)"},
     {.name = "anthropic-compatible",
      .dialect = DIALECT_ANTHROPIC,
      .base_url = NULL,
      .auth = AUTH_X_API_KEY,
+     .beta = "",
      .help = "any server that speaks the Messages API at --base-url; a secret that begins "
              "\"Bearer \" is sent as a bearer token"},
+    {.name = "claude-oauth",
+     .dialect = DIALECT_ANTHROPIC,
+     .base_url = "https://api.anthropic.com",
+     .auth = AUTH_BEARER,
+     .beta = "oauth-2025-04-20",
+     .oauth = &claude,
+     .help =
+         "the Claude API, with OAuth tokens and a client_id of your own; Anthropic's terms keep "
+         "the login of Claude plans for its own applications, and whether you may use yours "
+         "here is for you to judge"},
 };
 
 #define ROWS ((int)(sizeof rows / sizeof rows[0]))

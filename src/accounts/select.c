@@ -130,7 +130,9 @@ void accounts_choose(struct account_set *set, const struct account_wish *w, int6
             out->soonest = s.until;
             out->cooling_for = cooling_kind(s.reason);
         }
-        if (s.state == ACCOUNT_READY && !was_tried(w, a->id)) {
+        /* A stale token is no reason to leave an account: its refresh is waited for. */
+        bool usable = s.state == ACCOUNT_READY || s.state == ACCOUNT_STALE;
+        if (usable && !was_tried(w, a->id)) {
             struct rank r = rank_of(a, w->conversation);
             choice_insert(out, ranks, a, &r);
         }

@@ -4,7 +4,7 @@
  * removed *and* the last exchange has let go. A credential that is replaced while requests carry it
  * lives on until then too. The store is told of every fact that must survive, and of nothing else:
  * a reply that changes nothing costs no write. */
-#include "accounts/accounts.h"
+#include "accounts/inside.h"
 
 #include <string.h>
 
@@ -15,42 +15,18 @@
 #define BACKOFF_FIRST INT64_C(1000)
 #define BACKOFF_MAX   INT64_C(60000)
 
-struct secret {           /* the text of a credential header */
-    struct secret *older; /* replaced, but perhaps still in flight */
-    size_t n;
-    char text[];
-};
-
-struct entry {
-    struct account a; /* first: an account pointer is an entry pointer */
-    struct secret *secret;
-    struct account_set *set;
-};
-
-struct account_set {
-    struct loop *loop;
-    struct store *store;
-    struct entry **entry; /* sorted by priority, then name, then id */
-    int n, cap;
-    uint64_t pass; /* of the account held last, before it was */
-    store_done_fn *ready;
-    void *arg;
-    bool loading, dead;
-    struct account_set *next_orphan;
-};
-
 /* Sets freed while the store still owed them their rows: the call may come yet, and finds them
  * here. */
 static struct account_set *orphans;
 
-static struct entry *entry_of(struct account *a)
+struct entry *entry_of(struct account *a)
 {
     return CONTAINER(a, struct entry, a);
 }
 
 /* ---- credentials ----------------------------------------------------------------------------- */
 
-static void secrets_free(struct secret *s)
+void secrets_free(struct secret *s)
 {
     while (s != NULL) {
         struct secret *older = s->older;
@@ -60,13 +36,12 @@ static void secrets_free(struct secret *s)
     }
 }
 
-static struct slice secret_slice(const struct secret *s)
+struct slice secret_slice(const struct secret *s)
 {
     return (struct slice){s->text, s->n};
 }
 
-/* The header's value for a secret as the person gave it. */
-static struct secret *secret_new(enum auth_scheme auth, struct slice given, struct secret *older)
+struct secret *secret_new(enum auth_scheme auth, struct slice given, struct secret *older)
 {
     static const struct slice bearer = {"Bearer ", 7};
     bool prefix = auth == AUTH_BEARER && !slice_starts(given, bearer);
@@ -90,21 +65,47 @@ static bool secret_same(const struct secret *s, struct slice given)
 static bool is_login_reason(const char *reason)
 {
     return strcmp(reason, "unauthorized") == 0 || strcmp(reason, "account_disabled") == 0 ||
-           strcmp(reason, "secret_unreadable") == 0;
+           strcmp(reason, "secret_unreadable") == 0 || oauth_is_dead_word(reason);
 }
 
-static void facts_store(struct account_set *set, const struct account *a)
+void facts_store(struct account_set *set, const struct account *a)
 {
     const struct account_facts *f = &a->facts;
     store_facts_put(set->store, a->id, f->seen_at, f->cool_until, f->cool_reason);
 }
 
-static void facts_clear(struct account *a)
+void facts_clear(struct account *a)
 {
     a->facts.login_needed = false;
     a->facts.cool_until = 0;
     a->facts.cool_reason[0] = '\0';
     a->facts.failures = 0;
+}
+
+void login_needed(struct entry *e, const char *reason)
+{
+    struct account_facts *f = &e->a.facts;
+    bool news = !f->login_needed;
+    f->login_needed = true;
+    f->cool_until = 0;
+    text_copy(f->cool_reason, sizeof f->cool_reason, slice_of(reason));
+    if (!news || f->leaving)
+        return;
+    log_error("account needs login", LF_STR("account", e->a.name), LF_STR("why", reason));
+    f->seen_at = loop_wall(e->set->loop);
+    facts_store(e->set, &e->a);
+}
+
+void credential_set(struct entry *e, enum auth_scheme auth, struct slice given)
+{
+    struct account *a = &e->a;
+    e->secret = secret_new(auth, given, e->secret);
+    a->credential.name = auth == AUTH_BEARER ? S("authorization") : S("x-api-key");
+    a->credential.value = secret_slice(e->secret);
+    if (a->refs == 0) {
+        secrets_free(e->secret->older);
+        e->secret->older = NULL;
+    }
 }
 
 /* Takes the row's secret if it brings a new one. True when the credential has changed. */
@@ -119,13 +120,7 @@ static bool credential_apply(struct entry *e, const struct account_row *row)
     if (row->secret.n == 0 || secret_same(e->secret, row->secret))
         return false;
     bool bearer = a->provider->auth == AUTH_BEARER || slice_starts(row->secret, S("Bearer "));
-    e->secret = secret_new(bearer ? AUTH_BEARER : AUTH_X_API_KEY, row->secret, e->secret);
-    a->credential.name = bearer ? S("authorization") : S("x-api-key");
-    a->credential.value = secret_slice(e->secret);
-    if (a->refs == 0) {
-        secrets_free(e->secret->older);
-        e->secret->older = NULL;
-    }
+    credential_set(e, bearer ? AUTH_BEARER : AUTH_X_API_KEY, row->secret);
     return true;
 }
 
@@ -197,6 +192,7 @@ static int set_add(struct account_set *set, int64_t id)
 
 static void entry_free(struct entry *e)
 {
+    token_free(e);
     secrets_free(e->secret);
     mem_free(e);
 }
@@ -204,10 +200,16 @@ static void entry_free(struct entry *e)
 static void set_remove(struct account_set *set, int i)
 {
     struct entry *e = set->entry[i];
-    assert(e->a.refs == 0 && set->n > 0);
+    assert(e->a.refs == 0 && set->n > 0 && !token_is_busy(e));
     memmove(&set->entry[i], &set->entry[i + 1], (size_t)(set->n - i - 1) * sizeof *set->entry);
     set->n--;
     entry_free(e);
+}
+
+void entry_settle(struct entry *e)
+{
+    if (e->a.facts.leaving && e->a.refs == 0 && !token_is_busy(e))
+        set_remove(e->set, set_index(e->set, e->a.id));
 }
 
 /* The facts a row carries; memory may already know better ones. */
@@ -221,6 +223,24 @@ static void facts_load(struct account *a, const struct account_row *row)
     text_copy(f->cool_reason, sizeof f->cool_reason, slice_of(row->cool_reason));
     /* A refused credential is stored as a reason without a time. */
     f->login_needed = row->cool_until == 0 && is_login_reason(row->cool_reason);
+}
+
+/* The credential a row brings. Tokens have a row of their own: they come by accounts_token_put. */
+static void row_credential(struct entry *e, const struct account_row *row, bool fresh)
+{
+    struct account *a = &e->a;
+    if (a->provider->oauth != NULL) {
+        token_open(e);
+        token_configure(e, row);
+        return;
+    }
+    if (credential_apply(e, row) && !fresh) { /* a new credential deserves a new start */
+        facts_clear(a);
+        facts_store(e->set, a);
+    }
+    if (!row->secret_unreadable && e->secret != NULL &&
+        strcmp(a->facts.cool_reason, "secret_unreadable") == 0)
+        facts_clear(a);
 }
 
 void accounts_apply(struct account_set *set, const struct account_row *row)
@@ -248,17 +268,12 @@ void accounts_apply(struct account_set *set, const struct account_row *row)
     a->priority = row->priority;
     a->weight = row->weight > 0 ? row->weight : 1;
     a->allow_private = row->allow_private;
+    text_copy(a->settings, sizeof a->settings, slice_of(row->settings));
     a->created_at = row->created_at;
     a->facts.paused = row->paused;
     if (fresh)
         facts_load(a, row);
-    if (credential_apply(e, row) && !fresh) { /* a new credential deserves a new start */
-        facts_clear(a);
-        facts_store(set, a);
-    }
-    if (!row->secret_unreadable && e->secret != NULL &&
-        strcmp(a->facts.cool_reason, "secret_unreadable") == 0)
-        facts_clear(a);
+    row_credential(e, row, fresh);
     if (target_parse(a, &why) != OK) { /* checked when it was given: only a broken row comes here */
         log_error("account has a bad base URL", LF_STR("account", a->name), LF_STR("why", why));
         a->facts.paused = true;
@@ -272,8 +287,7 @@ void accounts_drop(struct account_set *set, int64_t id)
     if (i < 0)
         return;
     set->entry[i]->a.facts.leaving = true;
-    if (set->entry[i]->a.refs == 0)
-        set_remove(set, i);
+    entry_settle(set->entry[i]); /* a refresh under way is never cut */
 }
 
 void accounts_reset(struct account_set *set, struct account *a)
@@ -286,6 +300,7 @@ void accounts_reset(struct account_set *set, struct account *a)
     facts_clear(a);
     a->facts.seen_at = loop_wall(set->loop);
     facts_store(set, a);
+    token_reset(entry_of(a));
 }
 
 /* ---- the set --------------------------------------------------------------------------------- */
@@ -300,17 +315,43 @@ static void orphan_free(struct account_set *set)
     mem_free(set);
 }
 
+/* False: nobody wants it any more, and the set is gone. */
+static bool load_is_wanted(struct account_set *set)
+{
+    assert(set->loading);
+    if (!set->dead)
+        return true;
+    orphan_free(set);
+    return false;
+}
+
+static void tokens_loaded(void *arg, enum err e, const struct token_row *rows, size_t n)
+{
+    struct account_set *set = arg;
+    if (!load_is_wanted(set))
+        return;
+    for (size_t i = 0; e == OK && i < n; i++) {
+        int at = set_index(set, rows[i].account_id);
+        if (at >= 0 && set->entry[at]->token != NULL)
+            token_adopt(set->entry[at], &rows[i]);
+    }
+    set->loading = false;
+    if (set->ready != NULL)
+        set->ready(set->arg, e);
+}
+
 static void accounts_loaded(void *arg, enum err e, const struct account_row *rows, size_t n)
 {
     struct account_set *set = arg;
-    assert(set->loading);
-    set->loading = false;
-    if (set->dead) {
-        orphan_free(set);
+    if (!load_is_wanted(set))
         return;
-    }
     for (size_t i = 0; e == OK && i < n; i++)
         accounts_apply(set, &rows[i]);
+    if (e == OK) {
+        store_tokens_load(set->store, tokens_loaded, set);
+        return;
+    }
+    set->loading = false;
     if (set->ready != NULL)
         set->ready(set->arg, e);
 }
@@ -319,6 +360,7 @@ struct account_set *accounts_new(struct loop *l, struct store *s, store_done_fn 
 {
     struct account_set *set = NEW(struct account_set);
     *set = (struct account_set){.loop = l, .store = s, .ready = ready, .arg = arg, .loading = true};
+    tokens_open(set);
     store_accounts_load(s, accounts_loaded, set);
     return set;
 }
@@ -327,6 +369,7 @@ void accounts_free(struct account_set *set)
 {
     if (set == NULL)
         return;
+    tokens_free(set);
     for (int i = 0; i < set->n; i++) {
         assert(set->entry[i]->a.refs == 0);
         entry_free(set->entry[i]);
@@ -393,8 +436,7 @@ void account_release(struct account_set *set, struct account *a)
         secrets_free(e->secret->older);
         e->secret->older = NULL;
     }
-    if (a->facts.leaving)
-        set_remove(set, set_index(set, a->id));
+    entry_settle(e);
 }
 
 /* ---- learning -------------------------------------------------------------------------------- */
@@ -443,13 +485,8 @@ static bool learn_trouble(struct account_facts *f, const struct limit_verdict *v
         int64_t backoff = backoff_of(f->failures);
         rest = backoff > rest ? backoff : rest;
     }
-    if (v->login_needed) {
-        bool news = !f->login_needed;
-        f->login_needed = true;
-        f->cool_until = 0;
-        text_copy(f->cool_reason, sizeof f->cool_reason, slice_of(v->reason));
-        return news;
-    }
+    if (v->login_needed)
+        return false; /* see accounts_learn */
     /* Replies that were under way together may tell of different limits: the longest one holds. */
     if (rest <= 0 || f->login_needed || now + rest <= f->cool_until)
         return false;
@@ -470,6 +507,8 @@ void accounts_learn(struct account_set *set, struct account *a, const struct lim
     if (now < f->seen_at && f->seen_at - now < CLOCK_STEP)
         return;
     f->seen_at = now;
+    if (v->verdict == VERDICT_NEXT && v->login_needed)
+        login_needed(entry_of(a), v->reason);
     if (v->verdict == VERDICT_SERVE)
         news = learn_success(f);
     else if (v->verdict == VERDICT_NEXT)

@@ -5,11 +5,38 @@
 const char *account_state_name(enum account_state s)
 {
     static const char *const names[] = {
-        [ACCOUNT_READY] = "ready", [ACCOUNT_COOLING] = "cooling", [ACCOUNT_PAUSED] = "paused",
-        [ACCOUNT_LOGIN] = "login", [ACCOUNT_LEAVING] = "leaving",
+        [ACCOUNT_READY] = "ready",   [ACCOUNT_STALE] = "stale", [ACCOUNT_COOLING] = "cooling",
+        [ACCOUNT_PAUSED] = "paused", [ACCOUNT_LOGIN] = "login", [ACCOUNT_LEAVING] = "leaving",
     };
     assert((int)s >= 0 && (size_t)s < sizeof names / sizeof names[0]);
     return names[s];
+}
+
+static bool is_at(int64_t at, int64_t now)
+{
+    return at != 0 && at <= now;
+}
+
+/* What the token alone says. It is used until it has run out, also while no new one can be had. */
+static struct account_status token_status(const struct account_facts *f, int64_t now)
+{
+    const char *why = f->token_why != NULL ? f->token_why : "";
+    bool used_up = f->token_refused || is_at(f->token_expires_at, now);
+    if (f->token == TOKEN_MISSING)
+        return (struct account_status){ACCOUNT_LOGIN, 0, "no_token"};
+    if (f->token == TOKEN_UNREADABLE)
+        return (struct account_status){ACCOUNT_LOGIN, 0, "secret_unreadable"};
+    if (used_up && !f->token_refreshable)
+        return (struct account_status){ACCOUNT_LOGIN, 0,
+                                       f->token_refused ? "unauthorized" : "token_expired"};
+    if (used_up && f->token_wrong)
+        return (struct account_status){ACCOUNT_LOGIN, 0, why};
+    if (used_up && f->token_retry_at > now &&
+        f->token_retry_at - now <= OAUTH_RETRY_MAX) /* else written under a wrong clock */
+        return (struct account_status){ACCOUNT_COOLING, f->token_retry_at, why};
+    if (used_up || (f->token_refreshable && is_at(f->token_stale_at, now)))
+        return (struct account_status){ACCOUNT_STALE, 0, ""};
+    return (struct account_status){ACCOUNT_READY, 0, ""};
 }
 
 /* What a person did outranks what a provider said; what only a person can mend outranks what time
@@ -23,8 +50,14 @@ struct account_status account_status(const struct account_facts *f, int64_t now)
     if (f->login_needed)
         return (struct account_status){ACCOUNT_LOGIN, 0,
                                        f->cool_reason[0] != '\0' ? f->cool_reason : "unauthorized"};
+    struct account_status token = {ACCOUNT_READY, 0, ""};
+    if (f->token != TOKEN_NONE)
+        token = token_status(f, now);
+    if (token.state == ACCOUNT_LOGIN)
+        return token;
     /* Nobody is benched for longer than this: a later time was written under a wrong clock. */
-    if (f->cool_until > now && f->cool_until - now <= ACCOUNT_BENCH_MAX)
+    bool rests = f->cool_until > now && f->cool_until - now <= ACCOUNT_BENCH_MAX;
+    if (rests && (token.state != ACCOUNT_COOLING || f->cool_until >= token.until))
         return (struct account_status){ACCOUNT_COOLING, f->cool_until, f->cool_reason};
-    return (struct account_status){ACCOUNT_READY, 0, ""};
+    return token;
 }

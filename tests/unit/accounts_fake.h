@@ -10,6 +10,7 @@
 static struct {
     int64_t wall;
     store_accounts_fn *done; /* of the load that is under way */
+    store_tokens_fn *tokens;
     void *done_arg;
     int puts; /* facts written, and the last of them */
     int64_t put_id, put_seen, put_until;
@@ -42,6 +43,65 @@ void store_facts_put(struct store *s, int64_t account_id, int64_t seen_at, int64
     text_copy(fake.put_reason, sizeof fake.put_reason, slice_of(cool_reason));
 }
 
+/* ---- what only accounts with tokens use: none here, see test_accounts_token.c ---------------- */
+
+int64_t loop_now(const struct loop *l)
+{
+    (void)l;
+    return fake.wall;
+}
+
+void store_tokens_load(struct store *s, store_tokens_fn *done, void *arg)
+{
+    (void)s;
+    fake.tokens = done;
+    fake.done_arg = arg;
+}
+
+void store_token_swap(struct store *s, int64_t expect, const struct token_row *row,
+                      store_tokens_fn *done, void *arg)
+{
+    (void)s, (void)expect, (void)row, (void)done, (void)arg;
+    assert(!"no token is swapped here");
+}
+
+void store_token_note(struct store *s, int64_t account_id, int64_t generation, int64_t at,
+                      store_done_fn *done, void *arg)
+{
+    (void)s, (void)account_id, (void)generation, (void)at, (void)done, (void)arg;
+    assert(!"no refresh is noted here");
+}
+
+void store_lease_take(struct store *s, struct slice name, struct slice holder, int64_t now,
+                      int64_t ttl_ms, store_done_fn *done, void *arg)
+{
+    (void)s, (void)name, (void)holder, (void)now, (void)ttl_ms, (void)done, (void)arg;
+    assert(!"no lease is taken here");
+}
+
+void store_lease_drop(struct store *s, struct slice name, struct slice holder)
+{
+    (void)s, (void)name, (void)holder;
+    assert(!"no lease is dropped here");
+}
+
+struct http_request *http_request_start(struct http_client *c, const struct http_target *t,
+                                        enum http_method method, struct slice path_and_query,
+                                        const struct http_header *h, int n, struct slice body,
+                                        const struct http_request_ops *ops, void *owner)
+{
+    (void)c, (void)t, (void)method, (void)path_and_query, (void)h, (void)n, (void)body;
+    (void)ops, (void)owner;
+    assert(!"nothing is sent here");
+    return NULL;
+}
+
+void http_request_abort(struct http_request *r)
+{
+    (void)r;
+    assert(!"nothing was sent here");
+}
+
 static void fake_ready(void *arg, enum err e)
 {
     (void)arg;
@@ -67,6 +127,7 @@ static struct account_set *fake_set(const struct account_row *rows, size_t n)
     fake.wall = INT64_C(1795255200000);
     struct account_set *set = accounts_new(NULL, NULL, fake_ready, NULL);
     fake.done(fake.done_arg, OK, rows, n);
+    fake.tokens(fake.done_arg, OK, NULL, 0);
     return set;
 }
 

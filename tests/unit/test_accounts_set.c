@@ -36,6 +36,9 @@ static void assert_credential(const struct account *a, const char *name, const c
 
 /* ---- status ---------------------------------------------------------------------------------- */
 
+#define TOKEN      .token = TOKEN_HELD, .token_refreshable = true
+#define FAILED(at) .token_retry_at = (at), .token_why = "no_answer"
+
 static void test_status(void **state)
 {
     static const struct {
@@ -55,6 +58,36 @@ static void test_status(void **state)
         {{.login_needed = true, .cool_until = 5000}, ACCOUNT_LOGIN, "unauthorized"},
         {{.paused = true, .login_needed = true, .cool_until = 5000}, ACCOUNT_PAUSED, "paused"},
         {{.leaving = true, .paused = true, .login_needed = true}, ACCOUNT_LEAVING, "removed"},
+        /* rotating tokens */
+        {{.token = TOKEN_MISSING}, ACCOUNT_LOGIN, "no_token"},
+        {{.token = TOKEN_UNREADABLE}, ACCOUNT_LOGIN, "secret_unreadable"},
+        {{.token = TOKEN_MISSING, .paused = true}, ACCOUNT_PAUSED, "paused"},
+        {{TOKEN, .token_expires_at = 1001, .token_stale_at = 1001}, ACCOUNT_READY, ""},
+        {{TOKEN, .token_expires_at = 2000, .token_stale_at = 1000}, ACCOUNT_STALE, ""},
+        {{TOKEN, .token_expires_at = 1000, .token_stale_at = 900}, ACCOUNT_STALE, ""},
+        {{TOKEN}, ACCOUNT_READY, ""}, /* nobody said when it ends */
+        {{TOKEN, .token_refused = true}, ACCOUNT_STALE, ""},
+        {{TOKEN, .token_refused = true, FAILED(1001)}, ACCOUNT_COOLING, "no_answer"},
+        {{TOKEN, .token_refused = true, FAILED(1000)}, ACCOUNT_STALE, ""},
+        {{TOKEN, .token_refused = true, FAILED(1000 + HOUR)}, ACCOUNT_COOLING, "no_answer"},
+        {{TOKEN, .token_refused = true, FAILED(1001 + HOUR)}, ACCOUNT_STALE, ""},
+        {{TOKEN, .token_expires_at = 1001, .token_stale_at = 5, FAILED(1500)}, ACCOUNT_STALE, ""},
+        {{TOKEN, .token_expires_at = 999, FAILED(1500), .token_wrong = true},
+         ACCOUNT_LOGIN,
+         "no_answer"},
+        {{TOKEN, .token_expires_at = 1001, FAILED(1500), .token_wrong = true}, ACCOUNT_READY, ""},
+        {{TOKEN, .token_refused = true, .cool_until = 1500, .cool_reason = "rate_limited"},
+         ACCOUNT_COOLING,
+         "rate_limited"},
+        {{TOKEN, .token_refused = true, FAILED(1600), .cool_until = 1500},
+         ACCOUNT_COOLING,
+         "no_answer"},
+        {{TOKEN, .token_refused = true, FAILED(1400), .cool_until = 1500, .cool_reason = "x"},
+         ACCOUNT_COOLING,
+         "x"},
+        {{.token = TOKEN_HELD, .token_expires_at = 1001, .token_stale_at = 5}, ACCOUNT_READY, ""},
+        {{.token = TOKEN_HELD, .token_expires_at = 1000}, ACCOUNT_LOGIN, "token_expired"},
+        {{.token = TOKEN_HELD, .token_refused = true}, ACCOUNT_LOGIN, "unauthorized"},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -120,8 +153,17 @@ static void test_load_fails(void **state)
     fake.done(set, OK, &row, 1);
     assert_int_equal(fake.ready, 1);
     fake.done(other_arg, OK, NULL, 0);
+    assert_int_equal(fake.ready, 1); /* the tokens are still to come */
+    fake.tokens(other_arg, ERR_IO, NULL, 0);
     assert_int_equal(fake.ready, 2);
+    assert_int_equal(fake.ready_err, ERR_IO);
     accounts_free(other);
+    /* freed between the rows and the tokens */
+    set = accounts_new(NULL, NULL, fake_ready, NULL);
+    fake.done(fake.done_arg, OK, &row, 1);
+    accounts_free(set);
+    fake.tokens(fake.done_arg, OK, NULL, 0);
+    assert_int_equal(fake.ready, 2);
     accounts_free(NULL);
 }
 
@@ -448,6 +490,8 @@ static void test_check(void **state)
         {"a", "anthropic", "https://[::1]", "k", 0, 1, false, ERR_DENIED, "private"},
         {"a", "anthropic", "https://[::ffff:127.0.0.1]", "k", 0, 1, false, ERR_DENIED, "private"},
         {"a", "anthropic", "https://8.8.8.8", "k", 0, 1, false, OK, ""},
+        {"a", "claude-oauth", "", "k", 0, 1, false, ERR_SYNTAX, "has no secret"},
+        {"a", "claude-oauth", "", "", 0, 1, false, ERR_SYNTAX, "no client_id"},
         {"a", "anthropic", "", "k", -1, 1, false, ERR_RANGE, "priority"},
         {"a", "anthropic", "", "k", 1001, 1, false, ERR_RANGE, "priority"},
         {"a", "anthropic", "", "k", 0, 0, false, ERR_RANGE, "weight"},
@@ -484,15 +528,65 @@ static void test_check(void **state)
     mem_free(giant);
 }
 
+static void test_check_oauth(void **state)
+{
+    static const struct {
+        const char *url, *settings;
+        bool allow_private;
+        enum err e;
+        const char *why;
+    } rows[] = {
+        {"", "{\"client_id\":\"9d1c\"}", false, OK, ""},
+        {"", "{\"client_id\":\"x\",\"scope\":\"a b\",\"other\":[1]}", false, OK, ""},
+        {"", "", false, ERR_SYNTAX, "terms"},
+        {"", "{}", false, ERR_SYNTAX, "--client-id"},
+        {"", "[]", false, ERR_SYNTAX, "JSON object"},
+        {"", "{\"client_id\":1}", false, ERR_SYNTAX, "\"client_id\""},
+        {"", "{\"client_id\":\"\"}", false, ERR_SYNTAX, "\"client_id\""},
+        {"", "{\"client_id\":\"a b\"}", false, ERR_SYNTAX, "without spaces"},
+        {"", "{\"client_id\":\"x\",\"scope\":\"a\\n\"}", false, ERR_SYNTAX, "\"scope\""},
+        {"", "{\"client_id\":\"x\",\"token_url\":\"ftp://x\"}", false, ERR_SYNTAX, "\"token_url\""},
+        {"", "{\"client_id\":\"x\",\"authorize_url\":\"javascript:x\"}", false, ERR_SYNTAX,
+         "https://"},
+        {"", "{\"client_id\":\"x\",\"redirect_uri\":\"http://localhost:54545/callback\"}", false,
+         OK, ""},
+        {"", "{\"client_id\":\"x\",\"token_url\":\"https://10.0.0.1/t\"}", false, ERR_DENIED,
+         "token URL"},
+        {"", "{\"client_id\":\"x\",\"token_url\":\"https://10.0.0.1/t\"}", true, OK, ""},
+        {"", "{\"client_id\":\"x\",\"token_url\":\"http://127.0.0.1:9/t\"}", true, OK, ""},
+        {"", "{\"client_id\":\"x\",\"token_url\":\"http://127.0.0.1:9/t\"}", false, ERR_DENIED,
+         "token URL"},
+        {"", "{\"client_id\":\"x\",\"token_url\":\"http://mock/t\"}", false, ERR_DENIED, "private"},
+        {"", "{\"client_id\":\"x\",\"token_url\":\"http://mock/t\"}", true, OK, ""},
+        {"", "{\"client_id\":\"x\",\"token_url\":\"http://evil.test/t\"}", true, ERR_SYNTAX,
+         "https://"},
+        {"http://127.0.0.1:1", "{\"client_id\":\"x\"}", false, ERR_DENIED, "base URL"},
+    };
+    char why[512];
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct account_row r = fake_row(0, "a", 0, 1);
+        text_copy(r.provider, sizeof r.provider, S("claude-oauth"));
+        text_copy(r.base_url, sizeof r.base_url, slice_of(rows[i].url));
+        text_copy(r.settings, sizeof r.settings, slice_of(rows[i].settings));
+        r.allow_private = rows[i].allow_private;
+        r.secret = S("");
+        enum err e = account_check(&r, why, sizeof why);
+        if (e != rows[i].e || strstr(why, rows[i].why) == NULL || (e == OK) != (why[0] == '\0'))
+            fail_msg("row %zu: %s, \"%s\"", i, err_name(e), why);
+    }
+}
+
 static void test_providers(void **state)
 {
     int n = 0;
     (void)state;
     for (const struct provider *p; (p = provider_at(n)) != NULL; n++) {
         assert_ptr_equal(provider_find(slice_of(p->name)), p);
-        assert_true(p->help[0] != '\0' && strlen(p->name) < 32);
+        assert_true(p->help[0] != '\0' && strlen(p->name) < 32 && p->beta != NULL);
+        assert_true(p->oauth == NULL || p->oauth->client_id[0] == '\0'); /* none is shipped */
     }
-    assert_int_equal(n, 2);
+    assert_int_equal(n, 3);
     assert_null(provider_at(-1));
     assert_null(provider_find(S("")));
     assert_null(provider_find(S("Anthropic")));
@@ -501,14 +595,15 @@ static void test_providers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_status),     cmocka_unit_test(test_load),
-        cmocka_unit_test(test_load_fails), cmocka_unit_test(test_bases),
-        cmocka_unit_test(test_broken_row), cmocka_unit_test(test_credentials),
-        cmocka_unit_test(test_unreadable), cmocka_unit_test(test_order_and_removal),
-        cmocka_unit_test(test_many),       cmocka_unit_test(test_backoff),
-        cmocka_unit_test(test_cooldowns),  cmocka_unit_test(test_login),
-        cmocka_unit_test(test_clock),      cmocka_unit_test(test_client_errors),
-        cmocka_unit_test(test_check),      cmocka_unit_test(test_providers),
+        cmocka_unit_test(test_status),      cmocka_unit_test(test_load),
+        cmocka_unit_test(test_load_fails),  cmocka_unit_test(test_bases),
+        cmocka_unit_test(test_broken_row),  cmocka_unit_test(test_credentials),
+        cmocka_unit_test(test_unreadable),  cmocka_unit_test(test_order_and_removal),
+        cmocka_unit_test(test_many),        cmocka_unit_test(test_backoff),
+        cmocka_unit_test(test_cooldowns),   cmocka_unit_test(test_login),
+        cmocka_unit_test(test_clock),       cmocka_unit_test(test_client_errors),
+        cmocka_unit_test(test_check),       cmocka_unit_test(test_providers),
+        cmocka_unit_test(test_check_oauth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
