@@ -118,9 +118,8 @@ static void attempt_on_head(void *owner, const struct http_head *head)
     }
     enum reply_kind kind = reply_kind_of(x, head);
     bool asked = x->route.kind == ROUTE_MESSAGES || x->route.kind == ROUTE_COUNT;
-    if (kind == REPLY_OPAQUE && asked && head->status == 200 &&
-        http_find(head, "content-encoding") == NULL) {
-        /* a 200 that is neither JSON nor a stream is some proxy's page, not an answer */
+    if (kind == REPLY_OPAQUE && asked && http_find(head, "content-encoding") == NULL) {
+        /* a 2xx that is neither JSON nor a stream is some proxy's page, not an answer */
         attempt_failed(x, ERR_PROTOCOL, "not_an_answer");
         return;
     }

@@ -15,6 +15,7 @@
 
 #include <string.h>
 
+#define TOLD_MS  5000 /* for the end of a reply whose last event has come */
 #define HELD_MAX (RELAY_HIGH * 4)
 
 void relay_init(struct relay *r)
@@ -183,12 +184,26 @@ void relay_rest(struct exchange *x)
         (void)relay_flush(x, false);
 }
 
+/* The message's own end has come: what is still missing is the provider's way of saying so. */
+static bool relay_is_told(const struct exchange *x)
+{
+    const struct observation *o = observer_see(x->attempt.observer);
+    return x->attempt.sse && o->terminal && !o->blind;
+}
+
+/* How long the provider may say nothing. */
+static int64_t silence_ms(const struct exchange *x)
+{
+    int64_t ms = x->g->config->silence_timeout;
+    return relay_is_told(x) && ms > TOLD_MS ? TOLD_MS : ms;
+}
+
 static void relay_arm(struct exchange *x)
 {
     const struct relay *r = &x->relay;
     const struct config *c = x->g->config;
-    int64_t now = loop_now(x->g->p.loop), at = r->last_at + c->silence_timeout;
-    if (x->attempt.sse) {
+    int64_t now = loop_now(x->g->p.loop), at = r->last_at + silence_ms(x);
+    if (x->attempt.sse && !relay_is_told(x)) {
         int64_t next = r->committed ? r->client_at + c->ping_interval : r->hold_until;
         if (r->mid_event && next <= now) /* a ping is due, but there is no place for it */
             next = now + c->ping_interval;
@@ -288,6 +303,8 @@ void relay_bytes(struct exchange *x, struct slice bytes)
     }
     if (take < bytes.n && !relay_is_over(x))
         relay_hold(x, slice_sub(bytes, take, bytes.n), 0);
+    if (!relay_is_over(x) && relay_is_told(x))
+        relay_arm(x); /* a shorter silence, and no more pings */
 }
 
 /* ---- the ends -------------------------------------------------------------------------------- */
@@ -312,15 +329,32 @@ void relay_written(struct exchange *x)
     }
 }
 
+/* An answer with nothing in it, or JSON that is not whole where only the connection's end could
+ * have told. */
+static bool relay_json_lacks(const struct exchange *x, bool was_blind)
+{
+    const struct http_head *head = x->attempt.head;
+    bool until_end = head->content_length < 0 && !head->chunked;
+    bool asked = x->route.kind == ROUTE_MESSAGES || x->route.kind == ROUTE_COUNT;
+    if (!x->relay.committed)
+        return asked;
+    return until_end && !was_blind && observer_see(x->attempt.observer)->blind;
+}
+
 void relay_end(struct exchange *x)
 {
     struct relay *r = &x->relay;
-    observer_end(x->attempt.observer);
     const struct observation *o = observer_see(x->attempt.observer);
+    bool was_blind = o->blind;
+    observer_end(x->attempt.observer);
     bool sse = x->attempt.sse;
     bool whole = !sse || o->terminal || o->blind || o->error != REPLY_ERROR_NONE;
     if (!whole) {
         relay_broken(x, ERR_EOF, "the stream ended without its last event", "upstream_cut");
+        return;
+    }
+    if (!sse && relay_json_lacks(x, was_blind)) {
+        relay_broken(x, ERR_EOF, "the reply ended early", "upstream_cut");
         return;
     }
     if (!r->committed)
@@ -344,6 +378,10 @@ void relay_broken(struct exchange *x, enum err e, const char *why, const char *e
         struct limit_verdict v = limits_judge(x->attempt.account->provider, &f,
                                               loop_wall(x->g->p.loop));
         exchange_next(x, &v, v.reason, e);
+        return;
+    }
+    if (relay_is_told(x)) { /* an error now would spoil a message that is complete */
+        relay_close(x, false, "complete");
         return;
     }
     struct buf event;
@@ -374,7 +412,7 @@ void relay_tick(struct exchange *x)
     if (r->paused || http_writing(x->call)) {
         /* the slowness is the client's: its own deadline runs in http; and it has bytes to read */
         r->last_at = r->client_at = now;
-    } else if (now - r->last_at >= c->silence_timeout) {
+    } else if (now - r->last_at >= silence_ms(x)) {
         relay_broken(x, ERR_TIMEOUT, "the provider fell silent", "timeout");
         return;
     } else if (x->attempt.sse) {
@@ -382,7 +420,8 @@ void relay_tick(struct exchange *x)
             relay_commit(x);
             relay_push(x, slice_sub(buf_slice(&r->held), 0, r->held.len - r->tail));
             buf_consume(&r->held, r->held.len - r->tail);
-        } else if (r->committed && !r->mid_event && now - r->client_at >= c->ping_interval) {
+        } else if (r->committed && !r->mid_event && !relay_is_told(x) &&
+                   now - r->client_at >= c->ping_interval) {
             relay_push(x, codec_ping(DIALECT_ANTHROPIC));
         }
         relay_rest(x);
