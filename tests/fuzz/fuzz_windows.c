@@ -43,9 +43,8 @@ static void window_check(const struct window *w, enum window_kind k, int64_t see
 static int windows_read(struct slice text, bool payload, int status, int64_t now,
                         struct window out[WINDOW_KINDS])
 {
-    static struct http_head head;
-    memset(&head, 0, sizeof head);
-    head.status = status;
+    static struct http_header header[HTTP_HEADERS_MAX];
+    struct http_head head = {.status = status, .header = header};
     head_read(&head, text);
     int n = payload ? windows_read_usage(text, now, out) : windows_read_head(&head, now, out);
     for (int k = 0; k < WINDOW_KINDS; k++) {

@@ -28,8 +28,9 @@
 
 static void head_of(struct http_head *h, int status, const char *lines)
 {
+    static struct http_header header[HTTP_HEADERS_MAX];
     struct slice rest = slice_of(lines), line, name;
-    *h = (struct http_head){.status = status, .content_length = -1};
+    *h = (struct http_head){.status = status, .content_length = -1, .header = header};
     while (slice_cut(&rest, '\n', &line)) {
         if (slice_cut(&line, ':', &name))
             h->header[h->headers++] = (struct http_header){name, slice_trim(line)};
