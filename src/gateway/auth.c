@@ -78,3 +78,16 @@ enum auth_result auth_check(struct key_set *keys, const struct http_head *head,
         return is_local_program(head, peer) ? AUTH_ANONYMOUS : AUTH_NOT_LOCAL;
     return any ? AUTH_WRONG : AUTH_MISSING;
 }
+
+bool strikes_allow(struct strikes *s, const struct addr *peer, int64_t now)
+{
+    /* A slot may be shared by chance: the harm is a 429 in place of a 401. */
+    uint64_t source = crypto_siphash((struct slice){(const char *)peer->ip, sizeof peer->ip});
+    struct strikes_slot *slot = &s->slot[source % STRIKES_SLOTS];
+    if (slot->source != source || slot->full_at < now)
+        *slot = (struct strikes_slot){.source = source, .full_at = now};
+    if (slot->full_at - now > (int64_t)(STRIKES_BURST - 1) * STRIKES_EACH_MS)
+        return false;
+    slot->full_at += STRIKES_EACH_MS;
+    return true;
+}

@@ -183,6 +183,13 @@ void exchange_admit(struct exchange *x)
     }
 }
 
+/* Batches and files are made once: a second account would make, and bill, a second one. */
+static bool exchange_makes(const struct exchange *x)
+{
+    return (x->route.kind == ROUTE_BATCHES || x->route.kind == ROUTE_FILES) &&
+           http_call_head(x->call)->method == HTTP_POST;
+}
+
 void exchange_next(struct exchange *x, const struct limit_verdict *v, const char *reason,
                    enum err failure)
 {
@@ -196,7 +203,16 @@ void exchange_next(struct exchange *x, const struct limit_verdict *v, const char
     x->last = *v;
     x->last.reason = reason;
     x->last_failure = failure;
+    bool maybe_made = x->state != X_DIAL && failure != OK && exchange_makes(x);
     attempt_drop(x);
+    if (maybe_made) {
+        x->g->stats.failed++;
+        answer_error(x, 502,
+                     "sluice: the provider was lost after it had been asked to make this; it may "
+                     "have done so, look before asking again.",
+                     -1, false, "upstream_error");
+        return;
+    }
     x->g->stats.failovers++;
     exchange_admit(x);
 }
@@ -368,7 +384,11 @@ static bool exchange_refused(struct exchange *x, const struct http_head *head)
     }
     x->counted = true; /* a stranger writes nothing into the book */
     x->g->stats.refused++;
-    answer_error(x, 401, TEXT[a], -1, false, "refused");
+    if (strikes_allow(&x->g->strikes, http_call_peer(x->call), loop_now(x->g->p.loop)))
+        answer_error(x, 401, TEXT[a], -1, false, "refused");
+    else
+        answer_error(x, 429, "sluice: too many requests without a good key from this address.", 60,
+                     false, "refused");
     return true;
 }
 

@@ -48,6 +48,21 @@ enum auth_result {
 enum auth_result auth_check(struct key_set *keys, const struct http_head *head,
                             const struct addr *peer, struct key_row **key);
 
+/* Sources that keep presenting bad keys, so that guessing is slow and cheap to refuse
+ * (robustness.md B3: 10 a minute). By source, never by key: nobody can be locked out by somebody
+ * else's guesses. */
+#define STRIKES_SLOTS   1024
+#define STRIKES_BURST   30
+#define STRIKES_EACH_MS 6000 /* one more is forgiven after each */
+struct strikes {
+    struct strikes_slot {
+        uint64_t source;
+        int64_t full_at; /* loop_now when nothing is held against it any more */
+    } slot[STRIKES_SLOTS];
+};
+/* Notes one bad key from `peer`; false when that was one too many. */
+bool strikes_allow(struct strikes *s, const struct addr *peer, int64_t now);
+
 /* ---- the exchange ---------------------------------------------------------------------------- */
 
 /*   HEAD -> BODY -> ADMIT -> DIAL -> SEND -> REPLY -> RELAY -> FLUSH -> DONE
@@ -144,6 +159,7 @@ struct gateway {
     struct buf models; /* cached union, see models.c */
     struct buf spare;  /* memory for the next relay that gathers */
     int64_t models_at;
+    struct strikes strikes;
 };
 
 /* exchange.c */

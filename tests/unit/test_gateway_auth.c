@@ -186,9 +186,33 @@ static int setup(void **state)
     return 0;
 }
 
+static void test_strikes(void **state)
+{
+    (void)state;
+    struct strikes *s = NEW(struct strikes);
+    struct addr a, b;
+    assert_int_equal(addr_parse(S("10.0.0.1:999"), &a), OK);
+    assert_int_equal(addr_parse(S("10.0.0.2:999"), &b), OK);
+    for (int i = 0; i < STRIKES_BURST; i++)
+        assert_true(strikes_allow(s, &a, 1000));
+    assert_false(strikes_allow(s, &a, 1000));
+    a.port++; /* another port is the same source; another address is not */
+    assert_false(strikes_allow(s, &a, 1000));
+    assert_true(strikes_allow(s, &b, 1000));
+    assert_false(strikes_allow(s, &a, 1000 + STRIKES_EACH_MS - 1));
+    assert_true(strikes_allow(s, &a, 1000 + STRIKES_EACH_MS));
+    assert_false(strikes_allow(s, &a, 1000 + STRIKES_EACH_MS));
+    /* all is forgiven after a while, and no more than the burst */
+    for (int i = 0; i < STRIKES_BURST; i++)
+        assert_true(strikes_allow(s, &a, 10000000));
+    assert_false(strikes_allow(s, &a, 10000000));
+    mem_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_strikes),
         cmocka_unit_test(test_credentials),
         cmocka_unit_test(test_near_is_not_enough),
         cmocka_unit_test(test_no_key_was_made),
