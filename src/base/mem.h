@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define MUST_USE          __attribute__((warn_unused_result))
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
@@ -56,8 +57,16 @@ struct slice {
 
 #define S(literal) ((struct slice){"" literal, sizeof(literal) - 1})
 
-struct slice slice_of(const char *cstr); /* NULL gives the empty slice */
-bool slice_eq(struct slice a, struct slice b);
+/* In the door, because nearly every call has a literal on one side: its length is then known to the
+ * compiler, and most comparisons end with the lengths. */
+static inline struct slice slice_of(const char *cstr) /* NULL gives the empty slice */
+{
+    return cstr != NULL ? (struct slice){cstr, strlen(cstr)} : (struct slice){"", 0};
+}
+static inline bool slice_eq(struct slice a, struct slice b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
 bool slice_ieq(struct slice a, struct slice b); /* ASCII case folded */
 bool slice_starts(struct slice s, struct slice prefix);
 bool slice_istarts(struct slice s, struct slice prefix);

@@ -4,11 +4,6 @@
 
 #include <string.h>
 
-struct slice slice_of(const char *cstr)
-{
-    return cstr != NULL ? (struct slice){cstr, strlen(cstr)} : (struct slice){"", 0};
-}
-
 static bool bytes_eq(const char *a, const char *b, size_t n)
 {
     assert(n == 0 || (a != NULL && b != NULL));
@@ -29,11 +24,6 @@ static bool bytes_ieq(const char *a, const char *b, size_t n)
         if (fold(a[i]) != fold(b[i]))
             return false;
     return true;
-}
-
-bool slice_eq(struct slice a, struct slice b)
-{
-    return a.n == b.n && bytes_eq(a.p, b.p, a.n);
 }
 
 bool slice_ieq(struct slice a, struct slice b)

@@ -104,7 +104,7 @@ bool http_is_hop_header(struct slice name)
 
 bool http_connection_lists(const struct http_head *h, struct slice lower_name)
 {
-    for (int i = 0; i < h->headers; i++) {
+    for (int i = 0; h->connection && i < h->headers; i++) {
         struct slice rest = h->header[i].value, part;
         if (!slice_eq(h->header[i].name, S("connection")))
             continue;

@@ -40,6 +40,7 @@ struct http_head {
     int headers;
     int64_t content_length; /* -1 = not given */
     bool chunked;
+    bool connection; /* there is a Connection header */
     bool keep_alive; /* as far as the head tells */
     bool expect_continue;
 };

@@ -110,6 +110,7 @@ static int field_expect(struct strict *s, struct slice v)
 static void field_connection(struct strict *s, struct slice v)
 {
     struct slice part;
+    s->h->connection = true;
     while (slice_cut(&v, ',', &part))
         if (slice_ieq(slice_trim(part), S("close")))
             s->h->keep_alive = false;

@@ -568,7 +568,7 @@ static void test_head_helpers(void **state)
 {
     struct http_header lines[] = {
         {S("connection"), S("X-Hop , close")}, {S("a"), S("1")}, {S("a"), S("2")}};
-    struct http_head h = {.headers = 3, .header = lines};
+    struct http_head h = {.headers = 3, .header = lines, .connection = true};
     (void)state;
     assert_true(slice_eq(*http_find(&h, "a"), S("1")));
     assert_null(http_find(&h, "A"));
