@@ -52,14 +52,17 @@ static bool is_unreserved(int c)
            c == '.' || c == '_' || c == '~';
 }
 
-/* Written in one way only: no empty segment, nothing percent-encoded that need not be. Else a
- * provider that folds such spellings would serve messages that passed here as something else. */
+/* Written in one way only: no empty segment, no parameters, nothing percent-encoded that need not
+ * be. Else a provider that folds such spellings would serve messages that passed here as something
+ * else. */
 static bool path_is_plain(struct slice path)
 {
     if (path.n > 1 && path.p[path.n - 1] == '/')
         return false;
     for (size_t i = 0; i < path.n; i++) {
         if (path.p[i] == '/' && i > 0 && path.p[i - 1] == '/')
+            return false;
+        if (path.p[i] == ';')
             return false;
         if (path.p[i] != '%')
             continue;
@@ -78,10 +81,11 @@ struct route route_find(enum http_method m, struct slice path)
     for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
         const struct route_row *r = &ROWS[i];
         struct slice base = slice_of(r->path);
-        bool below = r->prefix && path.n > base.n && slice_starts(path, base) &&
-                     path.p[base.n] == '/';
-        if (!below && !slice_eq(path, base))
+        bool below = r->prefix && path.n > base.n && path.p[base.n] == '/';
+        if (!slice_istarts(path, base) || (path.n != base.n && !below))
             continue;
+        if (!slice_starts(path, base))
+            break; /* the same in capitals is one more spelling */
         if (r->methods != 0 && (r->methods & M(m)) == 0)
             return (struct route){ROUTE_METHOD, r->name, S("")};
         bool owned = r->kind == ROUTE_BATCHES || r->kind == ROUTE_FILES;

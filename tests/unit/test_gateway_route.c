@@ -65,7 +65,9 @@ static void test_spellings(void **state)
         "/v1//messages",  "//v1/messages",    "/v1/messages/",         "/v1/%6dessages",
         "/v1/%6Dessages", "/v1/messages%2e",  "/v1/messages/%7e",      "/v1/messages%",
         "/v1/messages%4", "/v1/messages%zz",  "/v1/messages/batches/", "/v1/files//file_1",
-        "/livez/",        "/v1/%63omplete/x",
+        "/livez/",        "/v1/%63omplete/x", "/v1/messages;x",        "/v1/messages/batches/b;v=1",
+        "/v1/Messages",   "/V1/messages",     "/v1/FILES/file_1",      "/v1/messages/Batches",
+        "/LIVEZ",
     };
     (void)state;
     for (size_t i = 0; i < COUNT(paths); i++) {
