@@ -823,7 +823,7 @@ static void freed_while_busy(struct site *s)
 
 static void conversation(struct site *s)
 {
-    static const char *const REPLIES[] = {OK2, CHUNKS, "HTTP/1.1 100 Continue\r\n\r\n" OK2,
+    static const char *const REPLIES[] = {OK2, CHUNKS, ("HTTP/1.1 100 Continue\r\n\r\n" OK2),
                                           "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nuntil"};
     static const char *const BODIES[] = {"ok", "abc", "ok", "until"};
     for (int i = 0; i < 4; i++) {
