@@ -55,7 +55,8 @@ static struct addrinfo *answer_of(struct in_addr ip, struct addrinfo *next)
     return a;
 }
 
-/* Takes the C library's place, on libuv's threads. */
+/* Takes the C library's place, on libuv's threads. Its header's parameters have reserved names. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
                 struct addrinfo **out)
 {
@@ -82,6 +83,7 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
     return EAI_NONAME;
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 void freeaddrinfo(struct addrinfo *a)
 {
     while (a != NULL) {
