@@ -85,6 +85,31 @@ static void test_cooling_kinds(void **state)
     accounts_free(set);
 }
 
+/* A stale token is refreshed by whoever is sent there: it costs an account no turn. */
+static void test_stale(void **state)
+{
+    struct account_row rows[] = {fake_row(1, "a", 0, 1), fake_row(2, "b", 1, 1)};
+    struct account_choice c;
+    (void)state;
+    struct account_set *set = fake_set(rows, COUNT(rows));
+    struct account_facts *f = &accounts_by_id(set, 1)->facts;
+    f->token = TOKEN_HELD;
+    f->token_refreshable = f->token_refused = true;
+    accounts_choose(set, &any, fake.wall, &c);
+    assert_string_equal(names_of(&c), "a b ");
+    f->token_retry_at = fake.wall + 5000; /* not while a failed refresh rests */
+    f->token_why = "server_error";
+    accounts_choose(set, &any, fake.wall, &c);
+    assert_string_equal(names_of(&c), "b ");
+    assert_int_equal(c.cooling, 1);
+    assert_int_equal(c.soonest, fake.wall + 5000);
+    f->token_wrong = true;
+    accounts_choose(set, &any, fake.wall, &c);
+    assert_string_equal(names_of(&c), "b ");
+    assert_int_equal(c.login, 1);
+    accounts_free(set);
+}
+
 static void test_tried_and_pinned(void **state)
 {
     struct account_row rows[] = {fake_row(1, "a", 0, 1), fake_row(2, "b", 0, 1),
@@ -241,7 +266,7 @@ int main(void)
         cmocka_unit_test(test_states),           cmocka_unit_test(test_cooling_kinds),
         cmocka_unit_test(test_tried_and_pinned), cmocka_unit_test(test_least_loaded),
         cmocka_unit_test(test_sticky),           cmocka_unit_test(test_sticky_is_stable),
-        cmocka_unit_test(test_full_list),
+        cmocka_unit_test(test_full_list),        cmocka_unit_test(test_stale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
