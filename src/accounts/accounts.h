@@ -13,6 +13,7 @@
 #include "net/net.h"
 #include "store/store.h"
 #include "accounts/oauth.h"
+#include "accounts/windows.h"
 
 /* ---- providers: data ------------------------------------------------------------------------- */
 
@@ -37,6 +38,7 @@ enum account_state {
     ACCOUNT_READY,
     ACCOUNT_STALE,   /* its token runs out: account_token_get before it is used */
     ACCOUNT_COOLING, /* until .until */
+    ACCOUNT_SPENT,   /* a window is used up; until .until */
     ACCOUNT_PAUSED,  /* by a person */
     ACCOUNT_LOGIN,   /* its credential was refused, or cannot be read: a person must act */
     ACCOUNT_LEAVING, /* removed; the requests in flight may finish */
@@ -46,6 +48,14 @@ const char *account_state_name(enum account_state s);
 /* ms; no rest is longer, whoever asks for it */
 #define ACCOUNT_BENCH_MAX (INT64_C(7) * 24 * 3600 * 1000)
 
+/* A family of models rests on an account that serves all others. */
+struct family_rest {
+    char family[WINDOW_FAMILY_MAX];
+    int64_t since, until; /* wall ms; over: the place is free */
+    const char *reason;   /* static */
+};
+#define ACCOUNT_FAMILIES 4
+
 enum token_fact { TOKEN_NONE, TOKEN_HELD, TOKEN_MISSING, TOKEN_UNREADABLE };
 struct account_facts { /* everything status is derived from */
     bool paused, leaving, login_needed;
@@ -54,6 +64,8 @@ struct account_facts { /* everything status is derived from */
     int64_t seen_at;
     int32_t failures; /* in a row: connect errors, resets, 5xx; drives the backoff */
     int32_t in_flight;
+    struct window window[WINDOW_KINDS];
+    struct family_rest family[ACCOUNT_FAMILIES];
     /* of an account with a rotating token; TOKEN_NONE: it has a fixed secret */
     enum token_fact token;
     bool token_refreshable; /* there is a refresh token, and a client_id to use it with */
@@ -65,11 +77,15 @@ struct account_facts { /* everything status is derived from */
 };
 struct account_status {
     enum account_state state;
-    int64_t until;      /* COOLING: wall ms */
+    int64_t until;      /* COOLING and SPENT: wall ms */
     const char *reason; /* "" when READY or STALE */
 };
 /* Pure: the one place where status comes from. `now` is wall ms. */
 struct account_status account_status(const struct account_facts *f, int64_t now);
+/* The same for a request to one family of models (model_family; "" = not told, then all serve):
+ * SPENT while only that family rests on it. */
+struct account_status account_status_for(const struct account_facts *f, const char *family,
+                                         int64_t now);
 
 struct account {
     int64_t id, version;
@@ -102,8 +118,11 @@ struct account *accounts_by_id(struct account_set *set, int64_t id);
 /* After the store has confirmed an add, update or remove: brings memory in line with the row. */
 void accounts_apply(struct account_set *set, const struct account_row *row);
 void accounts_drop(struct account_set *set, int64_t id);
-/* Forgets a cooldown, a refused credential and a failed refresh. */
+/* Forgets a cooldown, closed windows, a refused credential and a failed refresh. */
 void accounts_reset(struct account_set *set, struct account *a);
+/* Brings what is known in line with a wall clock that was set back: nobody rests for longer because
+ * of that. Choosing and learning do it by themselves. */
+void accounts_clock(struct account_set *set);
 void account_hold(struct account *a); /* in_flight and refs + 1 */
 void account_release(struct account_set *set, struct account *a);
 /* Checks a row as a person gave it (name, provider, base URL, priority 0..1000, weight 1..1000,
@@ -124,9 +143,9 @@ struct account_wish {
 struct account_choice {
     struct account *ready[ACCOUNTS_MAX]; /* best first; READY or STALE */
     int n;
-    int64_t soonest; /* wall ms at which the first cooling one comes back; 0 = none will */
+    int64_t soonest; /* wall ms at which the first resting one comes back; 0 = none will */
     int considered;  /* accounts in the set that are not LEAVING */
-    int cooling, login, paused;
+    int cooling, login, paused;   /* cooling: also those whose windows are used up */
     enum reply_error cooling_for; /* why the soonest one cools: RATE_LIMIT, OVERLOADED, SERVER... */
 };
 /* Pure but for reading the set. Lower priority number first; within one priority a conversation
@@ -149,6 +168,7 @@ struct reply_facts { /* what an attempt came to */
     const struct http_head *head; /* NULL without reply */
     struct slice body;            /* of an error reply, as far as it was kept */
     enum reply_error in_stream;   /* error event before anything meaningful, on a 2xx */
+    const char *model;            /* asked for; NULL or "" = none */
 };
 /* Pure: the class of a reply and what it means for the account (scheduling.md D4,
  * wire/anthropic-ratelimits.md section 3). */
@@ -158,16 +178,19 @@ struct limit_verdict {
                            "unauthorized", "server_error", "connect", "dns", "tls", "certificate",
                            "reset", "timeout", "protocol", "spend_limit", "client_error", ... */
     int64_t cool_ms;    /* 0 = none; bounded to 7 days */
+    int64_t family_ms;  /* the model's family only rests on this account; as cool_ms */
     bool login_needed;
     bool failure; /* counts into the row of failures */
 };
 struct limit_verdict limits_judge(const struct provider *p, const struct reply_facts *r,
                                   int64_t now);
-/* Applies a verdict to the account's facts (newest `seen_at` wins, the longest rest holds) and
- * tells the store of a change. A success ends a rest for failures; not one that the provider
- * ordered, for what succeeds on a cooling account was let in before. */
+/* Applies a verdict to the account's facts (newest `seen_at` wins, the longest rest holds), takes
+ * in the windows that the reply's head tells of, and tells the store of a change. A success ends a
+ * rest for failures; not one that the provider ordered, for what succeeds on a cooling account was
+ * let in before. What a closed window says is not said again by a cooldown: it ends with the
+ * window. `r` may be NULL. */
 void accounts_learn(struct account_set *set, struct account *a, const struct limit_verdict *v,
-                    int64_t now);
+                    const struct reply_facts *r, int64_t now);
 
 /* ---- prices ---------------------------------------------------------------------------------- */
 

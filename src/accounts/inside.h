@@ -1,8 +1,8 @@
 /* Private to accounts: the set, its entries, and the token of an account with OAuth.
  *
- *   set.c      rows in, lifetimes, learning        oauth.c    messages, pure
+ *   set.c      rows in, lifetimes                  oauth.c    messages, pure
  *   token.c    the pair in memory, who waits       refresh.c  the one refresh at a time
- *   the rest   decides, pure */
+ *   learn.c    what replies teach                  the rest   decides, pure */
 #ifndef SLUICE_ACCOUNTS_INSIDE_H
 #define SLUICE_ACCOUNTS_INSIDE_H
 
@@ -35,7 +35,8 @@ struct entry {
     struct account a; /* first: an account pointer is an entry pointer */
     struct secret *secret;
     struct account_set *set;
-    struct token *token; /* NULL: a fixed secret */
+    struct token *token;             /* NULL: a fixed secret */
+    int64_t stored_at[WINDOW_KINDS]; /* when the store was told of that bucket */
 };
 
 struct account_set {
@@ -48,6 +49,7 @@ struct account_set {
     store_done_fn *ready;
     void *arg;
     bool loading, dead;
+    int64_t wall, mono; /* the two clocks when they were last compared */
     struct account_set *next_orphan;
     char holder[33];  /* of leases: this process */
     uint64_t serial;  /* of refreshes */
@@ -65,6 +67,16 @@ void facts_store(struct account_set *set, const struct account *a);
 void facts_clear(struct account *a);
 /* A person must act: said once in the log, kept in the store. */
 void login_needed(struct entry *e, const char *reason);
+
+/* ---- learn.c --------------------------------------------------------------------------------- */
+
+#define CLOCK_STEP INT64_C(60000) /* a wall clock that goes back further than that was set */
+
+bool is_login_reason(const char *reason);
+/* The stored windows, over all accounts. */
+void windows_load(struct account_set *set, const struct window_row *rows, size_t n);
+/* Opens the closed ones; with `all` they are forgotten, for they were another account's. */
+void windows_clear(struct account_set *set, struct account *a, bool all);
 
 /* ---- token.c --------------------------------------------------------------------------------- */
 

@@ -10,7 +10,8 @@
 
 #define SECOND     INT64_C(1000)
 #define HOUR       (3600 * SECOND)
-#define MINUTE_MAX (60 * SECOND) /* a per-minute bucket is full again after that */
+#define MINUTE_MAX (60 * SECOND)     /* a per-minute bucket is full again after that */
+#define FAMILY_MS  (5 * 60 * SECOND) /* a family's rest when no time is told */
 
 static const struct limit_verdict pass_on = {.verdict = VERDICT_CLIENT, .reason = "client_error"};
 
@@ -28,6 +29,14 @@ static struct limit_verdict cool_for(const char *reason, int64_t ms)
 {
     struct limit_verdict v = next_because(reason);
     v.cool_ms = ms < 0 ? 0 : ms > ACCOUNT_BENCH_MAX ? ACCOUNT_BENCH_MAX : ms;
+    return v;
+}
+
+/* Only for the family of the model asked for; the account goes on with all others. */
+static struct limit_verdict family_rests(const char *reason, int64_t ms)
+{
+    struct limit_verdict v = next_because(reason);
+    v.family_ms = ms > ACCOUNT_BENCH_MAX ? ACCOUNT_BENCH_MAX : ms;
     return v;
 }
 
@@ -72,22 +81,18 @@ bool limits_retry_after(const struct http_head *h, int64_t now, int64_t *ms)
         return true;
     if (!text_http_date(v, &at) && !text_rfc3339(v, &at))
         return false;
+    at += reply_skew(h, now);
     *ms = at > now ? at - now : 0;
     return true;
 }
 
-/* A reset as epoch seconds or RFC 3339; ms from now, 0 when it is past. */
-static bool reset_in(struct slice v, int64_t now, int64_t *ms)
+/* A reset, ms from now; 0 when it is past. */
+static bool reset_in(const struct http_head *h, const char *name, int64_t now, int64_t *ms)
 {
-    double seconds = 0;
     int64_t at = 0;
-    if (text_f64(v, &seconds)) {
-        if (!(seconds >= 0 && seconds < 1e12))
-            return false;
-        at = (int64_t)(seconds * (double)SECOND);
-    } else if (!text_rfc3339(v, &at)) {
+    if (!window_reset_read(header(h, name), &at))
         return false;
-    }
+    at += reply_skew(h, now);
     *ms = at > now ? at - now : 0;
     return true;
 }
@@ -106,12 +111,9 @@ struct unified { /* the windows of a subscription account, wire/anthropic-rateli
     bool credits;  /* the extra credits are gone: says nothing about the windows */
     bool has_time; /* some reset was told, be it past */
     int64_t ms;    /* until the latest reset of the account's closed windows */
+    bool model_has_time;
+    int64_t model_ms; /* the same of the model class's */
 };
-
-static bool is_closed(struct slice status)
-{
-    return slice_eq(status, S("rejected")) || slice_eq(status, S("blocked"));
-}
 
 /* The window called by `name`: its closed status and reset count into `u`. */
 static bool window_read(struct unified *u, const struct http_head *h, const char *status_name,
@@ -120,9 +122,9 @@ static bool window_read(struct unified *u, const struct http_head *h, const char
     int64_t ms = 0;
     struct slice status = header(h, status_name);
     u->present = u->present || status.n > 0;
-    if (!is_closed(status))
+    if (!window_word_closes(status))
         return false;
-    if (reset_in(header(h, reset_name), now, &ms)) {
+    if (reset_in(h, reset_name, now, &ms)) {
         u->has_time = true;
         u->ms = later(u->ms, ms);
     }
@@ -140,6 +142,14 @@ static struct unified unified_read(const struct http_head *h, int64_t now)
     u.credits = slice_eq(why, S("out_of_credits"));
     u.present = u.present || other.present || whole.present;
     u.account = five || seven;
+    u.model_has_time = other.has_time;
+    u.model_ms = other.ms;
+    if (all && !u.account && !u.model &&
+        slice_starts(header(h, UNIFIED "representative-claim"), S("seven_day_"))) {
+        u.model = true;
+        u.model_has_time = whole.has_time;
+        u.model_ms = whole.ms;
+    }
     /* The overall word alone blames the account only if no narrower reason is told. */
     if (all && !u.account && !u.model && !u.credits)
         u.account = true;
@@ -168,8 +178,7 @@ static bool buckets_read(const struct http_head *h, int64_t now, int64_t *ms)
         uint64_t left = 0;
         struct slice remaining = header(h, buckets[i].remaining);
         present = present || remaining.n > 0;
-        if (text_u64(remaining, &left) && left == 0 &&
-            reset_in(header(h, buckets[i].reset), now, &in))
+        if (text_u64(remaining, &left) && left == 0 && reset_in(h, buckets[i].reset, now, &in))
             *ms = later(*ms, in);
     }
     if (*ms > MINUTE_MAX)
@@ -231,10 +240,12 @@ static struct limit_verdict judge_rate_limited(const struct reply_facts *r, int6
          */
         return cool_for("rate_limited", told || u.has_time ? wait : MINUTE_MAX);
     }
-    if (u.model)
-        return next_because("model_limit"); /* the account's other models are fine */
+    if (u.model) { /* the account's other models are fine */
+        wait = later(wait, u.model_ms);
+        return family_rests("model_limit", told || u.model_has_time ? wait : FAMILY_MS);
+    }
     if (u.credits)
-        return next_because("out_of_credits");
+        return family_rests("out_of_credits", FAMILY_MS);
     if (told)
         return cool_for("rate_limited", wait);
     if (buckets_read(r->head, now, &bucket) || u.present)
@@ -281,7 +292,7 @@ static struct limit_verdict judge_bad_request(const struct observation *o, struc
     if (o->error == REPLY_ERROR_AUTH && body_has(body, S("organization_on_hold")))
         return login_because("account_disabled");
     if (mentions_any(slice_of(o->error_message), credits))
-        return next_because("out_of_credits");
+        return family_rests("out_of_credits", FAMILY_MS);
     return pass_on;
 }
 
@@ -395,5 +406,7 @@ struct limit_verdict limits_judge(const struct provider *p, const struct reply_f
                                               : judge_client_range(r, &o, now);
     assert(v.cool_ms >= 0 && v.cool_ms <= ACCOUNT_BENCH_MAX);
     assert(v.verdict == VERDICT_NEXT || (v.cool_ms == 0 && !v.login_needed && !v.failure));
+    assert(v.family_ms >= 0 && v.family_ms <= ACCOUNT_BENCH_MAX);
+    assert(v.family_ms == 0 || (v.verdict == VERDICT_NEXT && v.cool_ms == 0));
     return v;
 }

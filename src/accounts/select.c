@@ -100,9 +100,9 @@ static void choice_insert(struct account_choice *c, struct rank ranks[ACCOUNTS_M
         c->n++;
 }
 
-static enum reply_error cooling_kind(const char *reason)
+static enum reply_error resting_kind(enum account_state state, const char *reason)
 {
-    if (strcmp(reason, "rate_limited") == 0)
+    if (state == ACCOUNT_SPENT || strcmp(reason, "rate_limited") == 0)
         return REPLY_ERROR_RATE_LIMIT;
     if (strcmp(reason, "overloaded") == 0)
         return REPLY_ERROR_OVERLOADED;
@@ -115,20 +115,24 @@ void accounts_choose(struct account_set *set, const struct account_wish *w, int6
                      struct account_choice *out)
 {
     struct rank ranks[ACCOUNTS_MAX];
+    char family[WINDOW_FAMILY_MAX];
     *out = (struct account_choice){0};
+    (void)model_family(slice_of(w->model), family);
+    accounts_clock(set);
     assert(w->tried_n >= 0 && (w->tried_n == 0 || w->tried != NULL));
     for (int i = 0; i < accounts_count(set); i++) {
         struct account *a = accounts_at(set, i);
         if (w->pinned != 0 && a->id != w->pinned)
             continue;
-        struct account_status s = account_status(&a->facts, now);
+        struct account_status s = account_status_for(&a->facts, family, now);
+        bool rests = s.state == ACCOUNT_COOLING || s.state == ACCOUNT_SPENT;
         out->considered += s.state != ACCOUNT_LEAVING;
-        out->cooling += s.state == ACCOUNT_COOLING;
+        out->cooling += rests;
         out->login += s.state == ACCOUNT_LOGIN;
         out->paused += s.state == ACCOUNT_PAUSED;
-        if (s.state == ACCOUNT_COOLING && (out->soonest == 0 || s.until < out->soonest)) {
+        if (rests && (out->soonest == 0 || s.until < out->soonest)) {
             out->soonest = s.until;
-            out->cooling_for = cooling_kind(s.reason);
+            out->cooling_for = resting_kind(s.state, s.reason);
         }
         /* A stale token is no reason to leave an account: its refresh is waited for. */
         bool usable = s.state == ACCOUNT_READY || s.state == ACCOUNT_STALE;

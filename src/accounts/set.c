@@ -8,12 +8,8 @@
 
 #include <string.h>
 
-#define SET_MAX       1024 /* accounts; far above any team's */
-#define STRIDE        UINT64_C(1000000)
-#define CLOCK_STEP    INT64_C(60000)
-#define BACKOFF_FROM  3 /* failures in a row before the first rest */
-#define BACKOFF_FIRST INT64_C(1000)
-#define BACKOFF_MAX   INT64_C(60000)
+#define SET_MAX 1024 /* accounts; far above any team's */
+#define STRIDE  UINT64_C(1000000)
 
 /* Sets freed while the store still owed them their rows: the call may come yet, and finds them
  * here. */
@@ -60,12 +56,6 @@ static bool secret_same(const struct secret *s, struct slice given)
     if (have.n != given.n && slice_starts(have, S("Bearer ")) && !slice_starts(given, S("Bearer ")))
         have = slice_sub(have, 7, have.n);
     return have.n == given.n && crypto_equal(have.p, given.p, given.n);
-}
-
-static bool is_login_reason(const char *reason)
-{
-    return strcmp(reason, "unauthorized") == 0 || strcmp(reason, "account_disabled") == 0 ||
-           strcmp(reason, "secret_unreadable") == 0 || oauth_is_dead_word(reason);
 }
 
 void facts_store(struct account_set *set, const struct account *a)
@@ -236,6 +226,7 @@ static void row_credential(struct entry *e, const struct account_row *row, bool 
     }
     if (credential_apply(e, row) && !fresh) { /* a new credential deserves a new start */
         facts_clear(a);
+        windows_clear(e->set, a, true);
         facts_store(e->set, a);
     }
     if (!row->secret_unreadable && e->secret != NULL &&
@@ -295,6 +286,7 @@ void accounts_reset(struct account_set *set, struct account *a)
     bool unreadable = strcmp(a->facts.cool_reason, "secret_unreadable") == 0;
     assert(entry_of(a)->set == set);
     a->facts.failures = 0;
+    windows_clear(set, a, false);
     if (unreadable) /* only a new secret mends that */
         return;
     facts_clear(a);
@@ -325,6 +317,21 @@ static bool load_is_wanted(struct account_set *set)
     return false;
 }
 
+/* Without them accounts serve all the same: the next replies tell them again. */
+static void windows_loaded(void *arg, enum err e, const struct window_row *rows, size_t n)
+{
+    struct account_set *set = arg;
+    if (!load_is_wanted(set))
+        return;
+    if (e == OK)
+        windows_load(set, rows, n);
+    else
+        log_warn("windows not loaded", LF_STR("err", err_name(e)));
+    set->loading = false;
+    if (set->ready != NULL)
+        set->ready(set->arg, OK);
+}
+
 static void tokens_loaded(void *arg, enum err e, const struct token_row *rows, size_t n)
 {
     struct account_set *set = arg;
@@ -334,6 +341,10 @@ static void tokens_loaded(void *arg, enum err e, const struct token_row *rows, s
         int at = set_index(set, rows[i].account_id);
         if (at >= 0 && set->entry[at]->token != NULL)
             token_adopt(set->entry[at], &rows[i]);
+    }
+    if (e == OK) {
+        store_windows_load(set->store, windows_loaded, set);
+        return;
     }
     set->loading = false;
     if (set->ready != NULL)
@@ -360,6 +371,8 @@ struct account_set *accounts_new(struct loop *l, struct store *s, store_done_fn 
 {
     struct account_set *set = NEW(struct account_set);
     *set = (struct account_set){.loop = l, .store = s, .ready = ready, .arg = arg, .loading = true};
+    set->wall = loop_wall(l);
+    set->mono = loop_now(l);
     tokens_open(set);
     store_accounts_load(s, accounts_loaded, set);
     return set;
@@ -437,89 +450,4 @@ void account_release(struct account_set *set, struct account *a)
         e->secret->older = NULL;
     }
     entry_settle(e);
-}
-
-/* ---- learning -------------------------------------------------------------------------------- */
-
-/* A rest that our own counting of failures ordered, not the provider. */
-static bool is_own_rest(const char *reason)
-{
-    static const char *const named[] = {"rate_limited", "spend_limit", "overloaded", NULL};
-    for (int i = 0; named[i] != NULL; i++) {
-        if (strcmp(reason, named[i]) == 0)
-            return false;
-    }
-    return !is_login_reason(reason);
-}
-
-/* A success ends a rest for failures. It does not end one that the provider ordered: a cooling
- * account gets no new requests, so what succeeds on it now was let in before the limit was reached,
- * and a GET that follows its object says nothing about messages. */
-static bool learn_success(struct account_facts *f)
-{
-    f->failures = 0;
-    if (f->cool_until == 0 || !is_own_rest(f->cool_reason))
-        return false;
-    f->cool_until = 0;
-    f->cool_reason[0] = '\0';
-    return true;
-}
-
-static int64_t backoff_of(int32_t failures)
-{
-    int64_t ms = BACKOFF_FIRST;
-    assert(failures > 0);
-    for (int32_t i = BACKOFF_FROM; i < failures && ms < BACKOFF_MAX; i++)
-        ms *= 2;
-    if (failures < BACKOFF_FROM)
-        return 0;
-    return ms < BACKOFF_MAX ? ms : BACKOFF_MAX;
-}
-
-/* True when the facts have changed in a way that must survive. */
-static bool learn_trouble(struct account_facts *f, const struct limit_verdict *v, int64_t now)
-{
-    int64_t rest = v->cool_ms;
-    if (v->failure) {
-        f->failures += f->failures < 1000;
-        int64_t backoff = backoff_of(f->failures);
-        rest = backoff > rest ? backoff : rest;
-    }
-    if (v->login_needed)
-        return false; /* see accounts_learn */
-    /* Replies that were under way together may tell of different limits: the longest one holds. */
-    if (rest <= 0 || f->login_needed || now + rest <= f->cool_until)
-        return false;
-    f->cool_until = now + rest;
-    text_copy(f->cool_reason, sizeof f->cool_reason, slice_of(v->reason));
-    return true;
-}
-
-void accounts_learn(struct account_set *set, struct account *a, const struct limit_verdict *v,
-                    int64_t now)
-{
-    struct account_facts *f = &a->facts;
-    bool news = false;
-    assert(entry_of(a)->set == set && v->cool_ms >= 0);
-    a->served += v->verdict != VERDICT_NEXT;
-    a->failed += v->verdict == VERDICT_NEXT;
-    /* Something newer is known; unless the wall clock was set back, which must not make us deaf. */
-    if (now < f->seen_at && f->seen_at - now < CLOCK_STEP)
-        return;
-    f->seen_at = now;
-    if (v->verdict == VERDICT_NEXT && v->login_needed)
-        login_needed(entry_of(a), v->reason);
-    if (v->verdict == VERDICT_SERVE)
-        news = learn_success(f);
-    else if (v->verdict == VERDICT_NEXT)
-        news = learn_trouble(f, v, now);
-    else
-        f->failures = 0; /* it answered: the path to it and its server work */
-    if (!news || f->leaving)
-        return;
-    facts_store(set, a);
-    log_info("account changed", LF_STR("account", a->name),
-             LF_STR("state", account_state_name(account_status(f, now).state)),
-             LF_STR("why", v->reason),
-             LF_INT("for_ms", f->cool_until > now ? f->cool_until - now : 0));
 }

@@ -142,7 +142,7 @@ static struct limit_verdict attempt_verdict(const struct exchange *x)
 /* The verdict is in and another account would not do better. */
 static void attempt_settle(struct exchange *x, const struct limit_verdict *v)
 {
-    accounts_learn(x->g->p.accounts, x->attempt.account, v, loop_wall(x->g->p.loop));
+    exchange_learn(x, v);
     exchange_note_attempt(x, v->reason);
 }
 

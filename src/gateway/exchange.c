@@ -190,12 +190,19 @@ static bool exchange_makes(const struct exchange *x)
            http_call_head(x->call)->method == HTTP_POST;
 }
 
+void exchange_learn(struct exchange *x, const struct limit_verdict *v)
+{
+    const struct attempt *a = &x->attempt;
+    struct reply_facts r = {.status = a->status, .head = a->head, .model = x->facts.model};
+    accounts_learn(x->g->p.accounts, a->account, v, &r, loop_wall(x->g->p.loop));
+}
+
 void exchange_next(struct exchange *x, const struct limit_verdict *v, const char *reason,
                    enum err failure)
 {
     assert(!x->relay.committed);
     assert(x->attempt.account != NULL);
-    accounts_learn(x->g->p.accounts, x->attempt.account, v, loop_wall(x->g->p.loop));
+    exchange_learn(x, v);
     exchange_note_attempt(x, reason);
     log_info("attempt failed", LF_STR("req", x->record.id),
              LF_STR("account", x->attempt.account->name), LF_STR("reason", reason),

@@ -168,6 +168,8 @@ void exchange_admit(struct exchange *x); /* choose an account, or wait, or refus
 /* The attempt has failed and been let go; decides between another one and an answer. */
 void exchange_next(struct exchange *x, const struct limit_verdict *v, const char *reason,
                    enum err failure);
+/* The account learns from what the attempt came to. */
+void exchange_learn(struct exchange *x, const struct limit_verdict *v);
 void exchange_book(struct exchange *x, const char *end); /* exactly once; later calls do nothing */
 void exchange_done(struct exchange *x); /* the answer has ended or the client has gone */
 void exchange_note_attempt(struct exchange *x, const char *reason);

@@ -78,7 +78,7 @@ static void relay_note_served(struct exchange *x)
     struct limit_verdict v = limits_judge(x->attempt.account->provider, &f, now);
     if (x->attempt.noted)
         return;
-    accounts_learn(x->g->p.accounts, x->attempt.account, &v, now);
+    exchange_learn(x, &v);
     exchange_note_attempt(x, v.reason);
 }
 

@@ -43,6 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct limit_verdict v = limits_judge(provider_find(S("anthropic")), &r, now);
     struct limit_verdict again = limits_judge(provider_find(S("anthropic")), &r, now);
     MUST(v.cool_ms >= 0 && v.cool_ms <= WEEK && v.cool_ms == again.cool_ms);
+    MUST(v.family_ms >= 0 && v.family_ms <= WEEK && (v.family_ms == 0 || v.cool_ms == 0));
     MUST(v.reason != NULL && v.reason[0] != '\0' && strlen(v.reason) < 32);
     MUST(v.verdict == again.verdict && v.reason == again.reason);
     if (v.verdict != VERDICT_NEXT)

@@ -8,13 +8,16 @@
 #include <string.h>
 
 static struct {
-    int64_t wall;
+    int64_t wall, step;      /* step: how far the wall clock was set ahead of the other one */
     store_accounts_fn *done; /* of the load that is under way */
     store_tokens_fn *tokens;
+    store_windows_fn *windows;
     void *done_arg;
     int puts; /* facts written, and the last of them */
     int64_t put_id, put_seen, put_until;
     char put_reason[32];
+    int window_puts;
+    struct window_row window[64]; /* put, the newest last */
     int ready;
     enum err ready_err;
 } fake;
@@ -43,13 +46,26 @@ void store_facts_put(struct store *s, int64_t account_id, int64_t seen_at, int64
     text_copy(fake.put_reason, sizeof fake.put_reason, slice_of(cool_reason));
 }
 
-/* ---- what only accounts with tokens use: none here, see test_accounts_token.c ---------------- */
-
 int64_t loop_now(const struct loop *l)
 {
     (void)l;
-    return fake.wall;
+    return fake.wall - fake.step;
 }
+
+void store_windows_load(struct store *s, store_windows_fn *done, void *arg)
+{
+    (void)s;
+    fake.windows = done;
+    fake.done_arg = arg;
+}
+
+void store_window_put(struct store *s, const struct window_row *row)
+{
+    (void)s;
+    fake.window[fake.window_puts++ % 64] = *row;
+}
+
+/* ---- what only accounts with tokens use: none here, see test_accounts_token.c ---------------- */
 
 void store_tokens_load(struct store *s, store_tokens_fn *done, void *arg)
 {
@@ -121,14 +137,21 @@ static struct account_row fake_row(int64_t id, const char *name, int32_t priorit
     return r;
 }
 
-static struct account_set *fake_set(const struct account_row *rows, size_t n)
+static struct account_set *fake_set_with(const struct account_row *rows, size_t n,
+                                         const struct window_row *windows, size_t windows_n)
 {
     memset(&fake, 0, sizeof fake);
     fake.wall = INT64_C(1795255200000);
     struct account_set *set = accounts_new(NULL, NULL, fake_ready, NULL);
     fake.done(fake.done_arg, OK, rows, n);
     fake.tokens(fake.done_arg, OK, NULL, 0);
+    fake.windows(fake.done_arg, OK, windows, windows_n);
     return set;
+}
+
+static inline struct account_set *fake_set(const struct account_row *rows, size_t n)
+{
+    return fake_set_with(rows, n, NULL, 0);
 }
 
 static inline struct slice fake_names(struct account_set *set, char *out, size_t size)

@@ -269,6 +269,57 @@ static void test_unified(void **state)
         check(&rows[i]);
 }
 
+/* How long only the family of the model asked for rests. */
+static void test_family_rest(void **state)
+{
+    static const struct {
+        int status;
+        const char *lines, *body, *reason;
+        int64_t rest;
+    } rows[] = {
+        {429, U "7d_oi-status: rejected\n" U "7d_oi-reset: " IN_2H, "", "model_limit", 2 * HOUR},
+        {429, U "7d_oi-status: rejected\n" U "7d_oi-reset: " IN_1H "\nretry-after: 7200", "",
+         "model_limit", 2 * HOUR},
+        {429, U "7d_oi-status: rejected\n" U "7d_oi-reset: " IN_9D, "", "model_limit", 7 * DAY},
+        {429, U "7d_oi-status: rejected\n" U "7d_oi-reset: " AGO_1H, "", "model_limit", 0},
+        {429, U "7d_oi-status: rejected", "", "model_limit", 5 * MIN},
+        {429,
+         U "status: rejected\n" U "reset: " IN_1H "\n" U "representative-claim: seven_day_opus", "",
+         "model_limit", HOUR},
+        {429, U "status: rejected\n" U "reset: " IN_1H "\n" U "representative-claim: seven_day", "",
+         "rate_limited", 0},
+        {429, U "status: rejected\n" U "overage-disabled-reason: out_of_credits", "",
+         "out_of_credits", 5 * MIN},
+        {400, "", ERROR("invalid_request_error", "You are out of extra usage for this model"),
+         "out_of_credits", 5 * MIN},
+        {429, "retry-after: 30", "", "rate_limited", 0},
+        {200, U "7d_oi-status: rejected\n" U "7d_oi-reset: " IN_2H, "", "served", 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct limit_verdict v = judge(rows[i].status, rows[i].lines, rows[i].body,
+                                       REPLY_ERROR_NONE, NOW);
+        if (v.family_ms != rows[i].rest || strcmp(v.reason, rows[i].reason) != 0)
+            fail_msg("[%s]: %s %" PRId64, rows[i].lines, v.reason, v.family_ms);
+    }
+}
+
+/* Our clock is an hour ahead, and the reply's own Date shows it. */
+static void test_wrong_clock(void **state)
+{
+    static const char date[] = "date: Sat, 21 Nov 2026 09:00:00 GMT\n";
+    char lines[300];
+    (void)state;
+    (void)text_format(lines, sizeof lines, "%s" U "5h-status: rejected\n" U "5h-reset: " AGO_1H,
+                      date);
+    assert_int_equal(judge(429, lines, "", REPLY_ERROR_NONE, NOW).cool_ms, 0);
+    (void)text_format(lines, sizeof lines, "%s" U "5h-status: rejected\n" U "5h-reset: 1795255200",
+                      date);
+    assert_int_equal(judge(429, lines, "", REPLY_ERROR_NONE, NOW).cool_ms, HOUR);
+    (void)text_format(lines, sizeof lines, "%sretry-after: Sat, 21 Nov 2026 09:05:00 GMT", date);
+    assert_int_equal(judge(429, lines, "", REPLY_ERROR_NONE, NOW).cool_ms, 5 * MIN);
+}
+
 static void test_overloaded(void **state)
 {
     bool differs = false;
@@ -396,6 +447,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_statuses),     cmocka_unit_test(test_spent),
         cmocka_unit_test(test_rate_limited), cmocka_unit_test(test_unified),
+        cmocka_unit_test(test_family_rest),  cmocka_unit_test(test_wrong_clock),
         cmocka_unit_test(test_overloaded),   cmocka_unit_test(test_in_stream),
         cmocka_unit_test(test_failures),     cmocka_unit_test(test_bounds),
     };

@@ -221,7 +221,7 @@ static void test_credentials(void **state)
     struct account *a = accounts_at(set, 0);
     assert_credential(a, "authorization", "Bearer tok");
     /* an update without a secret keeps it, and keeps the facts */
-    accounts_learn(set, a, &refused, fake.wall);
+    accounts_learn(set, a, &refused, NULL, fake.wall);
     row.secret = S("");
     row.version = 2;
     row.priority = 5;
@@ -294,7 +294,7 @@ static void test_order_and_removal(void **state)
     accounts_drop(set, 2);
     assert_int_equal(state_of(b), ACCOUNT_LEAVING);
     assert_null(accounts_by_name(set, S("b")));
-    accounts_learn(set, b, &failed, fake.wall);
+    accounts_learn(set, b, &failed, NULL, fake.wall);
     account_release(set, b);
     assert_int_equal(accounts_count(set), 3);
     /* meanwhile the name may be given anew */
@@ -348,7 +348,7 @@ static void test_backoff(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(want); i++) {
         fake.wall += HOUR;
-        accounts_learn(set, a, &failed, fake.wall);
+        accounts_learn(set, a, &failed, NULL, fake.wall);
         struct account_status s = account_status(&a->facts, fake.wall);
         assert_int_equal(s.state, want[i] > 0 ? ACCOUNT_COOLING : ACCOUNT_READY);
         if (want[i] > 0) {
@@ -357,11 +357,12 @@ static void test_backoff(void **state)
         }
     }
     fake.wall += 1;
-    accounts_learn(set, a, &served, fake.wall); /* it lives: rest and row of failures are over */
+    accounts_learn(set, a, &served, NULL,
+                   fake.wall); /* it lives: rest and row of failures are over */
     assert_int_equal(state_of(a), ACCOUNT_READY);
     assert_int_equal(a->facts.failures, 0);
     assert_int_equal(fake.put_until, 0);
-    accounts_learn(set, a, &failed, ++fake.wall);
+    accounts_learn(set, a, &failed, NULL, ++fake.wall);
     assert_int_equal(state_of(a), ACCOUNT_READY);
     assert_int_equal(a->served, 1);
     assert_int_equal(a->failed, COUNT(want) + 1);
@@ -376,11 +377,11 @@ static void test_cooldowns(void **state)
     struct limit_verdict seconds = verdict(VERDICT_NEXT, "overloaded", 5 * SEC);
     struct limit_verdict bare = verdict(VERDICT_NEXT, "rate_limited", 0);
     (void)state;
-    accounts_learn(set, a, &bare, fake.wall);
+    accounts_learn(set, a, &bare, NULL, fake.wall);
     assert_int_equal(state_of(a), ACCOUNT_READY);
     assert_int_equal(fake.puts, 0);
     int64_t until = fake.wall + 2 * HOUR;
-    accounts_learn(set, a, &hours, fake.wall);
+    accounts_learn(set, a, &hours, NULL, fake.wall);
     assert_int_equal(a->facts.cool_until, until);
     assert_int_equal(fake.puts, 1);
     assert_int_equal(fake.put_id, 1);
@@ -388,15 +389,15 @@ static void test_cooldowns(void **state)
     assert_string_equal(fake.put_reason, "rate_limited");
     /* replies that were under way do not shorten it: neither lesser troubles nor a success */
     fake.wall += SEC;
-    accounts_learn(set, a, &seconds, fake.wall);
-    accounts_learn(set, a, &failed, fake.wall);
-    accounts_learn(set, a, &served, fake.wall);
+    accounts_learn(set, a, &seconds, NULL, fake.wall);
+    accounts_learn(set, a, &failed, NULL, fake.wall);
+    accounts_learn(set, a, &served, NULL, fake.wall);
     assert_int_equal(a->facts.cool_until, until);
     assert_string_equal(a->facts.cool_reason, "rate_limited");
     assert_int_equal(fake.puts, 1); /* and cost no write */
     fake.wall = until;
     assert_int_equal(state_of(a), ACCOUNT_READY);
-    accounts_learn(set, a, &hours, fake.wall);
+    accounts_learn(set, a, &hours, NULL, fake.wall);
     assert_int_equal(a->facts.cool_until, until + 2 * HOUR);
     accounts_reset(set, a);
     assert_int_equal(state_of(a), ACCOUNT_READY);
@@ -410,13 +411,13 @@ static void test_login(void **state)
     struct account_set *set = one(&a);
     struct limit_verdict limit = verdict(VERDICT_NEXT, "rate_limited", HOUR);
     (void)state;
-    accounts_learn(set, a, &refused, fake.wall);
+    accounts_learn(set, a, &refused, NULL, fake.wall);
     assert_int_equal(state_of(a), ACCOUNT_LOGIN);
     assert_int_equal(fake.puts, 1);
     assert_string_equal(fake.put_reason, "unauthorized");
-    accounts_learn(set, a, &refused, fake.wall); /* nineteen others were under way */
-    accounts_learn(set, a, &limit, fake.wall);
-    accounts_learn(set, a, &served, fake.wall);
+    accounts_learn(set, a, &refused, NULL, fake.wall); /* nineteen others were under way */
+    accounts_learn(set, a, &limit, NULL, fake.wall);
+    accounts_learn(set, a, &served, NULL, fake.wall);
     assert_int_equal(fake.puts, 1);
     assert_string_equal(account_status(&a->facts, fake.wall).reason, "unauthorized");
     accounts_reset(set, a);
@@ -431,11 +432,12 @@ static void test_clock(void **state)
     struct account_set *set = one(&a);
     struct limit_verdict limit = verdict(VERDICT_NEXT, "rate_limited", HOUR);
     (void)state;
-    accounts_learn(set, a, &served, fake.wall);
-    accounts_learn(set, a, &limit, fake.wall - 10); /* late: something newer is known */
+    accounts_learn(set, a, &served, NULL, fake.wall);
+    accounts_learn(set, a, &limit, NULL, fake.wall - 10); /* late: something newer is known */
     assert_int_equal(state_of(a), ACCOUNT_READY);
     fake.wall -= HOUR; /* the wall clock is set back: it goes on learning */
-    accounts_learn(set, a, &limit, fake.wall);
+    fake.step -= HOUR;
+    accounts_learn(set, a, &limit, NULL, fake.wall);
     assert_int_equal(state_of(a), ACCOUNT_COOLING);
     accounts_free(set);
 }
@@ -446,9 +448,9 @@ static void test_client_errors(void **state)
     struct account_set *set = one(&a);
     struct limit_verdict client = verdict(VERDICT_CLIENT, "client_error", 0);
     (void)state;
-    accounts_learn(set, a, &failed, fake.wall);
-    accounts_learn(set, a, &failed, fake.wall);
-    accounts_learn(set, a, &client, fake.wall); /* a 400 is a sign of life */
+    accounts_learn(set, a, &failed, NULL, fake.wall);
+    accounts_learn(set, a, &failed, NULL, fake.wall);
+    accounts_learn(set, a, &client, NULL, fake.wall); /* a 400 is a sign of life */
     assert_int_equal(a->facts.failures, 0);
     assert_int_equal(a->served, 1);
     assert_int_equal(fake.puts, 0);

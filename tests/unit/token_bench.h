@@ -177,6 +177,18 @@ void store_token_note(struct store *s, int64_t account_id, int64_t generation, i
     owe(V_NOTE, e, arg)->done = done;
 }
 
+/* The bench is about tokens: nothing is known of windows, and that is told at once. */
+void store_windows_load(struct store *s, store_windows_fn *done, void *arg)
+{
+    (void)s;
+    done(arg, OK, NULL, 0);
+}
+
+void store_window_put(struct store *s, const struct window_row *row)
+{
+    (void)s, (void)row;
+}
+
 void store_lease_take(struct store *s, struct slice name, struct slice holder, int64_t now,
                       int64_t ttl_ms, store_done_fn *done, void *arg)
 {
