@@ -173,6 +173,11 @@ void verb_account_add(struct verb_call *c)
     if (!check_lengths(c, name, url) || !take_int(c, "priority", &row.priority) ||
         !take_int(c, "weight", &row.weight))
         return;
+    if (call_has(c, "base_url") && url[0] == '\0') {
+        /* a script's variable that is not set must not send the secret somewhere else */
+        call_fail(c, FAIL_USAGE, "the URL is empty; leave --base-url out for the provider's own");
+        return;
+    }
     text_copy(row.name, sizeof row.name, slice_of(name));
     text_copy(row.provider, sizeof row.provider, slice_of(call_text(c, "provider")));
     text_copy(row.base_url, sizeof row.base_url, slice_of(url));
