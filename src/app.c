@@ -9,11 +9,12 @@
 #include "app_demo.h"
 #include "sluice/sluice.h"
 
-#define DRAIN_POLL_MS 20
-#define REAP_GRACE_MS 2000
-#define ADMIN_CLIENTS 64
-#define FULL_LOG_MS   60000
-#define DEMO_NAME     "demo"
+#define DRAIN_POLL_MS    20
+#define REAP_GRACE_MS    2000
+#define REFRESH_GRACE_MS 20000 /* losing a rotated token is worse than a late end (A5) */
+#define ADMIN_CLIENTS    64
+#define FULL_LOG_MS      60000
+#define DEMO_NAME        "demo"
 
 struct app {
     struct loop *loop;
@@ -70,7 +71,8 @@ static bool app_is_idle(const struct app *a)
 {
     struct http_server_stats st;
     http_server_stats_get(a->clients, &st);
-    return st.active == 0;
+    /* a token that is being renewed is worth an account: it is waited for */
+    return st.active == 0 && accounts_refreshing(a->house.accounts) == 0;
 }
 
 static void app_drain_tick(void *arg)
@@ -82,7 +84,8 @@ static void app_drain_tick(void *arg)
         return;
     }
     if (now >= a->drain_until) {
-        if (a->reaped) {
+        bool renewing = accounts_refreshing(a->house.accounts) > 0;
+        if (a->reaped && (!renewing || now >= a->drain_until + REFRESH_GRACE_MS)) {
             loop_stop(a->loop);
             return;
         }
@@ -296,6 +299,7 @@ static void app_open(struct app *a)
     own.max_body = 1 << 20;
     if (own.max_connections > ADMIN_CLIENTS)
         own.max_connections = ADMIN_CLIENTS;
+    accounts_set_client(a->house.accounts, a->house.client); /* tokens are renewed from here on */
     a->admin = admin_new(&parts);
     a->admins = http_server_new(a->loop, &own, admin_server_ops(), a->admin);
     a->clients = http_server_new(a->loop, &limits, gateway_server_ops(), a->house.gateway);

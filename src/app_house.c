@@ -98,7 +98,8 @@ void house_set_config(struct house *h, const struct config *c)
 
 void house_stop(struct house *h)
 {
-    store_close(h->store); /* first: from here on it tells nobody anything */
+    accounts_set_client(h->accounts, NULL); /* an answer that waits for the disk is handed over */
+    store_close(h->store);                  /* first: from here on it tells nobody anything */
     gateway_free(h->gateway);
     http_client_free(h->client);
     accounts_free(h->accounts);

@@ -25,18 +25,52 @@ static bool is_kept_from_upstream(struct slice name)
            slice_starts(name, S("x-sluice-"));
 }
 
+/* True when the comma-separated list holds `value`. */
+static bool list_holds(struct slice list, struct slice value)
+{
+    struct slice part;
+    while (slice_cut(&list, ',', &part))
+        if (slice_eq(slice_trim(part), value))
+            return true;
+    return false;
+}
+
+/* What the provider asks of anthropic-beta beside the client's own list, which passes as it is. */
+static int attempt_beta(const struct account *a, struct http_header *out, int n,
+                        char beta[BETA_MAX])
+{
+    struct slice need = slice_of(a->provider->beta);
+    struct slice name = S("anthropic-beta");
+    if (need.n == 0)
+        return n;
+    for (int i = 0; i < n; i++) {
+        struct slice has = out[i].value;
+        if (!slice_eq(out[i].name, name))
+            continue;
+        if (has.n + need.n + 2 > BETA_MAX)
+            break; /* as a line of its own, which means the same */
+        if (!list_holds(has, need)) {
+            size_t len = text_format(beta, BETA_MAX, "%.*s,%s", (int)has.n, has.p, need.p);
+            out[i].value = (struct slice){beta, len};
+        }
+        return n;
+    }
+    out[n] = (struct http_header){name, need};
+    return n + 1;
+}
+
 int attempt_headers(const struct exchange *x, const struct account *a,
-                    struct http_header out[HTTP_HEADERS_MAX])
+                    struct http_header out[HTTP_HEADERS_MAX], char beta[BETA_MAX])
 {
     const struct http_head *in = http_call_head(x->call);
     int n = 0;
-    (void)a;
-    for (int i = 0; i < in->headers && n < HTTP_HEADERS_MAX - 2; i++) {
+    for (int i = 0; i < in->headers && n < HTTP_HEADERS_MAX - 3; i++) {
         struct slice name = in->header[i].name;
         if (!http_is_hop_header(name) && !is_kept_from_upstream(name) &&
             !http_connection_lists(in, name))
             out[n++] = in->header[i];
     }
+    n = attempt_beta(a, out, n, beta);
     /* the observer reads the reply as it passes, so it must come as it is */
     out[n++] = (struct http_header){S("accept-encoding"), S("identity")};
     return n;
@@ -149,6 +183,8 @@ static void attempt_settle(struct exchange *x, const struct limit_verdict *v)
 /* The reply is whole: an error may be for another account to mend, a 2xx is served. */
 static void attempt_judge(struct exchange *x)
 {
+    if (token_replays(x))
+        return;
     struct limit_verdict v = attempt_verdict(x);
     if (v.verdict == VERDICT_NEXT) {
         exchange_next(x, &v, v.reason, OK);
@@ -276,10 +312,12 @@ static const struct http_request_ops OPS = {.on_sent = attempt_on_sent,
 static void attempt_send(struct exchange *x, const struct account *a, struct slice path)
 {
     struct http_header h[HTTP_HEADERS_MAX];
+    char beta[BETA_MAX];
     enum http_method method = http_call_head(x->call)->method;
     int64_t now = loop_now(x->g->p.loop), at = now + first_byte_ms(x);
-    int n = attempt_headers(x, a, h);
+    int n = attempt_headers(x, a, h, beta);
     h[n++] = a->credential;
+    x->attempt.generation = a->generation;
     exchange_move(x, X_DIAL);
     x->attempt.request = http_request_start(x->g->p.client, &a->target, method, path, h, n,
                                             buf_slice(&x->body), &OPS, x);
@@ -299,15 +337,11 @@ static void attempt_send_below(struct exchange *x, const struct account *a, stru
     attempt_send(x, a, (struct slice){whole, n});
 }
 
-void attempt_start(struct exchange *x, struct account *a)
+void attempt_go(struct exchange *x)
 {
+    const struct account *a = x->attempt.account;
     const struct http_head *in = http_call_head(x->call);
     struct slice path = in->path;
-    assert(x->attempt.account == NULL);
-    x->attempt = (struct attempt){.account = a, .started_at = loop_now(x->g->p.loop)};
-    relay_free(&x->relay);
-    relay_init(&x->relay);
-    account_hold(a);
     if (in->query.n > 0) /* stands right behind the path and its '?' */
         path.n = (size_t)(in->query.p + in->query.n - path.p);
     if (a->prefix.n > 0)
@@ -316,9 +350,23 @@ void attempt_start(struct exchange *x, struct account *a)
         attempt_send(x, a, path);
 }
 
+void attempt_start(struct exchange *x, struct account *a)
+{
+    assert(x->attempt.account == NULL);
+    x->attempt = (struct attempt){.account = a, .started_at = loop_now(x->g->p.loop)};
+    relay_free(&x->relay);
+    relay_init(&x->relay);
+    account_hold(a);
+    if (token_is_stale(x, a))
+        token_await(x, false);
+    else
+        attempt_go(x);
+}
+
 void attempt_drop(struct exchange *x)
 {
     struct attempt *a = &x->attempt;
+    account_token_forget(&a->wait);
     if (a->request != NULL)
         http_request_abort(a->request);
     observer_free(a->observer);

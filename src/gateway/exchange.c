@@ -3,8 +3,9 @@
 
 #include <string.h>
 
-static const char *const STATE_NAME[X_STATES] = {
-    "head", "body", "admit", "wait", "dial", "send", "reply", "relay", "refuse", "flush", "done"};
+static const char *const STATE_NAME[X_STATES] = {"head",  "body",   "admit", "wait",
+                                                 "token", "dial",   "send",  "reply",
+                                                 "relay", "refuse", "flush", "done"};
 
 #define LOOKUP_MS   10000  /* for the store to say whose object it is */
 #define RESERVE_MAX 262144 /* bytes; longer bodies grow as they come */
@@ -16,11 +17,12 @@ static const char *const STATE_NAME[X_STATES] = {
 static const unsigned LEGAL[X_STATES] = {
     [X_HEAD] = TO(X_BODY) | TO_END,
     [X_BODY] = TO(X_ADMIT) | TO_END,
-    [X_ADMIT] = TO(X_WAIT) | TO(X_DIAL) | TO(X_REPLY) | TO_END,
+    [X_ADMIT] = TO(X_WAIT) | TO(X_TOKEN) | TO(X_DIAL) | TO(X_REPLY) | TO_END,
     [X_WAIT] = TO(X_ADMIT) | TO_END,
+    [X_TOKEN] = TO(X_DIAL) | TO(X_ADMIT) | TO_END,
     [X_DIAL] = TO(X_SEND) | TO(X_ADMIT) | TO_END,
     [X_SEND] = TO(X_REPLY) | TO(X_ADMIT) | TO_END,
-    [X_REPLY] = TO(X_RELAY) | TO(X_ADMIT) | TO_END,
+    [X_REPLY] = TO(X_RELAY) | TO(X_TOKEN) | TO(X_ADMIT) | TO_END,
     /* RELAY -> ADMIT only while nothing is committed; exchange_next asserts it */
     [X_RELAY] = TO(X_ADMIT) | TO_END,
     [X_REFUSE] = TO(X_FLUSH) | TO(X_DONE),
@@ -210,7 +212,8 @@ void exchange_next(struct exchange *x, const struct limit_verdict *v, const char
     x->last = *v;
     x->last.reason = reason;
     x->last_failure = failure;
-    bool maybe_made = x->state != X_DIAL && failure != OK && exchange_makes(x);
+    bool maybe_made = x->state != X_DIAL && x->state != X_TOKEN && failure != OK &&
+                      exchange_makes(x);
     attempt_drop(x);
     if (maybe_made) {
         x->g->stats.failed++;
@@ -311,6 +314,9 @@ static void exchange_timer(void *arg)
         break;
     case X_WAIT:
         exchange_admit(x);
+        break;
+    case X_TOKEN:
+        token_timeout(x);
         break;
     case X_DIAL: /* the client's own connect deadline is shorter; this is the net below it */
     case X_SEND:

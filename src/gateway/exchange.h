@@ -4,6 +4,7 @@
  *   auth.c      whose request it is
  *   exchange.c  the states, the one mover, the choice of an account, the book
  *   attempt.c   one try at one account: the request upstream and its reply's head
+ *   token.c     an account whose token runs out, or was refused, gets a fresh one first
  *   relay.c     the body, once a reply is worth carrying
  *   answer.c    what the gateway says itself
  *   models.c    GET /v1/models over the whole pool */
@@ -65,18 +66,19 @@ bool strikes_allow(struct strikes *s, const struct addr *peer, int64_t now);
 
 /* ---- the exchange ---------------------------------------------------------------------------- */
 
-/*   HEAD -> BODY -> ADMIT -> DIAL -> SEND -> REPLY -> RELAY -> FLUSH -> DONE
- *             |       |  ^     |       |       |        |        ^
- *             |       v  |     |       |       |        '-error--|
- *             |      WAIT|     '-------+-------'                 |
- *             |       |  '------- next account, before commit    |
- *             '-------'---------> REFUSE ------------------------'
+/*   HEAD -> BODY -> ADMIT -> (TOKEN) -> DIAL -> SEND -> REPLY -> RELAY -> FLUSH -> DONE
+ *             |       |  ^      ^  |      |       |       |        |        ^
+ *             |       v  |      '--|------|-------|- 401 -|        '-error--|
+ *             |      WAIT|         '------'-------+-------'                 |
+ *             |       |  '------- next account, before commit              |
+ *             '-------'---------> REFUSE -----------------------------------'
  * Any state goes to DONE when the client leaves. */
 enum exchange_state {
     X_HEAD,
     X_BODY,
     X_ADMIT,
     X_WAIT,
+    X_TOKEN,
     X_DIAL,
     X_SEND,
     X_REPLY,
@@ -100,9 +102,11 @@ struct attempt {             /* rebuilt from zero on every try */
     int64_t started_at;           /* loop_now */
     int status;
     struct observer *observer;
-    bool collect; /* the body is kept in x->reply until its end, then looked at */
-    bool sse;     /* the body is an event stream the observer can read */
-    bool noted;   /* in the record */
+    bool collect;           /* the body is kept in x->reply until its end, then looked at */
+    bool sse;               /* the body is an event stream the observer can read */
+    bool noted;             /* in the record */
+    int64_t generation;     /* of the token the request was sent with */
+    struct token_wait wait; /* in X_TOKEN */
 };
 
 struct relay {
@@ -143,8 +147,9 @@ struct exchange {
     struct limit_verdict last; /* of the last failed attempt */
     enum err last_failure;
     bool sse_asked;
-    bool counted; /* booked, or not worth booking */
-    bool lookup;  /* an answer of the store is on its way */
+    bool replayed; /* a refused token has been renewed once already */
+    bool counted;  /* booked, or not worth booking */
+    bool lookup;   /* an answer of the store is on its way */
     struct record record;
 };
 
@@ -182,9 +187,20 @@ void attempt_start(struct exchange *x, struct account *a);
 void attempt_drop(struct exchange *x); /* aborts and forgets; idempotent */
 /* Nothing more will come of it, and nothing is committed: on to another one, or to an answer. */
 void attempt_lost(struct exchange *x, enum err e);
-/* Builds the credential-free part of an upstream request's headers; returns how many. */
+#define BETA_MAX 2048
+/* Builds the credential-free part of an upstream request's headers; returns how many. `beta` is
+ * memory for a longer anthropic-beta list, for as long as `out` is used. */
 int attempt_headers(const struct exchange *x, const struct account *a,
-                    struct http_header out[HTTP_HEADERS_MAX]);
+                    struct http_header out[HTTP_HEADERS_MAX], char beta[BETA_MAX]);
+void attempt_go(struct exchange *x); /* the account's credential is good: sends */
+
+/* token.c */
+bool token_is_stale(const struct exchange *x, const struct account *a);
+/* X_TOKEN: joins the account's one refresh, then attempt_go or the next account. */
+void token_await(struct exchange *x, bool forced);
+/* A 401 on a token that looked good, the first time: true when it is being renewed for a replay. */
+bool token_replays(struct exchange *x);
+void token_timeout(struct exchange *x);
 
 /* relay.c */
 void relay_init(struct relay *r);

@@ -163,7 +163,8 @@ static const struct http_request_ops LEG = {
 static int leg_headers(const struct exchange *x, const struct account *a,
                        struct http_header h[HTTP_HEADERS_MAX])
 {
-    int n = attempt_headers(x, a, h), kept = 0;
+    char beta[BETA_MAX];
+    int n = attempt_headers(x, a, h, beta), kept = 0;
     bool version = false;
     for (int i = 0; i < n; i++) {
         version = version || slice_eq(h[i].name, S("anthropic-version"));
