@@ -108,6 +108,7 @@ void verb_account_list(struct verb_call *c);
 void verb_account_show(struct verb_call *c);
 void verb_account_pause(struct verb_call *c);
 void verb_account_resume(struct verb_call *c);
+void verb_account_reset_limit(struct verb_call *c);
 void verb_account_remove(struct verb_call *c);
 void verb_account_rename(struct verb_call *c);
 void verb_account_set(struct verb_call *c);

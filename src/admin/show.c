@@ -95,12 +95,43 @@ static void text_reason(char *out, size_t size, const struct json_val *a)
     }
 }
 
+/* "42 %" */
+static void text_share(char *out, size_t size, const struct json_val *v)
+{
+    double share;
+    if (json_f64(v, &share))
+        text_format(out, size, "%.0f %%", share * 100);
+    else
+        text_copy(out, size, S("-"));
+}
+
+/* "42 %, 2h13m": what is used of the window called `name`, and the time to its reset. */
+static void cell_window(struct table *t, const struct json_val *a, struct slice name)
+{
+    const struct json_val *list = json_get(a, "windows"), *w = NULL;
+    char share[32], wait[32] = "";
+    int64_t seconds;
+    for (size_t i = 0; i < json_len(list) && w == NULL; i++)
+        if (slice_eq(json_get_str(json_at(list, i), "name"), name))
+            w = json_at(list, i);
+    if (w == NULL) {
+        table_cell(t, S(""));
+        return;
+    }
+    text_share(share, sizeof share, json_get(w, "used"));
+    if (json_i64(json_get(w, "resets_in_seconds"), &seconds))
+        text_ms(wait, sizeof wait, seconds * 1000);
+    table_cellf(t, "%s%s%s", share, wait[0] != '\0' ? ", " : "", wait);
+}
+
 static void show_accounts(const struct json_val *list, const struct look *l, struct buf *out)
 {
     static const struct column COLUMNS[] = {
         {.title = "NAME"},
         {.title = "STATE", .mood = true},
         {.title = "WHY"},
+        {.title = "5H", .rank = 2},
+        {.title = "7D", .rank = 2},
         {.title = "PRI", .right = true},
         {.title = "WGT", .right = true, .rank = 5},
         {.title = "NOW", .right = true, .rank = 4},
@@ -118,6 +149,8 @@ static void show_accounts(const struct json_val *list, const struct look *l, str
         table_cell(&t, json_get_str(a, "state"));
         text_reason(text, sizeof text, a);
         table_cell(&t, slice_of(text));
+        cell_window(&t, a, S("5h"));
+        cell_window(&t, a, S("7d"));
         table_cellf(&t, "%" PRId64, json_get_i64(a, "priority", 0));
         table_cellf(&t, "%" PRId64, json_get_i64(a, "weight", 0));
         cell_count(&t, json_get_i64(a, "in_flight", 0));
@@ -163,15 +196,64 @@ static void show_state(const struct json_val *a, struct buf *out)
     if (slice_eq(state, S("login")))
         out_printf(out, "%-12sgive it a good secret: sluice account set %.*s --secret-file FILE\n",
                    "next", (int)json_get_str(a, "name").n, json_get_str(a, "name").p);
-    else if (!slice_eq(state, S("ready")))
+    else if (slice_eq(state, S("cooling")) || slice_eq(state, S("spent")))
+        out_printf(out,
+                   "%-12sit comes back by itself; at once with: sluice account reset-limit %.*s\n",
+                   "next", (int)json_get_str(a, "name").n, json_get_str(a, "name").p);
+    else if (slice_eq(state, S("paused")))
         out_printf(out, "%-12ssluice account resume %.*s\n", "next", (int)json_get_str(a, "name").n,
                    json_get_str(a, "name").p);
+}
+
+static void show_window(struct table *t, const struct json_val *w)
+{
+    char share[32], burn[32], wait[32] = "";
+    struct slice family = json_get_str(w, "family"), name = json_get_str(w, "name");
+    int64_t seconds;
+    if (family.n > 0)
+        table_cellf(t, "%.*s %.*s", (int)name.n, name.p, (int)family.n, family.p);
+    else
+        table_cell(t, name);
+    text_share(share, sizeof share, json_get(w, "used"));
+    table_cellf(t, "%s%s", share, json_get_bool(w, "closed", false) ? ", closed" : "");
+    cell_time(t, json_get_str(w, "started_at"));
+    cell_time(t, json_get_str(w, "resets_at"));
+    if (json_i64(json_get(w, "resets_in_seconds"), &seconds))
+        text_ms(wait, sizeof wait, seconds * 1000);
+    table_cell(t, slice_of(wait));
+    text_share(burn, sizeof burn, json_get(w, "burn_per_hour"));
+    table_cell(t, slice_of(burn));
+}
+
+static void show_limits(const struct json_val *a, const struct look *l, struct buf *out)
+{
+    static const struct column COLUMNS[] = {{.title = "WINDOW"},      {.title = "USED"},
+                                            {.title = "BEGAN (UTC)"}, {.title = "RESETS (UTC)"},
+                                            {.title = "IN"},          {.title = "AN HOUR"}};
+    const struct json_val *list = json_get(a, "windows"), *rests = json_get(a, "resting_families");
+    struct table t;
+    for (size_t i = 0; i < json_len(rests); i++) {
+        char reason[128];
+        text_reason(reason, sizeof reason, json_at(rests, i));
+        out_printf(out, "%-12s", "resting");
+        out_safe(out, json_get_str(json_at(rests, i), "family"));
+        out_printf(out, " models only: ");
+        out_safe(out, slice_of(reason));
+        out_printf(out, "\n");
+    }
+    if (json_len(list) == 0)
+        return;
+    table_init(&t, COLUMNS, (int)(sizeof COLUMNS / sizeof *COLUMNS));
+    for (size_t i = 0; i < json_len(list); i++)
+        show_window(&t, json_at(list, i));
+    out_printf(out, "\n");
+    table_print(&t, l, true, out);
+    table_free(&t);
 }
 
 static void show_account(const struct json_val *a, const struct look *l, struct buf *out)
 {
     char text[STORE_URL_MAX + 16], count[2][32];
-    (void)l;
     row(out, "name", json_get_str(a, "name"));
     row(out, "provider", json_get_str(a, "provider"));
     size_t n = text_format(text, sizeof text, "%.*s%s", (int)json_get_str(a, "base_url").n,
@@ -188,6 +270,7 @@ static void show_account(const struct json_val *a, const struct look *l, struct 
     out_printf(out, "%-12s%" PRId64 " now, %s served, %s failed since the gateway's start\n",
                "requests", json_get_i64(a, "in_flight", 0), count[0], count[1]);
     row(out, "added", json_get_str(a, "created_at"));
+    show_limits(a, l, out);
 }
 
 static void said(struct buf *out, const char *what, const struct json_val *a)
@@ -459,6 +542,7 @@ static const struct {
     {"account show", show_account},
     {"account pause", show_account_state},
     {"account resume", show_account_state},
+    {"account reset-limit", show_account_state},
     {"account set", show_account},
     {"account rename", show_account},
     {"account remove", show_account_gone},

@@ -6,6 +6,65 @@
 /* ---- what is shown
  * ----------------------------------------------------------------------------------------- */
 
+static void until_write(struct jw *w, const char *key, int64_t at, int64_t now)
+{
+    jw_key(w, key);
+    if (at > now)
+        jw_i64(w, (at - now + 999) / 1000);
+    else
+        jw_null(w);
+}
+
+static void share_write(struct jw *w, const char *key, double v)
+{
+    jw_key(w, key);
+    if (v >= 0)
+        jw_f64(w, v);
+    else
+        jw_null(w);
+}
+
+static void window_write(struct jw *w, const struct window *win, enum window_kind k, int64_t now)
+{
+    jw_obj(w);
+    jw_kcstr(w, "name", window_name(k));
+    if (k == WINDOW_7D_MODEL)
+        jw_kcstr(w, "family", win->family);
+    share_write(w, "used", window_used(win, now));
+    jw_kbool(w, "closed", window_is_closed(win, now));
+    jw_ktime(w, "started_at", win->started_at);
+    jw_ktime(w, "resets_at", win->resets_at);
+    until_write(w, "resets_in_seconds", win->resets_at, now);
+    share_write(w, "burn_per_hour", window_burn(win, now));
+    jw_ktime(w, "seen_at", win->seen_at);
+    jw_end_obj(w);
+}
+
+/* What the provider has told of the account's limits, and what rests of it alone. */
+static void limits_write(struct jw *w, const struct account_facts *f, int64_t now)
+{
+    jw_key(w, "windows");
+    jw_arr(w);
+    for (int k = 0; k < WINDOW_KINDS; k++)
+        if (f->window[k].known)
+            window_write(w, &f->window[k], (enum window_kind)k, now);
+    jw_end_arr(w);
+    jw_key(w, "resting_families");
+    jw_arr(w);
+    for (int i = 0; i < ACCOUNT_FAMILIES; i++) {
+        const struct family_rest *r = &f->family[i];
+        if (r->until <= now)
+            continue;
+        jw_obj(w);
+        jw_kcstr(w, "family", r->family);
+        jw_kcstr(w, "reason", r->reason);
+        jw_ktime(w, "until", r->until);
+        until_write(w, "until_in_seconds", r->until, now);
+        jw_end_obj(w);
+    }
+    jw_end_arr(w);
+}
+
 void account_write(struct jw *w, const struct account *a, int64_t now)
 {
     struct account_status st = account_status(&a->facts, now);
@@ -18,15 +77,12 @@ void account_write(struct jw *w, const struct account *a, int64_t now)
     jw_kcstr(w, "state", account_state_name(st.state));
     jw_kcstr(w, "reason", st.reason);
     jw_ktime(w, "until", st.until);
-    jw_key(w, "until_in_seconds");
-    if (st.until > now)
-        jw_i64(w, (st.until - now + 999) / 1000);
-    else
-        jw_null(w);
+    until_write(w, "until_in_seconds", st.until, now);
     jw_ki64(w, "in_flight", a->facts.in_flight);
     jw_ki64(w, "served", (int64_t)a->served);
     jw_ki64(w, "failed", (int64_t)a->failed);
     jw_ktime(w, "created_at", a->created_at);
+    limits_write(w, &a->facts, now);
 }
 
 struct account *call_account(struct verb_call *c)
@@ -235,6 +291,17 @@ void verb_account_resume(struct verb_call *c)
     row.paused = false;
     c->flag = true; /* forget a cooldown and a refused credential too */
     account_change(c, &row);
+}
+
+void verb_account_reset_limit(struct verb_call *c)
+{
+    struct account *a = call_account(c);
+    if (a == NULL)
+        return;
+    accounts_reset(c->admin->p.accounts, a);
+    gateway_accounts_changed(c->admin->p.gateway);
+    account_write(call_open(c), a, call_now(c));
+    call_reply(c);
 }
 
 void verb_account_rename(struct verb_call *c)

@@ -271,6 +271,12 @@ static void accounts_story(void)
     says("sluice account resume box");
     want(0, "", "account resume box");
     says("account `box` is ready");
+    want(0, "", "account reset-limit box");
+    says("account `box` is ready");
+    j = want_json(0, "", "account reset-limit box");
+    assert_int_equal(json_type(json_get(json_root(j), "windows")), JSON_ARRAY);
+    json_free(j);
+    want(5, "", "account reset-limit nobody");
 }
 
 static void accounts_change(void)

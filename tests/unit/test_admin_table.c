@@ -510,7 +510,11 @@ static void every_reply_is_drawn(void **state)
         "\"state_dir\":\"\\u001b\",\"listen\":[\"\\u001b\"],\"store\":{\"last_error\":\"\\u001b\"},"
         "\"accounts\":[{\"name\":\"\\u001b\",\"reason\":\"\\u001b\"}],\"keys\":[{\"name\":\"\\u001b"
         "\",\"created_at\":\"\\u001b2345678901234567890\"}],\"requests\":[{\"model_asked\":"
-        "\"\\u001b\",\"at\":\"\\u001b2345678901234567890\"}]}"};
+        "\"\\u001b\",\"at\":\"\\u001b2345678901234567890\"}]}",
+        "{\"windows\":[7,{\"name\":\"\\u001b\",\"family\":\"\\u001b\",\"used\":\"x\",\"resets_at\":"
+        "\"\\u001b2345678901234567890\"},{\"used\":1e300}],\"resting_families\":[{\"family\":"
+        "\"\\u001b\",\"reason\":\"\\u001b\"},null],\"accounts\":[{\"windows\":[{\"name\":\"5h\","
+        "\"used\":1e300}]},{\"windows\":7}]}"};
     const struct verb *v;
     (void)state;
     for (size_t r = 0; r < N(REPLIES); r++) {
@@ -530,6 +534,48 @@ static void every_reply_is_drawn(void **state)
         }
         json_free(doc);
     }
+}
+
+static const struct verb *verb_called(const char *name)
+{
+    const struct verb *v = NULL;
+    for (int i = 0; (v = verb_at(i)) != NULL && strcmp(v->name, name) != 0; i++)
+        ;
+    assert_non_null(v);
+    return v;
+}
+
+static void windows_are_shown(void **state)
+{
+    static const char account[] =
+        "{\"name\":\"work\",\"state\":\"spent\",\"reason\":\"session_limit\",\"until_in_seconds\":"
+        "7980,"
+        "\"windows\":[{\"name\":\"5h\",\"used\":1.01,\"closed\":true,\"started_at\":"
+        "\"2026-11-21T07:13:00.000Z\",\"resets_at\":\"2026-11-21T12:13:00.000Z\",\"resets_in_"
+        "seconds\":"
+        "7980,\"burn_per_hour\":0.363},{\"name\":\"7d\",\"used\":0.42,\"closed\":false,"
+        "\"resets_in_seconds\":null,\"burn_per_hour\":null},{\"name\":\"7d_model\",\"family\":"
+        "\"opus\","
+        "\"used\":null}],\"resting_families\":[{\"family\":\"fable\",\"reason\":\"model_limit\","
+        "\"until_in_seconds\":3600}]}";
+    char list[1024];
+    struct json *doc;
+    struct buf out;
+    (void)state;
+    buf_init(&out, 65536);
+    assert_int_equal(json_parse(slice_of(account), &doc), OK);
+    show_reply(verb_called("account show"), json_root(doc), &(struct look){0}, &out);
+    assert_true(has(&out, "spent: session_limit, 2h13m") && has(&out, "account reset-limit work"));
+    assert_true(has(&out, "101 %, closed") && has(&out, "11-21 12:13:00") && has(&out, "36 %"));
+    assert_true(has(&out, "7d_model opus") && has(&out, "fable models only: model_limit, 1h00m"));
+    json_free(doc);
+    buf_clear(&out);
+    text_format(list, sizeof list, "{\"accounts\":[%s]}", account);
+    assert_int_equal(json_parse(slice_of(list), &doc), OK);
+    show_reply(verb_called("account list"), json_root(doc), &(struct look){0}, &out);
+    assert_true(has(&out, "101 %, 2h13m") && has(&out, "42 %  "));
+    json_free(doc);
+    buf_free(&out);
 }
 
 static void requests_fit_a_terminal(void **state)
@@ -591,6 +637,7 @@ int main(void)
         cmocka_unit_test(tables),
         cmocka_unit_test(text_is_made_harmless),
         cmocka_unit_test(every_reply_is_drawn),
+        cmocka_unit_test(windows_are_shown),
         cmocka_unit_test(requests_fit_a_terminal),
         cmocka_unit_test(names),
     };

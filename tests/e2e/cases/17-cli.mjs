@@ -30,7 +30,7 @@ async function everyVerb(t, gw, prov) {
   await gw.ok(['account', 'test', 'third'], { ms: 30000 });
   await gw.ok(['account', 'remove', 'third']);
   ok(!(await accountNames(gw)).includes('third'));
-  for (const verb of ['show', 'pause', 'resume', 'remove', 'test']) {
+  for (const verb of ['show', 'pause', 'resume', 'reset-limit', 'remove', 'test']) {
     const p = await gw.cli(['account', verb, 'nobody']);
     ok(p.code !== 0 && p.code < 128, `${verb} of an unknown account: ${p.code}`);
     match(p.err, /nobody/);
@@ -115,7 +115,7 @@ test('cli: help, version and mistakes', { timeout: 120000 }, async (t) => {
   equal(help.code, 0);
   for (const verb of ['serve', 'account', 'key', 'status', 'requests', 'config', 'version']) match(help.out, new RegExp(verb));
   for (const verb of [['serve'], ['account', 'add'], ['account', 'list'], ['account', 'show'], ['account', 'pause'],
-    ['account', 'resume'], ['account', 'remove'], ['account', 'rename'], ['account', 'test'], ['key', 'add'],
+    ['account', 'resume'], ['account', 'reset-limit'], ['account', 'remove'], ['account', 'rename'], ['account', 'test'], ['key', 'add'],
     ['key', 'list'], ['key', 'revoke'], ['status'], ['requests'], ['config', 'check'], ['version']]) {
     const p = await run(...verb, '--help');
     equal(p.code, 0, `${verb.join(' ')} --help: ${p.err}`);
