@@ -124,6 +124,9 @@ void verb_reload(struct verb_call *c);
 struct account *call_account(struct verb_call *c);
 /* Members of an open object. */
 void account_write(struct jw *w, const struct account *a, int64_t now);
+/* The row of an account as it stands, to be changed: without its secret, which then stays, and with
+ * its settings, which an update replaces as a whole. */
+void account_row_of(const struct account *a, struct account_row *row);
 /* A name of a key: 1 to 63 letters, digits, '.', '_' and '-'. */
 bool name_is_good(struct slice s);
 

@@ -249,8 +249,7 @@ void verb_account_add(struct verb_call *c)
     store_account_add(c->admin->p.store, &row, on_row, c);
 }
 
-/* The row of an account as it stands, to be changed; without its secret, which then stays. */
-static void row_of(const struct account *a, struct account_row *row)
+void account_row_of(const struct account *a, struct account_row *row)
 {
     *row = (struct account_row){.id = a->id,
                                 .version = a->version,
@@ -263,6 +262,7 @@ static void row_of(const struct account *a, struct account_row *row)
     text_copy(row->provider, sizeof row->provider, slice_of(a->provider->name));
     if (a->provider->base_url == NULL || strcmp(a->base_url, a->provider->base_url) != 0)
         text_copy(row->base_url, sizeof row->base_url, slice_of(a->base_url));
+    text_copy(row->settings, sizeof row->settings, slice_of(a->settings));
 }
 
 static void account_change(struct verb_call *c, const struct account_row *row)
@@ -276,7 +276,7 @@ void verb_account_pause(struct verb_call *c)
     struct account *a = call_account(c);
     if (a == NULL)
         return;
-    row_of(a, &row);
+    account_row_of(a, &row);
     row.paused = true;
     account_change(c, &row);
 }
@@ -287,7 +287,7 @@ void verb_account_resume(struct verb_call *c)
     struct account *a = call_account(c);
     if (a == NULL)
         return;
-    row_of(a, &row);
+    account_row_of(a, &row);
     row.paused = false;
     c->flag = true; /* forget a cooldown and a refused credential too */
     account_change(c, &row);
@@ -312,7 +312,7 @@ void verb_account_rename(struct verb_call *c)
     struct account *a = call_account(c);
     if (a == NULL || !check_lengths(c, fresh, NULL))
         return;
-    row_of(a, &row);
+    account_row_of(a, &row);
     text_copy(row.name, sizeof row.name, slice_of(fresh));
     if (account_check(&row, why, sizeof why) != OK) {
         call_fail(c, FAIL_USAGE, "%s", why);
@@ -345,7 +345,7 @@ void verb_account_set(struct verb_call *c)
     struct account *a = call_account(c);
     if (a == NULL || !check_lengths(c, NULL, call_text(c, "base_url")))
         return;
-    row_of(a, &row);
+    account_row_of(a, &row);
     bool any = call_has(c, "priority") || call_has(c, "weight") || call_has(c, "base_url") ||
                call_has(c, "allow_private") || call_has(c, "secret");
     if (!any) {

@@ -324,17 +324,68 @@ bool rig_record_field(const struct record *r, struct slice field, char *out, siz
 
 /* ---- accounts, looked at and handled ------------------------------------------------- */
 
+/* "5h.used" in per cent; "5h.closed"; "5h.resets" and "5h.began" in seconds from and until now. */
+static bool window_field(const struct account *a, struct slice field, int64_t now, char *out,
+                         size_t size)
+{
+    struct slice name = S("");
+    enum window_kind k;
+    if (!slice_cut(&field, '.', &name) || !window_kind_of(name, &k))
+        return false;
+    const struct window *w = &a->facts.window[k];
+    if (!w->known)
+        text_format(out, size, "(unknown)");
+    else if (slice_eq(field, S("used")))
+        text_format(out, size, "%.0f", window_used(w, now) * 100);
+    else if (slice_eq(field, S("closed")))
+        text_format(out, size, "%s", window_is_closed(w, now) ? "yes" : "no");
+    else if (slice_eq(field, S("resets")))
+        text_format(out, size, "%" PRId64, (w->resets_at - now) / 1000);
+    else if (slice_eq(field, S("began")))
+        text_format(out, size, "%" PRId64, (now - w->started_at) / 1000);
+    else
+        return false;
+    return true;
+}
+
+static bool account_field(const struct account *a, struct slice field, int64_t now, char *out,
+                          size_t size);
+
+/* What a gateway that starts now finds in the store. */
+static bool stored_field(struct rig *h, struct slice account, struct slice field, char *out,
+                         size_t size)
+{
+    struct rig other = {.ready = ERR_AGAIN};
+    struct account_set *set = accounts_new(h->loop, h->house.store, on_ready, &other);
+    bool ok = sim_settle(h->loop) && other.ready == OK;
+    const struct account *a = ok ? accounts_by_name(set, account) : NULL;
+    ok = a != NULL && account_field(a, field, loop_wall(h->loop), out, size);
+    accounts_free(set);
+    return ok && sim_settle(h->loop);
+}
+
 bool rig_account_field(struct rig *h, struct slice account, struct slice field, char *out,
                        size_t size)
 {
+    if (slice_starts(field, S("stored.")))
+        return stored_field(h, account, slice_sub(field, 7, field.n), out, size);
     const struct account *a = accounts_by_name(h->house.accounts, account);
-    if (a == NULL)
-        return false;
-    struct account_status st = account_status(&a->facts, loop_wall(h->loop));
-    if (slice_eq(field, S("status")))
+    return a != NULL && account_field(a, field, loop_wall(h->loop), out, size);
+}
+
+static bool account_field(const struct account *a, struct slice field, int64_t now, char *out,
+                          size_t size)
+{
+    struct account_status st = account_status(&a->facts, now);
+    if (slice_starts(field, S("rests."))) { /* "rests.opus": seconds, for that family alone */
+        char family[WINDOW_FAMILY_MAX];
+        text_copy(family, sizeof family, slice_sub(field, 6, field.n));
+        st = account_status_for(&a->facts, family, now);
+        text_format(out, size, "%" PRId64, st.until == 0 ? 0 : (st.until - now + 999) / 1000);
+    } else if (slice_eq(field, S("status")))
         text_format(out, size, "%s", account_state_name(st.state));
     else if (slice_eq(field, S("for"))) /* seconds it is still cooling */
-        text_format(out, size, "%" PRId64, (st.until - loop_wall(h->loop) + 999) / 1000);
+        text_format(out, size, "%" PRId64, (st.until - now + 999) / 1000);
     else if (slice_eq(field, S("reason")))
         text_format(out, size, "%s", st.reason);
     else if (slice_eq(field, S("in_flight")))
@@ -344,7 +395,18 @@ bool rig_account_field(struct rig *h, struct slice account, struct slice field, 
     else if (slice_eq(field, S("failed")))
         text_format(out, size, "%" PRIu64, a->failed);
     else
+        return window_field(a, field, now, out, size);
+    return true;
+}
+
+/* "+1h" or "-1h": somebody sets the wall clock. */
+static bool wall_step(struct rig *h, struct slice by)
+{
+    bool back = slice_starts(by, S("-"));
+    int64_t ms = 0;
+    if (by.n < 2 || !text_duration(slice_sub(by, 1, by.n), 1000, &ms))
         return false;
+    sim_wall_step(h->loop, back ? -ms : ms);
     return true;
 }
 
@@ -360,6 +422,7 @@ static void account_pause(struct rig *h, const struct account *a, bool paused)
     text_copy(row.name, sizeof row.name, slice_of(a->name));
     text_copy(row.provider, sizeof row.provider, slice_of(a->provider->name));
     text_copy(row.base_url, sizeof row.base_url, slice_of(a->base_url));
+    text_copy(row.settings, sizeof row.settings, slice_of(a->settings));
     store_account_update(h->house.store, &row, on_row, h);
 }
 
@@ -373,6 +436,8 @@ bool rig_do(struct rig *h, struct slice verb)
         http_server_drain(h->server);
     } else if (slice_eq(verb, S("reap"))) {
         gateway_reap(h->house.gateway);
+    } else if (slice_eq(word, S("wall"))) {
+        return wall_step(h, rest);
     } else if (a == NULL) {
         return false;
     } else if (slice_eq(word, S("pause")) || slice_eq(word, S("resume"))) {
