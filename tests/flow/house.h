@@ -33,7 +33,8 @@ int rig_records(struct rig *h, struct record *out /* RIG_RECORDS */);
 bool rig_record_field(const struct record *r, struct slice field, char *out, size_t size);
 bool rig_account_field(struct rig *h, struct slice account, struct slice field, char *out,
                        size_t size);
-/* Something an operator does: "drain", "reap", "pause:A", "resume:A", "reset:A", "remove:A". */
+/* Something an operator does: "drain", "reap", "pause:A", "resume:A", "reset:A", "remove:A",
+ * "wall:-1h". */
 bool rig_do(struct rig *h, struct slice verb);
 
 #endif

@@ -58,7 +58,12 @@ int64_t loop_now(const struct loop *l)
 
 int64_t loop_wall(const struct loop *l)
 {
-    return SIM_EPOCH_MS + (l->now - SIM_START_MS);
+    return SIM_EPOCH_MS + (l->now - SIM_START_MS) + l->wall_step;
+}
+
+void sim_wall_step(struct loop *l, int64_t ms)
+{
+    l->wall_step += ms;
 }
 
 int64_t loop_now_us(const struct loop *l)

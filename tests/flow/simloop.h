@@ -18,8 +18,8 @@ struct sim_signal {
 };
 
 struct loop {
-    struct loop_core core; /* first: see net/core.h */
-    int64_t now;
+    struct loop_core core;  /* first: see net/core.h */
+    int64_t now, wall_step; /* wall_step: how far the wall clock was set */
     uint64_t turn;
     bool stopped;
     bool moved; /* something happened in this turn */

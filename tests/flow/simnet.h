@@ -111,6 +111,8 @@ void sim_weather_set(struct loop *l, const struct sim_weather *w);
 MUST_USE bool sim_settle(struct loop *l);
 /* Moves time by `ms`, stopping at each timer on the way. */
 MUST_USE bool sim_advance(struct loop *l, int64_t ms);
+/* Somebody sets the wall clock; the other one does not notice. */
+void sim_wall_step(struct loop *l, int64_t ms);
 /* Moves time to the next timer, unless that is later than `until` (loop_now); false: none. */
 bool sim_step(struct loop *l, int64_t until);
 /* Delivers a signal in the next turn; false when nobody listens for it. */
