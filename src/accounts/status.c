@@ -46,6 +46,8 @@ static struct account_status token_status(const struct account_facts *f, int64_t
  */
 static struct account_status windows_status(const struct account_facts *f, int64_t now)
 {
+    if (!f->window[WINDOW_5H].closed && !f->window[WINDOW_7D].closed)
+        return (struct account_status){ACCOUNT_READY, 0, ""};
     int64_t five = window_closed_until(&f->window[WINDOW_5H], WINDOW_5H, now);
     int64_t seven = window_closed_until(&f->window[WINDOW_7D], WINDOW_7D, now);
     if (five == 0 && seven == 0)
@@ -85,7 +87,7 @@ static struct account_status family_status(const struct account_facts *f, const 
 {
     struct account_status s = {ACCOUNT_READY, 0, ""};
     const struct window *w = &f->window[WINDOW_7D_MODEL];
-    if (strcmp(w->family, family) == 0)
+    if (w->closed && strcmp(w->family, family) == 0)
         s.until = window_closed_until(w, WINDOW_7D_MODEL, now);
     if (s.until != 0)
         s = (struct account_status){ACCOUNT_SPENT, s.until, "model_limit"};
