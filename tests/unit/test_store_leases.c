@@ -190,9 +190,8 @@ static void test_windows_are_bounded(void **state)
         if (i % 10 == 0)
             bench_pass(&b->loop, BATCH_WAIT_MS);
     }
-    struct got g = {0};
     assert_int_equal(account_remove(b, other), OK);
-    g = windows_load(b);
+    struct got g = windows_load(b);
     assert_int_equal(g.n, STORE_WINDOWS_MAX);
     for (size_t i = 0; i < g.n; i++)
         assert_true(g.window[i].seen_at >= 1000 + 2 * STORE_WINDOWS_MAX);
