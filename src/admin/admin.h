@@ -58,7 +58,7 @@ struct arg_spec {
     const char *help;
     char letter; /* the flag's short form ('f' for -f); 0 = none */
 };
-#define VERB_ARGS_MAX 10
+#define VERB_ARGS_MAX 16
 struct verb_call;
 struct verb {
     const char *name; /* "account add" */

@@ -182,10 +182,16 @@ static enum err take_arg(struct parser *p, int i, struct slice name, const char 
     if (s->type != ARG_SECRET)
         return verb_arg_set(c->verb, &c->args, i, slice_of(value), p->why, p->size);
     if (c->secret_file != NULL) {
-        text_format(p->why, p->size, "--%.*s is given twice", (int)name.n, name.p);
+        char other[64];
+        verb_arg_flag(&c->verb->arg[c->secret], other, sizeof other);
+        if (c->secret == i)
+            text_format(p->why, p->size, "%s is given twice", other);
+        else
+            text_format(p->why, p->size, "give either %s or --%.*s", other, (int)name.n, name.p);
         return ERR_SYNTAX;
     }
     c->secret_file = value;
+    c->secret = i;
     return OK;
 }
 
@@ -320,15 +326,12 @@ static enum err take_word(struct parser *p, const char *word)
  */
 static enum err check_required(struct command *c, char *why, size_t why_size)
 {
-    int secret = -1;
-    for (int i = 0; i < verb_args_n(c->verb); i++)
-        if (c->verb->arg[i].type == ARG_SECRET && c->secret_file != NULL)
-            secret = i;
-    if (secret >= 0)
-        c->args.v[secret].given = true;
+    assert(c->secret_file == NULL || c->verb->arg[c->secret].type == ARG_SECRET);
+    if (c->secret_file != NULL)
+        c->args.v[c->secret].given = true;
     enum err e = verb_args_check(c->verb, &c->args, why, why_size);
-    if (secret >= 0)
-        c->args.v[secret].given = false;
+    if (c->secret_file != NULL)
+        c->args.v[c->secret].given = false;
     return e;
 }
 

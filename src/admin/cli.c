@@ -401,10 +401,8 @@ static int run_group(const struct command *c)
 static int take_secret(struct cli *x)
 {
     struct buf secret;
-    int i = 0, n = verb_args_n(x->cmd.verb);
-    while (i < n && x->cmd.verb->arg[i].type != ARG_SECRET)
-        i++;
-    if (x->cmd.secret_file == NULL || i == n)
+    int i = x->cmd.secret;
+    if (x->cmd.secret_file == NULL)
         return EXIT_OK;
     enum err e = local_secret(x->cmd.secret_file, &secret, x->why, sizeof x->why);
     if (e == OK)

@@ -80,6 +80,8 @@ struct verb_call {
     /* what handlers keep across a wait */
     int64_t account_id;
     bool flag;
+    struct account_row account;
+    enum err failed;
     struct key_row key;
     char key_text[KEY_TEXT_MAX];
 };
@@ -151,7 +153,8 @@ struct command {
     int words_n;
     bool json, help;
     const char *config_file;
-    const char *secret_file;
+    const char *secret_file; /* of the argument `secret`, which is read later */
+    int secret;
     struct config_flag flag[COMMAND_FLAGS_MAX];
     char flag_name[COMMAND_FLAGS_MAX][48];
     int flags;

@@ -50,18 +50,42 @@ static const struct verb VERBS[] = {
              {.name = "allow_private",
               .type = ARG_BOOL,
               .help = "the name in --base-url may lead into your own network"},
-             {.name = "secret",
+             {.name = "secret", .type = ARG_SECRET, .value = "FILE", .help = SECRET_HELP},
+             {.name = "token",
               .type = ARG_SECRET,
-              .required = true,
               .value = "FILE",
-              .help = SECRET_HELP}},
+              .help = "in place of a secret, for a provider with OAuth: a JSON file with "
+                      "access_token, refresh_token and expires_in or expires_at; - for standard "
+                      "input; without it, it cannot serve"},
+             {.name = "client_id",
+              .type = ARG_STRING,
+              .value = "ID",
+              .help = "OAuth: the client id that the provider has given you"},
+             {.name = "token_url",
+              .type = ARG_STRING,
+              .value = "URL",
+              .help = "OAuth: where tokens are renewed; default: the provider's"},
+             {.name = "authorize_url",
+              .type = ARG_STRING,
+              .value = "URL",
+              .help = "OAuth: the page a person logs in on; default: the provider's"},
+             {.name = "redirect_uri",
+              .type = ARG_STRING,
+              .value = "URI",
+              .help = "OAuth: where that page sends the code; default: the provider's"},
+             {.name = "scope",
+              .type = ARG_STRING,
+              .value = "S",
+              .help = "OAuth: what is asked for; default: the provider's"}},
      .handler = verb_account_add,
      .help = "add a provider account to the pool",
      .example = "sluice account add work --provider anthropic --secret-file key.txt\n"
                 "pass show anthropic | \\\n"
                 "  sluice account add work --provider anthropic --secret-file -\n"
                 "sluice account add box --provider anthropic-compatible \\\n"
-                "  --base-url http://127.0.0.1:11434 --secret-file key.txt"},
+                "  --base-url http://127.0.0.1:11434 --secret-file key.txt\n"
+                "sluice account add plan --provider claude-oauth --client-id ID \\\n"
+                "  --token-file tokens.json"},
     {.name = "account list",
      .method = HTTP_GET,
      .path = "/api/accounts",

@@ -124,6 +124,41 @@ static void cell_window(struct table *t, const struct json_val *a, struct slice 
     table_cellf(t, "%s%s%s", share, wait[0] != '\0' ? ", " : "", wait);
 }
 
+static bool has_token(const struct json_val *a)
+{
+    return json_type(json_get(a, "token")) == JSON_OBJECT;
+}
+
+/* "missing"; "expired"; "7h12m"; "held" when its end is not known. */
+static void text_token(char *out, size_t size, const struct json_val *token)
+{
+    struct slice state = json_get_str(token, "state");
+    int64_t seconds;
+    if (!slice_eq(state, S("held")))
+        text_copy(out, size, state);
+    else if (json_get_bool(token, "expired", false))
+        text_copy(out, size, S("expired"));
+    else if (json_i64(json_get(token, "expires_in_seconds"), &seconds))
+        text_ms(out, size, seconds * 1000);
+    else
+        text_copy(out, size, state);
+}
+
+/* "7h12m, no. 3" */
+static void cell_token(struct table *t, const struct json_val *a)
+{
+    const struct json_val *token = json_get(a, "token");
+    int64_t generation = json_get_i64(token, "generation", 0);
+    char text[64];
+    text_token(text, sizeof text, token);
+    if (!has_token(a))
+        table_cell(t, S(""));
+    else if (generation > 0)
+        table_cellf(t, "%s, no. %" PRId64, text, generation);
+    else
+        table_cell(t, slice_of(text));
+}
+
 static void show_accounts(const struct json_val *list, const struct look *l, struct buf *out)
 {
     static const struct column COLUMNS[] = {
@@ -139,10 +174,14 @@ static void show_accounts(const struct json_val *list, const struct look *l, str
         {.title = "FAILED", .right = true, .rank = 3},
         {.title = "PROVIDER", .rank = 6},
         {.title = "ADDRESS", .rank = 1},
+        {.title = "TOKEN", .rank = 2}, /* only if there is an account that has one */
     };
     struct table t;
     char text[STORE_URL_MAX + 16];
-    table_init(&t, COLUMNS, (int)(sizeof COLUMNS / sizeof *COLUMNS));
+    bool tokens = false;
+    for (size_t i = 0; i < json_len(list); i++)
+        tokens = tokens || has_token(json_at(list, i));
+    table_init(&t, COLUMNS, (int)(sizeof COLUMNS / sizeof *COLUMNS) - (tokens ? 0 : 1));
     for (size_t i = 0; i < json_len(list); i++) {
         const struct json_val *a = json_at(list, i);
         table_cell(&t, json_get_str(a, "name"));
@@ -159,6 +198,8 @@ static void show_accounts(const struct json_val *list, const struct look *l, str
         table_cell(&t, json_get_str(a, "provider"));
         table_cellf(&t, "%s%s", str_of(a, "base_url", text, sizeof text),
                     json_get_bool(a, "private", false) ? " (private)" : "");
+        if (tokens)
+            cell_token(&t, a);
     }
     table_print(&t, l, true, out);
     table_free(&t);
@@ -193,7 +234,10 @@ static void show_state(const struct json_val *a, struct buf *out)
         out_safe(out, slice_of(reason));
     }
     out_printf(out, "\n");
-    if (slice_eq(state, S("login")))
+    if (slice_eq(state, S("login")) && has_token(a))
+        out_printf(out, "%-12sremove %.*s and add it again with --token-file FILE\n", "next",
+                   (int)json_get_str(a, "name").n, json_get_str(a, "name").p);
+    else if (slice_eq(state, S("login")))
         out_printf(out, "%-12sgive it a good secret: sluice account set %.*s --secret-file FILE\n",
                    "next", (int)json_get_str(a, "name").n, json_get_str(a, "name").p);
     else if (slice_eq(state, S("cooling")) || slice_eq(state, S("spent")))
@@ -251,6 +295,25 @@ static void show_limits(const struct json_val *a, const struct look *l, struct b
     table_free(&t);
 }
 
+static void show_token(const struct json_val *a, struct buf *out)
+{
+    const struct json_val *token = json_get(a, "token");
+    struct slice failed = json_get_str(token, "refresh_failed");
+    char text[64];
+    int64_t seconds;
+    if (!has_token(a))
+        return;
+    text_token(text, sizeof text, token);
+    out_printf(out, "%-12s", "token");
+    if (json_i64(json_get(token, "expires_in_seconds"), &seconds))
+        out_printf(out, "expires in ");
+    out_safe(out, slice_of(text));
+    out_printf(out, ", no. %" PRId64 ", %s\n", json_get_i64(token, "generation", 0),
+               json_get_bool(token, "refreshable", false) ? "renewed by itself" : "not renewed");
+    if (failed.n > 0)
+        row(out, "renewal", failed);
+}
+
 static void show_account(const struct json_val *a, const struct look *l, struct buf *out)
 {
     char text[STORE_URL_MAX + 16], count[2][32];
@@ -270,6 +333,7 @@ static void show_account(const struct json_val *a, const struct look *l, struct 
     out_printf(out, "%-12s%" PRId64 " now, %s served, %s failed since the gateway's start\n",
                "requests", json_get_i64(a, "in_flight", 0), count[0], count[1]);
     row(out, "added", json_get_str(a, "created_at"));
+    show_token(a, out);
     show_limits(a, l, out);
 }
 
@@ -284,7 +348,14 @@ static void show_account_add(const struct json_val *a, const struct look *l, str
     struct slice name = json_get_str(a, "name");
     (void)l;
     said(out, json_get_bool(a, "private", false) ? "added (private address)" : "added", a);
-    out_printf(out, TERMS "next: sluice account test %.*s\n", (int)name.n, name.p);
+    bool login = has_token(a) && slice_eq(json_get_str(a, "state"), S("login"));
+    if (login)
+        out_printf(out,
+                   TERMS "It has no token yet, so it cannot serve.\n"
+                         "next: sluice account remove %.*s, and add it with --token-file FILE\n",
+                   (int)name.n, name.p);
+    else
+        out_printf(out, TERMS "next: sluice account test %.*s\n", (int)name.n, name.p);
 }
 
 static void show_account_state(const struct json_val *a, const struct look *l, struct buf *out)

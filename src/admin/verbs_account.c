@@ -65,6 +65,30 @@ static void limits_write(struct jw *w, const struct account_facts *f, int64_t no
     jw_end_arr(w);
 }
 
+/* Of a rotating token: never the token itself. */
+static void token_write(struct jw *w, const struct account *a, int64_t now)
+{
+    static const char *const NAMES[] = {[TOKEN_NONE] = "none",
+                                        [TOKEN_HELD] = "held",
+                                        [TOKEN_MISSING] = "missing",
+                                        [TOKEN_UNREADABLE] = "unreadable"};
+    const struct account_facts *f = &a->facts;
+    jw_key(w, "token");
+    if (a->provider->oauth == NULL) {
+        jw_null(w);
+        return;
+    }
+    jw_obj(w);
+    jw_kcstr(w, "state", NAMES[f->token]);
+    jw_ki64(w, "generation", a->generation);
+    jw_kbool(w, "refreshable", f->token_refreshable);
+    jw_ktime(w, "expires_at", f->token_expires_at);
+    until_write(w, "expires_in_seconds", f->token_expires_at, now);
+    jw_kbool(w, "expired", f->token_expires_at != 0 && f->token_expires_at <= now);
+    jw_kcstr(w, "refresh_failed", f->token_why != NULL ? f->token_why : "");
+    jw_end_obj(w);
+}
+
 void account_write(struct jw *w, const struct account *a, int64_t now)
 {
     struct account_status st = account_status(&a->facts, now);
@@ -83,6 +107,7 @@ void account_write(struct jw *w, const struct account *a, int64_t now)
     jw_ki64(w, "failed", (int64_t)a->failed);
     jw_ktime(w, "created_at", a->created_at);
     limits_write(w, &a->facts, now);
+    token_write(w, a, now);
 }
 
 struct account *call_account(struct verb_call *c)
@@ -145,6 +170,17 @@ static bool is_numeric_host(const char *url)
     return addr_parse((struct slice){text, n}, &addr) == OK;
 }
 
+/* Whether the base URL itself, whatever the row's other addresses are, leads into this machine or
+ * its network. */
+static bool base_is_private(const struct account_row *row)
+{
+    struct account_row r = {.weight = 1, .name = "x", .secret = S("x")};
+    char why[ADMIN_WHY_MAX];
+    text_copy(r.provider, sizeof r.provider, S("anthropic-compatible"));
+    text_copy(r.base_url, sizeof r.base_url, slice_of(row_url(row)));
+    return account_check(&r, why, sizeof why) == ERR_DENIED;
+}
+
 /* Sets row->allow_private if the address is private, or a name that its owner says is. In the clear
  * a credential may cross only that much of a network. False: the call has been failed. */
 static bool check_row(struct verb_call *c, struct account_row *row, bool said_private)
@@ -159,8 +195,9 @@ static bool check_row(struct verb_call *c, struct account_row *row, bool said_pr
     row->allow_private = false;
     e = account_check(row, why, sizeof why);
     assert(e == OK || e == ERR_DENIED);
-    row->allow_private = e == ERR_DENIED || (said_private && !is_numeric_host(row_url(row)));
-    if (!row->allow_private && slice_istarts(slice_of(row_url(row)), S("http://"))) {
+    bool named = said_private && !is_numeric_host(row_url(row));
+    row->allow_private = e == ERR_DENIED || named;
+    if (!named && !base_is_private(row) && slice_istarts(slice_of(row_url(row)), S("http://"))) {
         call_fail(c, FAIL_USAGE,
                   "`%s` would carry the secret over a network in the clear: use https://, or, if "
                   "it is a name in your own network, add --allow-private",
@@ -196,8 +233,84 @@ static bool take_int(struct verb_call *c, const char *name, int32_t *out)
     return true;
 }
 
+/* ---- accounts with tokens
+ * ------------------------------------------------------------------------------------ */
+
+static const char *const SETTINGS[] = {"client_id", "token_url", "authorize_url", "redirect_uri",
+                                       "scope"};
+#define SETTINGS_N (sizeof SETTINGS / sizeof *SETTINGS)
+
+/* The flags of an account with OAuth as its settings; account_check judges them. */
+static bool take_settings(struct verb_call *c, struct account_row *row)
+{
+    struct buf out;
+    struct jw w;
+    buf_init(&out, sizeof row->settings - 1);
+    jw_init(&w, &out);
+    jw_obj(&w);
+    for (size_t i = 0; i < SETTINGS_N; i++)
+        if (call_has(c, SETTINGS[i]))
+            jw_kcstr(&w, SETTINGS[i], call_text(c, SETTINGS[i]));
+    jw_end_obj(&w);
+    if (w.err == OK)
+        text_copy(row->settings, sizeof row->settings, buf_slice(&out));
+    buf_free(&out);
+    if (w.err != OK)
+        call_fail(c, FAIL_USAGE, "the addresses, the client id and the scope are too long");
+    return w.err == OK;
+}
+
+/* What stands in for the credential fits the provider. An unknown one is account_check's affair. */
+static bool check_credential(struct verb_call *c, const struct provider *p)
+{
+    if (p == NULL)
+        return true;
+    if (p->oauth == NULL && !call_has(c, "secret")) {
+        call_fail(c, FAIL_USAGE,
+                  "--secret-file FILE is missing: file with the provider's key, - for standard "
+                  "input; never an argument");
+        return false;
+    }
+    const char *odd = p->oauth == NULL && call_has(c, "token") ? "token-file" : NULL;
+    for (size_t i = 0; odd == NULL && p->oauth == NULL && i < SETTINGS_N; i++)
+        odd = call_has(c, SETTINGS[i]) ? SETTINGS[i] : NULL;
+    if (odd != NULL) {
+        call_fail(c, FAIL_USAGE, "`%s` is for providers with OAuth; `%s` takes a secret", odd,
+                  p->name);
+        return false;
+    }
+    return true;
+}
+
+/* False: no token file, and the call has been failed. */
+static bool read_tokens(struct verb_call *c, struct oauth_tokens *t)
+{
+    if (oauth_tokens_read(call_secret(c, "token"), call_now(c), t) == OK)
+        return true;
+    call_fail(c, FAIL_USAGE,
+              "the token file is not understood: it must be a JSON object with access_token, "
+              "refresh_token and expires_in or expires_at");
+    return false;
+}
+
 /* ---- changing
  * --------------------------------------------------------------------------------------------- */
+
+/* Memory follows the store: the account as it is now is the answer. */
+static void account_answer(struct verb_call *c, int64_t id)
+{
+    const struct admin_parts *p = &c->admin->p;
+    struct account *a = accounts_by_id(p->accounts, id);
+    if (a == NULL) {
+        call_fail(c, FAIL_STORE, "the account was stored, but cannot be loaded; see the log");
+        return;
+    }
+    if (c->flag)
+        accounts_reset(p->accounts, a);
+    gateway_accounts_changed(p->gateway);
+    account_write(call_open(c), a, call_now(c));
+    call_reply(c);
+}
 
 /* The row is durable: memory follows, then the answer. */
 static void on_row(void *arg, enum err e, const struct account_row *rows, size_t n)
@@ -210,16 +323,59 @@ static void on_row(void *arg, enum err e, const struct account_row *rows, size_t
     }
     assert(n == 1);
     accounts_apply(p->accounts, &rows[0]);
-    struct account *a = accounts_by_id(p->accounts, rows[0].id);
-    if (a == NULL) {
-        call_fail(c, FAIL_STORE, "the account was stored, but cannot be loaded; see the log");
+    account_answer(c, rows[0].id);
+}
+
+/* The account was added for its tokens' sake: without them it goes again. */
+static void on_undone(void *arg, enum err e)
+{
+    struct verb_call *c = arg;
+    if (e != OK)
+        call_fail(c, FAIL_STORE,
+                  "the tokens could not be stored (%s), but the account was; remove it and try "
+                  "again",
+                  err_name(c->failed));
+    else
+        call_fail_store(c, c->failed);
+}
+
+static void on_imported(void *arg, enum err e, const struct token_row *rows, size_t n)
+{
+    struct verb_call *c = arg;
+    const struct admin_parts *p = &c->admin->p;
+    if (e != OK) {
+        c->failed = e;
+        store_account_remove(p->store, c->account.id, on_undone, c);
         return;
     }
-    if (c->flag)
-        accounts_reset(p->accounts, a);
-    gateway_accounts_changed(p->gateway);
-    account_write(call_open(c), a, call_now(c));
-    call_reply(c);
+    assert(n == 1 && rows[0].account_id == c->account.id);
+    accounts_apply(p->accounts, &c->account);
+    accounts_token_put(p->accounts, &rows[0]);
+    account_answer(c, c->account.id);
+}
+
+static void on_added(void *arg, enum err e, const struct account_row *rows, size_t n)
+{
+    struct verb_call *c = arg;
+    struct oauth_tokens t;
+    if (e != OK || !call_has(c, "token")) {
+        on_row(c, e, rows, n);
+        return;
+    }
+    assert(n == 1 && rows[0].secret.n == 0);
+    c->account = rows[0];
+    c->account.secret = S(""); /* the store's slices end with this call */
+    enum err good = oauth_tokens_read(call_secret(c, "token"), call_now(c), &t);
+    assert(good == OK); /* it was read before the account was added */
+    const struct token_row token = {.account_id = c->account.id,
+                                    .generation = 1,
+                                    .expires_at = t.expires_at,
+                                    .lifetime = t.lifetime,
+                                    .refreshed_at = call_now(c),
+                                    .access = t.access,
+                                    .refresh = t.refresh};
+    store_token_swap(c->admin->p.store, 0, &token, on_imported, c); /* takes copies */
+    oauth_tokens_free(&t);
 }
 
 void verb_account_add(struct verb_call *c)
@@ -237,16 +393,21 @@ void verb_account_add(struct verb_call *c)
     text_copy(row.name, sizeof row.name, slice_of(name));
     text_copy(row.provider, sizeof row.provider, slice_of(call_text(c, "provider")));
     text_copy(row.base_url, sizeof row.base_url, slice_of(url));
+    const struct provider *p = provider_find(slice_of(row.provider));
+    struct oauth_tokens t = {0};
     row.secret = call_secret(c, "secret");
-    if (!check_row(c, &row, call_flag(c, "allow_private", false)))
+    if (!check_credential(c, p) || (p != NULL && p->oauth != NULL && !take_settings(c, &row)) ||
+        !check_row(c, &row, call_flag(c, "allow_private", false)) ||
+        (call_has(c, "token") && !read_tokens(c, &t)))
         return;
+    oauth_tokens_free(&t);
     if (accounts_by_name(c->admin->p.accounts, slice_of(name)) != NULL) {
         call_fail(c, FAIL_CONFLICT,
                   "there is an account `%s` already; change it with `sluice account set %s`", name,
                   name);
         return;
     }
-    store_account_add(c->admin->p.store, &row, on_row, c);
+    store_account_add(c->admin->p.store, &row, on_added, c);
 }
 
 void account_row_of(const struct account *a, struct account_row *row)

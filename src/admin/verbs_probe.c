@@ -35,8 +35,10 @@ static const char *next_step_of_failure(enum err e)
     }
 }
 
-static const char *next_step_of_status(int status)
+static const char *next_step_of_status(const struct account *a, int status)
 {
+    if ((status == 401 || status == 403) && a->provider->oauth != NULL)
+        return "its token is refused: remove the account, and add it again with --token-file FILE";
     if (status == 401 || status == 403)
         return "give it a good secret with `sluice account set NAME --secret-file FILE`";
     if (status == 429 || status == 529)
@@ -83,7 +85,7 @@ static void on_probe(void *arg, enum err e, int status, const char *why, int64_t
                   next_step_of_failure(e));
     else
         call_fail(c, FAIL_UPSTREAM, "account `%s`: the provider answered %d%s%s; %s", name, status,
-                  text[0] != '\0' ? ": " : "", text, next_step_of_status(status));
+                  text[0] != '\0' ? ": " : "", text, next_step_of_status(a, status));
 }
 
 void verb_account_test(struct verb_call *c)
@@ -91,6 +93,12 @@ void verb_account_test(struct verb_call *c)
     struct account *a = call_account(c);
     if (a == NULL)
         return;
+    if (a->credential.value.n == 0 && a->provider->oauth != NULL) {
+        call_fail(c, FAIL_UPSTREAM,
+                  "account `%s` has no token: remove it, and add it again with --token-file FILE",
+                  a->name);
+        return;
+    }
     if (a->credential.value.n == 0) {
         call_fail(c, FAIL_UPSTREAM,
                   "account `%s`: its secret cannot be read (another master key?); give it again "

@@ -312,6 +312,68 @@ static void accounts_change(void)
     want(5, "", "account set box.2 --weight 2");
 }
 
+#define PAIR                                                                                  \
+    "{\"claudeAiOauth\":{\"accessToken\":\"" CANARY "-a\",\"refreshToken\":\"" CANARY "-r\"," \
+    "\"expiresAt\":4102444800000}}"
+#define PLAN "account add plan --provider claude-oauth --client-id mine "
+
+/* An account with a rotating token: imported, changed and removed, and its token in no output. */
+static void tokens_story(void)
+{
+    struct json *j;
+    const struct json_val *token;
+    want(2, PAIR, "account add plan --provider claude-oauth --token-file -");
+    says("no client_id");
+    want(2, "{}", PLAN "--token-file -");
+    says("the token file is not understood");
+    want(2, CANARY, PLAN "--token-file -");
+    want(2, CANARY, PLAN "--secret-file -");
+    says("--token-file");
+    want(2, PAIR, PLAN "--token-file - --secret-file -");
+    want(2, PAIR, PLAN "--token-file - --token-url http://tokens.example/t");
+    want(2, PAIR,
+         PLAN "--token-file - --token-url http://127.0.0.1:9/t --base-url http://a.example");
+    says("in the clear");
+    want(2, CANARY, "account add plan --provider anthropic --secret-file - --client-id mine");
+    says("OAuth");
+    want(2, PAIR, "account add plan --provider anthropic --token-file -");
+    says("--secret-file FILE is missing");
+    want(5, "", "account show plan"); /* none of these has left one behind */
+    want(0, PAIR, PLAN "--token-file - --token-url http://127.0.0.1:9/token");
+    says("account `plan` added (private address)");
+    says("the right to use this account");
+    says("next: sluice account test plan");
+    want(6, PAIR, PLAN "--token-file -");
+    want(0, "", "account pause plan"); /* hands the client id back: see account_row_of */
+    want(0, "", "account rename plan plan2");
+    want(0, "", "account set plan2 --priority 3");
+    want(0, "", "account resume plan2");
+    says("account `plan2` is ready");
+    j = want_json(0, "", "account show plan2");
+    token = json_get(json_root(j), "token");
+    assert_int_equal(json_get_i64(token, "generation", 0), 1);
+    assert_true(slice_eq(json_get_str(token, "state"), S("held")));
+    assert_true(json_get_bool(token, "refreshable", false)); /* so the client id is there still */
+    assert_true(slice_eq(json_get_str(token, "expires_at"), S("2100-01-01T00:00:00.000Z")));
+    json_free(j);
+    want(0, "", "account show plan2");
+    says(", no. 1, renewed by itself");
+    want(0, "", "account list");
+    says("TOKEN");
+    says(", no. 1");
+    want(2, CANARY, "account set plan2 --secret-file -");
+    want(0, "", "account remove plan2");
+    want(0, "", PLAN);
+    says("next: sluice account remove plan, and add it with --token-file");
+    want(0, "", "account show plan");
+    says("missing, no. 0");
+    want(1, "", "account test plan");
+    says("has no token");
+    want(0, "", "account remove plan");
+    want(0, "", "account list");
+    assert_null(strstr(out, "TOKEN"));
+}
+
 static void keys_story(void)
 {
     char key[80];
@@ -371,6 +433,7 @@ static void every_verb_without_a_daemon(void **state)
     (void)state;
     accounts_story();
     accounts_change();
+    tokens_story();
     keys_story();
     status_story(false);
     want(3, "", "requests -f");
@@ -383,6 +446,7 @@ static void every_verb_with_a_daemon(void **state)
     pid_t pid = daemon_start(&from);
     accounts_story();
     accounts_change();
+    tokens_story();
     keys_story();
     status_story(true);
     daemon_stop(pid, from);
@@ -810,7 +874,7 @@ static void help_and_version(void **state)
     struct json *j = want_json(0, "", "version");
     json_free(j);
     want(0, "", "help account add");
-    says("usage: sluice account add NAME --provider KIND --secret-file FILE");
+    says("usage: sluice account add NAME --provider KIND [flags]");
     want(0, "", "account --help");
     says("account resume NAME");
     assert_int_equal(run("", "account"), 2);
