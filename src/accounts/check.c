@@ -103,7 +103,7 @@ static enum err check_oauth(const struct account_row *row, const struct provider
     if (row->secret.n > 0)
         return wrong(why, size,
                      "an account of this provider has no secret: import its tokens with "
-                     "--token-file, or log in");
+                     "--token-file");
     enum err e = oauth_config_read(p->oauth, slice_of(row->settings), &c, why, size);
     if (e != OK)
         return e;
