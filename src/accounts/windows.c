@@ -14,6 +14,7 @@
 #define JITTER       MINUTE
 #define USAGE_MAX    65536          /* bytes of a usage payload; a real one has 2 KiB */
 #define LIMITS_MAX   64             /* entries of one that are looked at */
+#define EARLIEST     946684800000.0 /* ms; 2000: what lies before is no time of a reset */
 #define LATEST       4102444800000. /* the year 2100: no reset is later */
 #define USED_MAX     1000.          /* of a window whose 1 is full: more is no use but a mistake */
 #define MODELS_SLOTS 4
@@ -121,10 +122,10 @@ bool window_reset_read(struct slice v, int64_t *at)
     int64_t ms = 0;
     if (text_f64(v, &t)) {
         t = t < 1e11 ? t * (double)SECOND : t;
-        if (!(t > 0 && t < LATEST))
+        if (!(t > EARLIEST && t < LATEST))
             return false;
         ms = (int64_t)t;
-    } else if (!text_rfc3339(v, &ms) || ms <= 0 || (double)ms >= LATEST) {
+    } else if (!text_rfc3339(v, &ms) || (double)ms <= EARLIEST || (double)ms >= LATEST) {
         return false;
     }
     *at = ms;
