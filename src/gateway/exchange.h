@@ -158,7 +158,7 @@ struct gateway {
     const struct config *config;
     struct link exchanges;
     struct link orphans; /* done, but an answer of the store is still to come */
-    bool draining, reaping;
+    bool draining;
     struct gateway_stats stats;
     struct link probes;
     struct buf models; /* cached union, see models.c */
@@ -207,7 +207,7 @@ void relay_init(struct relay *r);
 void relay_free(struct relay *r);
 void relay_begin(struct exchange *x); /* a 2xx head is there */
 void relay_bytes(struct exchange *x, struct slice bytes);
-void relay_rest(struct exchange *x); /* no more bytes for now: what was gathered goes out */
+void relay_rest(struct exchange *x); /* this read is over: what was gathered goes out */
 void relay_end(struct exchange *x);  /* framing complete */
 void relay_broken(struct exchange *x, enum err e, const char *why, const char *end);
 void relay_written(struct exchange *x);
