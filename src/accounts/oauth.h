@@ -70,6 +70,24 @@ enum oauth_verdict {
 enum oauth_verdict oauth_judge(int status, const struct http_head *head, struct slice body,
                                int64_t now, const char **why, int64_t *retry_ms);
 
+/* ---- logging in ------------------------------------------------------------------------------ */
+
+/* A login ends in a token pair, or (console mode) in an API key that is made with it. */
+enum login_mode { LOGIN_TOKENS, LOGIN_CONSOLE };
+/* One login's exchange: the code is sent to the token URL; in console mode the access token then
+ * makes an API key at the provider's key URL (wire/anthropic-oauth.md), which takes the place of
+ * the pair. `done` comes once, in a later turn, with slices that are valid during it: `tokens` in
+ * mode TOKENS, `api_key` in mode CONSOLE; or an error and a sentence for a person in `why`
+ * (ERR_DENIED: the code was refused; ERR_TIMEOUT, ERR_CONNECT, ...: the endpoint, try again).
+ * Nothing is stored here. NULL: out of a resource. */
+struct login;
+typedef void login_done_fn(void *arg, enum err e, const struct oauth_tokens *tokens,
+                           struct slice api_key, const char *why);
+struct login *login_start(struct loop *l, struct http_client *client, const struct oauth_config *c,
+                          enum login_mode mode, const struct oauth_login *o, struct slice code,
+                          login_done_fn *done, void *arg);
+void login_abort(struct login *g); /* `done` will not be called; NULL is fine */
+
 /* ---- the refresh: at most one an account ---------------------------------------------------- */
 
 /* With a client, tokens are refreshed: in the background at three quarters of their life, and when

@@ -11,7 +11,14 @@
 #include "base/base.h"
 #include "http/http.h"
 
-enum dialect { DIALECT_ANTHROPIC, DIALECT_COUNT };
+enum dialect {
+    DIALECT_ANTHROPIC, /* Messages */
+    DIALECT_OPENAI,    /* Chat Completions */
+    DIALECT_RESPONSES, /* OpenAI Responses */
+    DIALECT_GEMINI,    /* generateContent */
+    DIALECT_OLLAMA,    /* /api/chat */
+    DIALECT_COUNT
+};
 
 /* ---- the top-level span scanner -------------------------------------------------------------- */
 
@@ -94,6 +101,79 @@ void observer_free(struct observer *o); /* NULL is fine */
 size_t observer_feed(struct observer *o, struct slice bytes);
 void observer_end(struct observer *o); /* the body is complete by its framing */
 const struct observation *observer_see(const struct observer *o);
+
+/* ---- translation ----------------------------------------------------------------------------- */
+
+/* How a reply's events are cut out of its bytes. */
+enum framing {
+    FRAMING_WHOLE, /* one JSON body */
+    FRAMING_SSE,
+    FRAMING_AWS,   /* application/vnd.amazon.eventstream: wire/bedrock.md */
+    FRAMING_LINES, /* a JSON value a line */
+    FRAMING_ARRAY, /* one JSON array, an element each: Gemini without alt=sse */
+};
+
+/* What the upstream takes; data of its provider and account. */
+struct ask_target {
+    struct slice model;         /* to be written; "" = as the client named it */
+    bool no_stream_options;     /* OpenAI: refuses stream_options */
+    bool max_completion_tokens; /* OpenAI: max_tokens is called so */
+    bool reasoning_content;     /* OpenAI: wants thinking of earlier turns back, so named */
+    bool empty_content;         /* OpenAI: refuses content null */
+    bool first_system_only;     /* refuses system messages behind the first turn */
+    bool no_effort;             /* knows no reasoning effort */
+    bool no_temperature;        /* refuses sampling parameters */
+    bool no_cache_control;      /* Anthropic: refuses top-level cache hints */
+    bool adaptive_thinking;     /* Anthropic: thinking by effort, not by budget */
+    bool no_images_by_url;      /* images must be inlined: refused with a 400 */
+    bool body_has_no_model;     /* Bedrock, Vertex, Gemini: the path names it */
+    bool body_has_no_stream;    /* ... and whether it streams */
+    struct slice version;       /* not "": "anthropic_version" to put into the body */
+    int64_t max_tokens; /* when the client names none and the dialect needs one; 0 = 32000 */
+};
+struct names; /* see canon.h */
+/* A request in one dialect as a request in another. `names` keeps what the reply must undo.
+ * ERR_SYNTAX, ERR_UNSUPPORTED, ERR_LIMIT: `why` is a static sentence for the client, for a 400. */
+MUST_USE enum err codec_ask_translate(enum dialect from, enum dialect to, struct slice body,
+                                      const struct ask_target *t, struct names *names,
+                                      struct buf *out, const char **why);
+struct names *codec_names_new(void);
+void codec_names_free(struct names *n);
+
+/* A reply on its way from the upstream's dialect and framing to the client's. Same dialect, other
+ * framing: each event's JSON passes as it is. */
+struct translate_plan {
+    enum dialect from, to;
+    enum framing in, out; /* a stream may be asked for and a whole body come, and the reverse */
+    struct slice model;   /* as the client asked; copied */
+    struct slice id;      /* the exchange's; copied */
+    int64_t created;      /* s, wall */
+    bool thinking, include_usage;
+    const struct names *names; /* borrowed; NULL = none */
+};
+struct translate;
+struct translate *translate_new(const struct translate_plan *p);
+void translate_free(struct translate *t); /* NULL is fine */
+/* Takes the next bytes; what the client is to get of them is appended to `out`, which then always
+ * ends between two events. ERR_SYNTAX: the upstream speaks in tongues; ERR_LIMIT, ERR_NOMEM. After
+ * an error only translate_error and translate_free are allowed. */
+MUST_USE enum err translate_feed(struct translate *t, struct slice bytes, struct buf *out);
+/* The reply is over by its framing. ERR_EOF: without the dialect's end, so it was cut. */
+MUST_USE enum err translate_end(struct translate *t, struct buf *out);
+/* Ends the client's reply with an error in its dialect, in the stream or as a body. */
+MUST_USE enum err translate_error(struct translate *t, int status, struct slice message,
+                                  struct buf *out);
+/* What was seen so far; .meaningful and .error as the observer tells them. */
+const struct observation *translate_see(const struct translate *t);
+/* Facts of a reply's request that its translation needs. */
+struct ask_facts {
+    bool stream, include_usage, thinking;
+};
+void codec_ask_facts(enum dialect d, struct slice body, struct ask_facts *out);
+/* An error body in one dialect as one in another; the status may change (529 and 503). */
+MUST_USE enum err codec_error_translate(enum dialect from, enum dialect to, int *status,
+                                        struct slice body, struct slice request_id,
+                                        struct buf *out);
 
 /* ---- what the gateway itself says, in the client's dialect ----------------------------------- */
 

@@ -3,6 +3,7 @@
 #ifndef SLUICE_CODEC_DIALECT_H
 #define SLUICE_CODEC_DIALECT_H
 
+#include "codec/canon.h"
 #include "codec/codec.h"
 
 /* What a reader keeps while it watches a reply: counts arrive in pieces, and a later piece may tell
@@ -33,9 +34,16 @@ struct dialect_ops {
     bool (*body)(struct reading *r, struct slice json);
     const char *(*error_type)(int status);
     void (*error_read)(int status, struct slice body, struct observation *out);
+    /* The gateway's own error in this dialect, as a body and as an SSE event. NULL: Anthropic's. */
+    enum err (*error_print)(int status, struct slice message, struct slice request_id,
+                            struct buf *out);
+    enum err (*error_event)(int status, struct slice message, struct slice request_id,
+                            struct buf *out);
+    const struct dialect_canon *canon; /* NULL: cannot be translated */
 };
 
-extern const struct dialect_ops dialect_anthropic;
+extern const struct dialect_ops dialect_anthropic, dialect_openai, dialect_responses,
+    dialect_gemini, dialect_ollama;
 const struct dialect_ops *dialect_ops_of(enum dialect d);
 void reading_init(struct reading *r);
 

@@ -25,7 +25,9 @@ struct store;
 #define STORE_KEYID_MAX    16
 #define STORE_SECRET_MAX   16384
 #define STORE_ATTEMPTS     6
-#define STORE_SETTINGS_MAX 2048
+#define STORE_SETTINGS_MAX 4096
+#define STORE_GROUP_MAX    32  /* names of groups and of shared quotas, with the NUL */
+#define STORE_WHY_MAX      128 /* why an account was chosen, see struct record */
 #define STORE_OBJECT_MAX   128
 #define STORE_WINDOWS_MAX  64 /* of one account; beyond, those seen longest ago go */
 
@@ -140,6 +142,23 @@ void store_windows_load(struct store *s, store_windows_fn *done, void *arg);
  * (account, name), written with the records. */
 void store_window_put(struct store *s, const struct window_row *row);
 
+/* ---- groups of accounts -----------------------------------------------------------------------
+ */
+
+struct group_row {
+    char name[STORE_GROUP_MAX];
+    int64_t version;                   /* grows by one with each change; 1 at first */
+    char strategy[24];                 /* by its name: see accounts/policy.h */
+    char settings[STORE_SETTINGS_MAX]; /* JSON object of what only accounts reads; "" = {} */
+};
+typedef void store_groups_fn(void *arg, enum err e, const struct group_row *rows, size_t n);
+void store_groups_load(struct store *s, store_groups_fn *done, void *arg); /* by name */
+/* Adds (row->version == 0: ERR_EXISTS when there is one) or changes it if row->version is still
+ * current (ERR_CONFLICT, ERR_NOTFOUND). `done` gets the row as stored. */
+void store_group_put(struct store *s, const struct group_row *row, store_groups_fn *done,
+                     void *arg);
+void store_group_remove(struct store *s, const char *name, store_done_fn *done, void *arg);
+
 /* ---- gateway keys --------------------------------------------------------------------------- */
 
 struct key_row {
@@ -147,11 +166,15 @@ struct key_row {
     char name[STORE_NAME_MAX];
     uint8_t digest[CRYPTO_SHA256];                /* HMAC-SHA-256 under the pepper, never the key */
     int64_t created_at, last_used_at, revoked_at; /* 0 = never */
+    char group[STORE_GROUP_MAX];                  /* of accounts that serve it; "" = the default */
+    char settings[STORE_SETTINGS_MAX]; /* JSON object of what only gateway reads; "" = {} */
 };
 typedef void store_keys_fn(void *arg, enum err e, const struct key_row *rows, size_t n);
 void store_keys_load(struct store *s, store_keys_fn *done, void *arg);
 /* ERR_EXISTS: the id is taken, or the name by a key that is not revoked. */
 void store_key_add(struct store *s, const struct key_row *row, store_done_fn *done, void *arg);
+/* Changes name, group and settings of row->id. ERR_NOTFOUND, ERR_EXISTS (the name). */
+void store_key_update(struct store *s, const struct key_row *row, store_done_fn *done, void *arg);
 /* ERR_NOTFOUND. A revoked key keeps its first time. */
 void store_key_revoke(struct store *s, const char *id, int64_t at, store_done_fn *done, void *arg);
 /* Minute resolution; fire and forget. */
@@ -176,7 +199,12 @@ struct record {
     char client[ADDR_TEXT_MAX];
     const char *route; /* static */
     char model_asked[STORE_MODEL_MAX], model_answered[STORE_MODEL_MAX];
-    char session[24];     /* short hash of the conversation's identity, "" = none */
+    char session[24];            /* short hash of the conversation's identity, "" = none */
+    char group[STORE_GROUP_MAX]; /* whose accounts were looked at */
+    /* The last choice: the word for the chosen account, then runner-ups as "NAME:WORD", separated
+     * by spaces, as many as fit ("warm spare:behind old:spent"). Words: enum why and account
+     * states. "" = none was made. */
+    char why[STORE_WHY_MAX];
     char upstream_id[64]; /* the provider's request-id */
     bool stream;
     int32_t status;  /* what the client got */
@@ -203,6 +231,7 @@ struct record_query {
     bool forward;              /* which of the two */
     int32_t limit;             /* 1..1000 */
     const char *account, *key; /* by name, NULL = any; the account of the last attempt counts */
+    const char *id;            /* this one alone: its x-sluice-request-id, NULL = any */
 };
 /* Static strings of the rows are then static or interned: safe during the call. */
 typedef void store_records_fn(void *arg, enum err e, const struct record *rows, size_t n);
