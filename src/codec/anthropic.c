@@ -1,21 +1,14 @@
 /* The Anthropic Messages dialect: what is read in requests, events, bodies and errors.
  * Facts: wire/anthropic-messages.md, sections 3 (requests), 5 and 6 (replies), 7 (errors). */
-#include "codec/dialect.h"
-#include "codec/span.h"
+#include "codec/scan.h"
 
 #include <string.h>
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
-#define MEMBERS_MAX       1024 /* of the top level; requests have some twenty. Bounds the time. */
-#define CONVERSATION_TEXT 4096 /* bytes of text at most that go into the hash, of each part */
-
-static const char why_object[] = "The request body is not a valid JSON object";
-static const char why_many[] = "The request body has too many members";
-static const char why_depth[] = "The request body is nested too deeply";
-
-struct request_spans { /* of what the conversation's identity may come from */
-    struct span metadata, system, messages;
+struct request_scan {
+    struct request_facts *out;
+    struct span metadata, system, messages; /* of what the conversation's identity may come from */
 };
 
 /* metadata.user_id: a string holding JSON with session_id, or user_..._session_<uuid>. */
@@ -40,89 +33,19 @@ static uint64_t session_hash(struct slice body, struct span metadata)
     return text.n == 0 ? 0 : hash_stable(1, text) | 1;
 }
 
-/* The hash of a talk that has no session id. It must be the same for every turn of the talk, so it
- * is made of what clients leave alone: the beginnings of the texts of `system` and of the first
- * user message, as they stand in the body. Whatever else those blocks hold is passed over, for
- * cache_control marks wander from turn to turn. So are the tools: they carry marks too, and a tool
- * added on the way makes no new talk. */
-struct talk {
-    struct slice body; /* known to be sound JSON, as far as the scanner looks */
-    uint64_t hash;
-    size_t room; /* what may still go into the hash of this part */
-    bool any;
-};
-
-static void talk_add(struct talk *t, size_t from)
-{
-    size_t end = 0, near = t->body.n - from;
-    if (near > t->room + 1)
-        near = t->room + 1;
-    struct slice front = slice_sub(t->body, 0, from + near);
-    /* Cut short, the string does not end; then its front is all of what is in sight. */
-    bool whole = span_string(front, from, &end) == OK;
-    struct slice text = slice_sub(front, from + 1, whole ? end - 1 : front.n);
-    /* Claude Code's billing line changes with each of its calls. */
-    if (text.n == 0 || slice_starts(text, S("x-anthropic-billing-header:")))
-        return;
-    t->any = true;
-    t->hash = hash_stable(t->hash, text);
-    assert(text.n <= t->room);
-    t->room -= text.n;
-}
-
-/* Where the member `key` of the object at `from` begins; what lies behind it is not looked at. */
-static bool member_from(struct slice body, size_t from, struct slice key, size_t *at)
-{
-    struct json_scan s;
-    struct slice k;
-    struct span v;
-    json_scan_init(&s, slice_sub(body, from, body.n));
-    while (json_scan_key(&s, &k, at) == OK) {
-        if (span_key_is(k, key)) {
-            *at += from;
-            return true;
-        }
-        if (json_scan_cross(&s, &v) != OK)
-            break;
-    }
-    return false;
-}
-
-/* A `system` or `content` value: a string, or blocks of which those with text count. */
-static void talk_add_content(struct talk *t, size_t from)
-{
-    struct span_list blocks;
-    struct span v;
-    size_t at = 0, text = 0;
-    t->room = CONVERSATION_TEXT;
-    if (t->body.p[from] == '"') {
-        talk_add(t, from);
-        return;
-    }
-    span_list_init(&blocks, slice_sub(t->body, from, t->body.n));
-    for (int i = 0; i < 8 && t->room > 0 && span_list_find(&blocks, &at) == OK; i++) {
-        if (member_from(t->body, from + at, S("text"), &text) && t->body.p[text] == '"')
-            talk_add(t, text);
-        if (t->room == 0 || span_list_cross(&blocks, &v) != OK)
-            break;
-    }
-}
-
 /* Where the content of the first message of role user begins. Turns are only ever added behind it;
  * a client that compacts its talk changes it, but then the cache is cold anyway. */
 static bool first_user_content(struct slice body, size_t messages, size_t *content)
 {
     struct span_list list;
     struct span v;
-    size_t at = 0, role = 0;
-    char text[16];
+    size_t at = 0;
+    char role[16];
     span_list_init(&list, slice_sub(body, messages, body.n));
     for (int i = 0; i < 8 && span_list_find(&list, &at) == OK; i++) {
         at += messages;
-        if (member_from(body, at, S("role"), &role) && span_value(body, role, 3, &v.to) == OK &&
-            json_span_text(body, (struct span){role, v.to}, text, sizeof text) &&
-            strcmp(text, "user") == 0)
-            return member_from(body, at, S("content"), content);
+        if (scan_member_text(body, at, S("role"), role, sizeof role) && strcmp(role, "user") == 0)
+            return scan_member_at(body, at, S("content"), content);
         if (span_list_cross(&list, &v) != OK)
             break;
     }
@@ -130,66 +53,32 @@ static bool first_user_content(struct slice body, size_t messages, size_t *conte
 }
 
 /* 0 when there is nothing to go by. */
-static uint64_t conversation_of(struct slice body, const struct request_spans *at)
+static uint64_t conversation_of(struct slice body, const struct request_scan *at)
 {
-    struct talk t = {.body = body};
+    struct scan_talk t;
     size_t content = 0;
     if (at->metadata.to > 0) {
         uint64_t session = session_hash(body, at->metadata);
         if (session != 0)
             return session;
     }
+    scan_talk_init(&t, body);
     if (at->system.to > 0)
-        talk_add_content(&t, at->system.from);
+        scan_talk_add(&t, at->system.from);
     if (at->messages.to > 0 && first_user_content(body, at->messages.from, &content))
-        talk_add_content(&t, content);
-    return t.any ? t.hash | 1 : 0;
+        scan_talk_add(&t, content);
+    return scan_talk_hash(&t);
 }
 
-static const char *read_model(struct slice body, struct span v, struct request_facts *out)
+static const char *request_member(void *arg, struct slice body, struct slice key, struct span v)
 {
-    if (out->model_span.to > 0)
-        return "model: given twice";
-    if (slice_eq(span_slice(body, v), S("null")))
-        return NULL; /* the provider has its own words for it */
-    if (!json_span_text(body, v, out->model, sizeof out->model))
-        return "model: Input should be a valid string";
-    assert(v.to - v.from >= 2); /* its quotes */
-    out->model_span = v;
-    return NULL;
-}
-
-static const char *read_stream(struct slice value, struct request_facts *out)
-{
-    out->stream = slice_eq(value, S("true"));
-    if (out->stream || slice_eq(value, S("false")) || slice_eq(value, S("null")))
-        return NULL;
-    return "stream: Input should be a valid boolean";
-}
-
-static const char *read_max_tokens(struct slice value, struct request_facts *out)
-{
-    int64_t n = -1;
-    out->max_tokens = -1;
-    if (text_i64(value, &n))
-        out->max_tokens = n < 0 ? -1 : n;
-    else if (value.p[0] != '-' && (value.p[0] < '0' || value.p[0] > '9') &&
-             !slice_eq(value, S("null")))
-        return "max_tokens: Input should be a valid integer";
-    return NULL;
-}
-
-/* One member of the top level; a static sentence when it cannot be. */
-static const char *read_member(struct slice body, struct slice key, struct span v,
-                               struct request_facts *out, struct request_spans *at)
-{
-    struct slice value = span_slice(body, v);
+    struct request_scan *at = arg;
     if (span_key_is(key, S("model")))
-        return read_model(body, v, out);
+        return scan_model(body, v, at->out);
     if (span_key_is(key, S("stream")))
-        return read_stream(value, out);
+        return scan_stream(span_slice(body, v), at->out);
     if (span_key_is(key, S("max_tokens")))
-        return read_max_tokens(value, out);
+        return scan_max_tokens(span_slice(body, v), at->out);
     if (span_key_is(key, S("metadata")))
         at->metadata = v;
     else if (span_key_is(key, S("system")))
@@ -201,27 +90,11 @@ static const char *read_member(struct slice body, struct slice key, struct span 
 
 static enum err request_read(struct slice body, struct request_facts *out, const char **why)
 {
-    struct request_spans at = {{0, 0}, {0, 0}, {0, 0}};
-    struct json_scan s;
-    struct slice key;
-    struct span v;
-    enum err e = OK;
-    int members = 0;
-    json_scan_init(&s, body);
-    while ((e = json_scan_next(&s, &key, &v)) == OK) {
-        const char *wrong = ++members > MEMBERS_MAX ? why_many
-                                                    : read_member(body, key, v, out, &at);
-        if (wrong != NULL) {
-            *why = wrong;
-            return ERR_SYNTAX;
-        }
-    }
-    if (e != ERR_NOTFOUND) {
-        *why = e == ERR_LIMIT ? why_depth : why_object;
-        return e;
-    }
-    out->conversation = conversation_of(body, &at);
-    return OK;
+    struct request_scan at = {.out = out};
+    enum err e = scan_walk(body, request_member, &at, why);
+    if (e == OK)
+        out->conversation = conversation_of(body, &at);
+    return e;
 }
 
 /* ---- errors ---------------------------------------------------------------------------------- */
@@ -271,25 +144,6 @@ static const struct {
     {"conflict_error", REPLY_ERROR_CLIENT},
 };
 
-static enum reply_error error_by_status(int status)
-{
-    switch (status) {
-    case 401:
-    case 403:
-        return REPLY_ERROR_AUTH;
-    case 402:
-        return REPLY_ERROR_BILLING;
-    case 429:
-        return REPLY_ERROR_RATE_LIMIT;
-    case 529:
-        return REPLY_ERROR_OVERLOADED;
-    default:
-        if (status >= 500)
-            return REPLY_ERROR_SERVER;
-        return status >= 400 ? REPLY_ERROR_CLIENT : REPLY_ERROR_OTHER;
-    }
-}
-
 /* Limits a person has set, and empty purses, come as 400 or 429 with these texts (section 7). Only
  * the start of the message counts: further in it may quote the request. */
 static bool is_billing_text(struct slice message)
@@ -318,7 +172,7 @@ static enum reply_error error_class(int status, struct slice type, struct slice 
         if (slice_eq(type, slice_of(error_types[i].type)))
             return error_types[i].error;
     }
-    return error_by_status(status);
+    return reply_error_of(status);
 }
 
 /* The object that tells type and message: `error`, or the body itself; compatible providers do
@@ -347,30 +201,13 @@ static void error_value_read(int status, const struct json_val *root, struct obs
 static void error_read(int status, struct slice body, struct observation *out)
 {
     struct json *doc = NULL;
-    out->error = error_by_status(status);
+    out->error = reply_error_of(status);
     if (json_parse(body, &doc) == OK && json_type(json_root(doc)) == JSON_OBJECT)
         error_value_read(status, json_root(doc), out);
     json_free(doc);
 }
 
 /* ---- replies --------------------------------------------------------------------------------- */
-
-#define TOKENS_MAX ((int64_t)1 << 40) /* more is nonsense, and would overflow a price */
-
-/* The last value that is not null wins; nonsense counts as null. */
-static void take_count(int64_t *into, const struct json_val *object, const char *key)
-{
-    int64_t v = -1;
-    if (json_i64(json_get(object, key), &v) && v >= 0 && v <= TOKENS_MAX)
-        *into = v;
-}
-
-static void take_text(char *into, size_t size, const struct json_val *object, const char *key)
-{
-    struct slice s;
-    if (json_str(json_get(object, key), &s) && s.n > 0)
-        text_copy(into, size, s);
-}
 
 static int64_t or_zero(int64_t v)
 {
@@ -390,10 +227,10 @@ static void take_iterations(struct reading *r, const struct json_val *list)
         int64_t in = 0, out = 0, read = 0, write = 0;
         if (!slice_eq(json_get_str(one, "type"), S("compaction")))
             continue;
-        take_count(&in, one, "input_tokens");
-        take_count(&out, one, "output_tokens");
-        take_count(&read, one, "cache_read_input_tokens");
-        take_count(&write, one, "cache_creation_input_tokens");
+        reading_count(&in, one, "input_tokens");
+        reading_count(&out, one, "output_tokens");
+        reading_count(&read, one, "cache_read_input_tokens");
+        reading_count(&write, one, "cache_creation_input_tokens");
         r->aside_input += in;
         r->aside_output += out;
         r->aside_cache_read += read;
@@ -427,18 +264,18 @@ static void usage_read(struct reading *r, const struct json_val *v)
     const struct json_val *tools = json_get(v, "server_tool_use");
     if (json_type(v) != JSON_OBJECT)
         return;
-    take_count(&r->input, v, "input_tokens");
-    take_count(&r->output, v, "output_tokens");
-    take_count(&r->cache_read, v, "cache_read_input_tokens");
-    take_count(&r->cache_write, v, "cache_creation_input_tokens");
-    take_count(&r->cache_write_5m, split, "ephemeral_5m_input_tokens");
-    take_count(&r->cache_write_1h, split, "ephemeral_1h_input_tokens");
-    take_count(&r->thinking, json_get(v, "output_tokens_details"), "thinking_tokens");
-    take_count(&r->web_searches, tools, "web_search_requests");
-    take_count(&r->web_fetches, tools, "web_fetch_requests");
-    take_text(u->service_tier, sizeof u->service_tier, v, "service_tier");
-    take_text(u->speed, sizeof u->speed, v, "speed");
-    take_text(u->inference_geo, sizeof u->inference_geo, v, "inference_geo");
+    reading_count(&r->input, v, "input_tokens");
+    reading_count(&r->output, v, "output_tokens");
+    reading_count(&r->cache_read, v, "cache_read_input_tokens");
+    reading_count(&r->cache_write, v, "cache_creation_input_tokens");
+    reading_count(&r->cache_write_5m, split, "ephemeral_5m_input_tokens");
+    reading_count(&r->cache_write_1h, split, "ephemeral_1h_input_tokens");
+    reading_count(&r->thinking, json_get(v, "output_tokens_details"), "thinking_tokens");
+    reading_count(&r->web_searches, tools, "web_search_requests");
+    reading_count(&r->web_fetches, tools, "web_fetch_requests");
+    reading_text(u->service_tier, sizeof u->service_tier, v, "service_tier");
+    reading_text(u->speed, sizeof u->speed, v, "speed");
+    reading_text(u->inference_geo, sizeof u->inference_geo, v, "inference_geo");
     take_iterations(r, json_get(v, "iterations"));
     usage_settle(r);
 }
@@ -446,9 +283,9 @@ static void usage_read(struct reading *r, const struct json_val *v)
 static void message_read(struct reading *r, const struct json_val *m)
 {
     struct observation *seen = &r->seen;
-    take_text(seen->model, sizeof seen->model, m, "model");
-    take_text(seen->message_id, sizeof seen->message_id, m, "id");
-    take_text(seen->stop_reason, sizeof seen->stop_reason, m, "stop_reason");
+    reading_text(seen->model, sizeof seen->model, m, "model");
+    reading_text(seen->message_id, sizeof seen->message_id, m, "id");
+    reading_text(seen->stop_reason, sizeof seen->stop_reason, m, "stop_reason");
     usage_read(r, json_get(m, "usage"));
 }
 
@@ -501,7 +338,7 @@ static void event_take(struct reading *r, enum event_kind kind, const struct jso
     case KIND_DELTA: {
         const struct json_val *delta = json_get(root, "delta");
         seen->meaningful = true;
-        take_text(seen->stop_reason, sizeof seen->stop_reason, delta, "stop_reason");
+        reading_text(seen->stop_reason, sizeof seen->stop_reason, delta, "stop_reason");
         usage_read(r, json_get(root, "usage"));
         break;
     }

@@ -26,6 +26,41 @@ void reading_init(struct reading *r)
                           .cache_write_1h = -1};
 }
 
+#define TOKENS_MAX ((int64_t)1 << 40) /* more is nonsense, and would overflow a price */
+
+void reading_count(int64_t *into, const struct json_val *object, const char *key)
+{
+    int64_t v = -1;
+    if (json_i64(json_get(object, key), &v) && v >= 0 && v <= TOKENS_MAX)
+        *into = v;
+}
+
+void reading_text(char *into, size_t size, const struct json_val *object, const char *key)
+{
+    struct slice s;
+    if (json_str(json_get(object, key), &s) && s.n > 0)
+        text_copy(into, size, s);
+}
+
+enum reply_error reply_error_of(int status)
+{
+    switch (status) {
+    case 401:
+    case 403:
+        return REPLY_ERROR_AUTH;
+    case 402:
+        return REPLY_ERROR_BILLING;
+    case 429:
+        return REPLY_ERROR_RATE_LIMIT;
+    case 529:
+        return REPLY_ERROR_OVERLOADED;
+    default:
+        if (status >= 500)
+            return REPLY_ERROR_SERVER;
+        return status >= 400 ? REPLY_ERROR_CLIENT : REPLY_ERROR_OTHER;
+    }
+}
+
 enum err codec_request_scan(enum dialect d, struct slice body, struct request_facts *out,
                             const char **why)
 {

@@ -46,6 +46,11 @@ extern const struct dialect_ops dialect_anthropic, dialect_openai, dialect_respo
     dialect_gemini, dialect_ollama;
 const struct dialect_ops *dialect_ops_of(enum dialect d);
 void reading_init(struct reading *r);
+/* The member `key` of `object`. The last value that is not null wins; nonsense counts as null. */
+void reading_count(int64_t *into, const struct json_val *object, const char *key);
+void reading_text(char *into, size_t size, const struct json_val *object, const char *key);
+/* What an error of this HTTP status is when its body tells nothing better; never NONE. */
+enum reply_error reply_error_of(int status);
 
 /* A hash that is the same in every process and on every machine, because two nodes and a restarted
  * one must send a conversation to the same account. Not keyed: whoever chooses the text can choose
