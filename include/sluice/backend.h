@@ -63,6 +63,7 @@ struct backend_batch {
  */
 typedef void backend_account_fn(void *arg, const struct account_row *row, struct slice sealed);
 typedef void backend_key_fn(void *arg, const struct key_row *row);
+typedef void backend_group_fn(void *arg, const struct group_row *row);
 typedef void backend_window_fn(void *arg, const struct window_row *row);
 
 struct backend_sealed { /* a token pair; `refresh` is empty when there is none */
@@ -76,7 +77,7 @@ struct backend_scan {
     const struct record_query *query;
     struct record *rows; /* room for query->limit */
     size_t n;            /* filled so far */
-    int64_t at;          /* the engine's place; the caller starts it at 0 */
+    int64_t at, from;    /* the engine's place; the caller starts both at 0 */
     bool more;           /* call again: neither the limit nor the end of the table is reached */
 };
 
@@ -118,8 +119,17 @@ struct backend_ops {
     enum err (*keys_load)(struct backend *b, backend_key_fn *each, void *arg);
     /* ERR_EXISTS: the id is taken, or the name by a key that is not revoked. */
     enum err (*key_add)(struct backend *b, const struct key_row *row);
+    /* Changes name, group and settings. ERR_NOTFOUND, ERR_EXISTS (the name, as above). */
+    enum err (*key_update)(struct backend *b, const struct key_row *row);
     /* ERR_NOTFOUND. Revoking a revoked key keeps its first time. */
     enum err (*key_revoke)(struct backend *b, const char *id, int64_t at);
+
+    /* One group, or all of them in order of their names when `name` is NULL. */
+    enum err (*groups_load)(struct backend *b, const char *name, backend_group_fn *each, void *arg);
+    /* row->version 0 adds it as version 1 (ERR_EXISTS); else it is changed and its version raised
+     * by one: ERR_NOTFOUND, ERR_CONFLICT (another version). */
+    enum err (*group_put)(struct backend *b, const struct group_row *row);
+    enum err (*group_remove)(struct backend *b, const char *name); /* ERR_NOTFOUND */
 
     /* All of it in one transaction. An empty batch writes something of the engine's own: OK says
      * that writing works. */

@@ -113,9 +113,12 @@ void secret_free(char *copy, size_t n); /* wiped; NULL is fine */
 MUST_USE enum err secret_open(const struct store *s, const struct vault_place *at,
                               struct slice sealed, struct buf *clear);
 void secret_close(struct buf *clear); /* wiped */
-void verb_release(struct store *s);   /* sends off the waiting verbs whose turn has come */
-void verbs_close(struct store *s);    /* runs the waiting ones, in order, without an answer */
-void prune_start(struct store *s);    /* in the background */
+/* ERR_SYNTAX unless "" or a JSON object that ends within its array, so that what comes back from
+ * the disk can be read. */
+MUST_USE enum err settings_check(const char settings[STORE_SETTINGS_MAX]);
+void verb_release(struct store *s); /* sends off the waiting verbs whose turn has come */
+void verbs_close(struct store *s);  /* runs the waiting ones, in order, without an answer */
+void prune_start(struct store *s);  /* in the background */
 const char *engine_why(const struct store *s, enum err e);
 
 /* ---- drain.c -------------------------------------------------------------------------------- */

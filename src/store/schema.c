@@ -48,6 +48,15 @@ static const char *const step_sql[SCHEMA_VERSION] = {
     " account_id INTEGER NOT NULL, name TEXT NOT NULL, used REAL NOT NULL,"
     " closed INTEGER NOT NULL, started_at INTEGER NOT NULL, resets_at INTEGER NOT NULL,"
     " seen_at INTEGER NOT NULL, PRIMARY KEY(account_id, name)) STRICT, WITHOUT ROWID;",
+
+    /* 5: groups of accounts, what keys are bound to, and why a request went where it went */
+    "CREATE TABLE groups("
+    " name TEXT PRIMARY KEY, version INTEGER NOT NULL, strategy TEXT NOT NULL,"
+    " settings TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+    "ALTER TABLE client_keys ADD COLUMN grp TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE client_keys ADD COLUMN settings TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE records ADD COLUMN grp TEXT;"
+    "ALTER TABLE records ADD COLUMN why TEXT;",
 };
 
 static enum err pragma_int(struct backend *b, const char *sql, int64_t *out)

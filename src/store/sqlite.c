@@ -9,11 +9,13 @@
     "num,id,at,key_id,key_name,client,route,model_asked,model_answered,session,upstream_id,"   \
     "stream,status,ended,account,attempts,tries,ttfb_ms,duration_ms,bytes_in,bytes_out,"       \
     "usage_known,input,output,cache_read,cache_write_5m,cache_write_1h,thinking,web_searches," \
-    "web_fetches,service_tier,stop_reason,cost_nano_usd,price_date"
+    "web_fetches,service_tier,stop_reason,cost_nano_usd,price_date,grp,why"
 #define RECORD_FILTER "(?3 IS NULL OR account = ?3) AND (?4 IS NULL OR key_name = ?4)"
 #define ACCOUNT_COLUMNS                                                                  \
     "id,version,name,provider,base_url,priority,weight,paused,allow_private,created_at," \
     "cool_until,cool_reason,facts_seen_at,secret,settings"
+#define KEY_COLUMNS   "id,name,digest,created_at,last_used_at,revoked_at,grp,settings"
+#define GROUP_COLUMNS "name,version,strategy,settings"
 #define TOKEN_COLUMNS \
     "account_id,generation,expires_at,lifetime,refreshed_at,noted_at,access,refresh"
 #define WINDOW_COLUMNS "account_id,name,used,closed,started_at,resets_at,seen_at"
@@ -42,22 +44,31 @@ static const char *const stmt_sql[ST_COUNT] = {
     [ST_ACCOUNT_WINDOWS] = "DELETE FROM windows WHERE account_id=?1",
     [ST_ACCOUNT_FACTS] = "UPDATE accounts SET facts_seen_at=?2,cool_until=?3,cool_reason=?4 "
                          "WHERE id=?1 AND facts_seen_at<=?2",
-    [ST_KEYS] = "SELECT id,name,digest,created_at,last_used_at,revoked_at FROM client_keys "
-                "ORDER BY created_at,id",
-    [ST_KEY_ADD] = "INSERT INTO client_keys(id,name,digest,created_at,last_used_at,revoked_at) "
-                   "VALUES(?1,?2,?3,?4,?5,?6)",
+    [ST_KEYS] = "SELECT " KEY_COLUMNS " FROM client_keys ORDER BY created_at,id",
+    [ST_KEY_ADD] = "INSERT INTO client_keys(" KEY_COLUMNS ") VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
+    [ST_KEY_UPDATE] = "UPDATE client_keys SET name=?2,grp=?3,settings=?4 WHERE id=?1",
     [ST_KEY_REVOKE] = "UPDATE client_keys SET revoked_at=iif(revoked_at=0,?2,revoked_at) "
                       "WHERE id=?1",
     [ST_KEY_USED] = "UPDATE client_keys SET last_used_at=?2 WHERE id=?1 AND last_used_at<?2",
+    [ST_GROUPS] = "SELECT " GROUP_COLUMNS " FROM groups ORDER BY name",
+    [ST_GROUP] = "SELECT " GROUP_COLUMNS " FROM groups WHERE name=?1",
+    [ST_GROUP_ADD] = "INSERT INTO groups(" GROUP_COLUMNS ") VALUES(?1,1,?3,?4)",
+    [ST_GROUP_UPDATE] = "UPDATE groups SET version=version+1,strategy=?3,settings=?4 "
+                        "WHERE name=?1 AND version=?2",
+    [ST_GROUP_REMOVE] = "DELETE FROM groups WHERE name=?1",
     [ST_RECORD_ADD] =
         "INSERT INTO records(" RECORD_COLUMNS
-        ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [ST_RECORDS_UP] = "SELECT " RECORD_COLUMNS
                       " FROM records WHERE num>?1 AND num<?2 AND " RECORD_FILTER
                       " ORDER BY num LIMIT ?5",
     [ST_RECORDS_DOWN] = "SELECT " RECORD_COLUMNS
                         " FROM records WHERE num>?1 AND num<?2 AND " RECORD_FILTER
                         " ORDER BY num DESC LIMIT ?5",
+    [ST_RECORDS_ID] = "SELECT " RECORD_COLUMNS " FROM records WHERE num>?1 AND num<?2 AND id=?3",
+    /* Of the row at this number or the next one there is. */
+    [ST_RECORDS_ENDED] =
+        "SELECT num,at+duration_ms FROM records WHERE num>=?1 ORDER BY num LIMIT 1",
     [ST_RECORDS_EDGES] = "SELECT (SELECT min(num) FROM records),(SELECT max(num) FROM records)",
     [ST_RECORDS_OLD] = "DELETE FROM records WHERE " OLDEST " AND at<?2",
     [ST_RECORDS_OLDEST] = "DELETE FROM records WHERE " OLDEST,
@@ -396,7 +407,11 @@ const struct backend_ops backend_sqlite = {
     .account_remove = rows_account_remove,
     .keys_load = rows_keys_load,
     .key_add = rows_key_add,
+    .key_update = rows_key_update,
     .key_revoke = rows_key_revoke,
+    .groups_load = rows_groups_load,
+    .group_put = rows_group_put,
+    .group_remove = rows_group_remove,
     .apply = records_apply,
     .records_scan = records_scan,
     .prune = records_prune,

@@ -31,11 +31,19 @@ enum stmt {
     ST_ACCOUNT_FACTS,
     ST_KEYS,
     ST_KEY_ADD,
+    ST_KEY_UPDATE,
     ST_KEY_REVOKE,
     ST_KEY_USED,
+    ST_GROUPS,
+    ST_GROUP,
+    ST_GROUP_ADD,
+    ST_GROUP_UPDATE,
+    ST_GROUP_REMOVE,
     ST_RECORD_ADD,
     ST_RECORDS_UP,
     ST_RECORDS_DOWN,
+    ST_RECORDS_ID,
+    ST_RECORDS_ENDED,
     ST_RECORDS_EDGES,
     ST_RECORDS_OLD,
     ST_RECORDS_OLDEST,
@@ -109,11 +117,18 @@ enum err rows_account_remove(struct backend *b, int64_t id);
 enum err rows_account_missing(struct backend *b, int64_t id);
 enum err rows_keys_load(struct backend *b, backend_key_fn *each, void *arg);
 enum err rows_key_add(struct backend *b, const struct key_row *row);
+enum err rows_key_update(struct backend *b, const struct key_row *row);
 enum err rows_key_revoke(struct backend *b, const char *id, int64_t at);
 enum err rows_facts(struct backend *b, const struct backend_fact *f, size_t n);
 enum err rows_uses(struct backend *b, const struct backend_use *u, size_t n);
 enum err rows_objects(struct backend *b, const struct backend_object *o, size_t n);
 enum err rows_object_get(struct backend *b, struct slice name, int64_t *account_id);
+
+/* ---- sqlite_groups.c ------------------------------------------------------------------------ */
+
+enum err rows_groups_load(struct backend *b, const char *name, backend_group_fn *each, void *arg);
+enum err rows_group_put(struct backend *b, const struct group_row *row);
+enum err rows_group_remove(struct backend *b, const char *name);
 
 /* ---- sqlite_tokens.c ------------------------------------------------------------------------ */
 
@@ -137,7 +152,7 @@ enum err records_prune(struct backend *b, struct backend_prune *prune);
 
 /* ---- schema.c ------------------------------------------------------------------------------- */
 
-#define SCHEMA_VERSION     4
+#define SCHEMA_VERSION     5
 #define SCHEMA_APPLICATION 0x736c7563 /* "sluc", in the file's header */
 
 /* Brings the database to SCHEMA_VERSION, each step in a transaction of its own. ERR_UNSUPPORTED: it

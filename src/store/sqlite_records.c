@@ -111,6 +111,8 @@ static void record_bind(sqlite3_stmt *st, const struct record *r, int64_t num, s
     bind_cstr(st, ++at, r->stop_reason);
     (void)sqlite3_bind_int64(st, ++at, r->cost_nano_usd);
     bind_cstr(st, ++at, r->price_date);
+    bind_cstr(st, ++at, r->group);
+    bind_cstr(st, ++at, r->why);
     assert(at == sqlite3_bind_parameter_count(st));
 }
 
@@ -143,8 +145,9 @@ enum err records_apply(struct backend *b, const struct backend_batch *batch)
     enum err e = tx_begin(b, durable);
     if (e != OK)
         return e;
-    e = records_write(b, batch->records, batch->records_n);
-    bool renumber = e == ERR_EXISTS;
+    e = records_open(b); /* another process may have put rows, or pruned them */
+    if (e == OK)
+        e = records_write(b, batch->records, batch->records_n);
     if (e == OK)
         e = rows_facts(b, batch->facts, batch->facts_n);
     if (e == OK)
@@ -156,14 +159,8 @@ enum err records_apply(struct backend *b, const struct backend_batch *batch)
     if (e == OK && batch_empty(batch))
         e = meta_put(b, "alive", b->next_record); /* a page of the file, all the same */
     e = tx_end(b, durable, e);
-    if (e == OK) {
+    if (e == OK)
         b->next_record += (int64_t)batch->records_n;
-    } else if (renumber) {
-        /* Another program has put rows into our table: go on after them. */
-        e = records_open(b);
-        if (e == OK)
-            e = ERR_BUSY;
-    }
     return e;
 }
 
@@ -259,8 +256,134 @@ static void record_read(struct backend *b, sqlite3_stmt *st, struct record *r)
     col_copy(st, ++at, r->stop_reason, sizeof r->stop_reason);
     r->cost_nano_usd = sqlite3_column_int64(st, ++at);
     col_copy(st, ++at, r->price_date, sizeof r->price_date);
+    col_copy(st, ++at, r->group, sizeof r->group);
+    col_copy(st, ++at, r->why, sizeof r->why);
     assert(at + 1 == sqlite3_column_count(st));
 }
+
+/* ---- one record by its name ----------------------------------------------------------------- */
+
+/* The name is a UUIDv7, which begins with the moment the request came; its row was written when it
+ * had ended. Rows stand nearly in the order of their ends: so the first that ended after the name
+ * was made is found by halving, and the walk goes on from there to the newest. What is not found
+ * there (a clock that was set back, a name nobody has) is looked for in the rest. */
+#define END_SLACK_MS 10000 /* processes and clocks disagree by less, as a rule */
+
+static bool id_time(struct slice id, int64_t *ms)
+{
+    uint8_t b[6];
+    if (id.n != TEXT_UUID_MAX - 1 || id.p[8] != '-' || id.p[14] != '7' ||
+        !text_unhex(b, 4, slice_sub(id, 0, 8)) || !text_unhex(b + 4, 2, slice_sub(id, 9, 13)))
+        return false;
+    *ms = 0;
+    for (size_t i = 0; i < sizeof b; i++)
+        *ms = *ms << 8 | b[i];
+    return true;
+}
+
+/* Where the row at `num`, or the next one there is, stands, and when it ended. */
+static enum err record_ended(struct backend *b, int64_t num, int64_t *found, int64_t *at)
+{
+    enum err e;
+    int rc;
+    sqlite3_stmt *st = stmt_use(b, ST_RECORDS_ENDED, &e);
+    if (st == NULL)
+        return e;
+    (void)sqlite3_bind_int64(st, 1, num);
+    rc = sqlite3_step(st);
+    *found = rc == SQLITE_ROW ? sqlite3_column_int64(st, 0) : INT64_MAX;
+    *at = rc == SQLITE_ROW ? sqlite3_column_int64(st, 1) : INT64_MAX;
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        e = sq_fail(b, rc);
+    stmt_end(st);
+    return e;
+}
+
+/* The lowest number whose row ended at `ms` or later; `highest` + 1 when there is none. */
+static enum err records_since(struct backend *b, int64_t ms, int64_t lowest, int64_t highest,
+                              int64_t *num)
+{
+    int64_t low = lowest, high = highest + 1;
+    while (low < high) {
+        int64_t mid = low + (high - low) / 2, found, at;
+        enum err e = record_ended(b, mid, &found, &at);
+        if (e != OK)
+            return e;
+        if (found >= high || at >= ms)
+            high = mid;
+        else
+            low = found + 1;
+    }
+    *num = low;
+    return OK;
+}
+
+/* The numbers this bite looks at, both ends outside. scan->from is where the walk upward began, and
+ * -1 from when it goes downward; scan->at is the edge of what has been seen. */
+static void id_window(struct backend_scan *scan, int64_t lowest, int64_t highest, int64_t *above,
+                      int64_t *below)
+{
+    if (scan->from > 0) {
+        *above = scan->at;
+        *below = highest - *above > SCAN_SPAN ? *above + SCAN_SPAN + 1 : highest + 1;
+        scan->at = *below - 1;
+        if (scan->at >= highest) {
+            scan->at = scan->from;
+            scan->from = -1;
+        }
+    } else {
+        *below = scan->at;
+        *above = *below - lowest > SCAN_SPAN ? *below - SCAN_SPAN - 1 : lowest - 1;
+        scan->at = *above + 1;
+    }
+    scan->more = scan->from > 0 || scan->at > lowest;
+}
+
+static enum err id_begin(struct backend *b, struct backend_scan *scan, int64_t lowest,
+                         int64_t highest)
+{
+    int64_t ms;
+    enum err e = OK;
+    if (highest < 1 || !id_time(slice_of(scan->query->id), &ms))
+        return ERR_NOTFOUND;
+    e = records_since(b, ms - END_SLACK_MS, lowest, highest, &scan->from);
+    if (scan->from < 1)
+        scan->from = 1;
+    scan->at = scan->from - 1;
+    return e;
+}
+
+static enum err records_scan_id(struct backend *b, struct backend_scan *scan)
+{
+    int64_t lowest = 0, highest = 0, above, below;
+    sqlite3_stmt *st;
+    int rc;
+    enum err e = records_edges(b, &lowest, &highest);
+    if (e == OK && scan->from == 0)
+        e = id_begin(b, scan, lowest, highest);
+    if (e != OK) {
+        scan->more = false;
+        return e == ERR_NOTFOUND ? OK : e; /* nobody's name: nothing is found */
+    }
+    id_window(scan, lowest, highest, &above, &below);
+    st = stmt_use(b, ST_RECORDS_ID, &e);
+    if (st == NULL)
+        return e;
+    (void)sqlite3_bind_int64(st, 1, above);
+    (void)sqlite3_bind_int64(st, 2, below);
+    bind_cstr(st, 3, scan->query->id);
+    rc = sqlite3_step(st);
+    if (rc == SQLITE_ROW) {
+        record_read(b, st, &scan->rows[scan->n++]);
+        scan->more = false;
+    } else if (rc != SQLITE_DONE) {
+        e = sq_fail(b, rc);
+    }
+    stmt_end(st);
+    return e;
+}
+
+/* ---- many of them --------------------------------------------------------------------------- */
 
 /* The numbers this bite looks at, both ends outside; scan->at is the edge of what has been seen. */
 static enum err scan_window(struct backend *b, struct backend_scan *scan, int64_t *above,
@@ -298,8 +421,11 @@ enum err records_scan(struct backend *b, struct backend_scan *scan)
     int64_t above = 0, below = 0;
     int rc = SQLITE_DONE;
     sqlite3_stmt *st;
-    enum err e = scan_window(b, scan, &above, &below);
+    enum err e;
     assert(q->limit > 0 && scan->n < limit);
+    if (q->id != NULL)
+        return records_scan_id(b, scan);
+    e = scan_window(b, scan, &above, &below);
     if (e != OK)
         return e;
     st = stmt_use(b, q->forward ? ST_RECORDS_UP : ST_RECORDS_DOWN, &e);

@@ -193,6 +193,8 @@ enum err rows_keys_load(struct backend *b, backend_key_fn *each, void *arg)
         const void *digest = sqlite3_column_blob(st, 2);
         col_copy(st, 0, row.id, sizeof row.id);
         col_copy(st, 1, row.name, sizeof row.name);
+        col_copy(st, 6, row.group, sizeof row.group);
+        col_copy(st, 7, row.settings, sizeof row.settings);
         /* A damaged digest stays zero, which no key has. */
         if (digest != NULL && sqlite3_column_bytes(st, 2) == CRYPTO_SHA256)
             memcpy(row.digest, digest, sizeof row.digest);
@@ -219,7 +221,29 @@ enum err rows_key_add(struct backend *b, const struct key_row *row)
         (void)sqlite3_bind_int64(st, 4, row->created_at);
         (void)sqlite3_bind_int64(st, 5, row->last_used_at);
         (void)sqlite3_bind_int64(st, 6, row->revoked_at);
+        bind_cstr(st, 7, row->group);
+        bind_cstr(st, 8, row->settings);
         e = stmt_run(b, st);
+    }
+    return tx_end(b, true, e);
+}
+
+enum err rows_key_update(struct backend *b, const struct key_row *row)
+{
+    enum err e = tx_begin(b, true);
+    sqlite3_stmt *st;
+    assert(row->id[0] != '\0');
+    if (e != OK)
+        return e;
+    st = stmt_use(b, ST_KEY_UPDATE, &e);
+    if (st != NULL) {
+        bind_cstr(st, 1, row->id);
+        bind_cstr(st, 2, row->name);
+        bind_cstr(st, 3, row->group);
+        bind_cstr(st, 4, row->settings);
+        e = stmt_run(b, st);
+        if (e == OK && sqlite3_changes(b->db) == 0)
+            e = ERR_NOTFOUND;
     }
     return tx_end(b, true, e);
 }

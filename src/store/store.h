@@ -142,8 +142,7 @@ void store_windows_load(struct store *s, store_windows_fn *done, void *arg);
  * (account, name), written with the records. */
 void store_window_put(struct store *s, const struct window_row *row);
 
-/* ---- groups of accounts -----------------------------------------------------------------------
- */
+/* ---- groups of accounts --------------------------------------------------------------------- */
 
 struct group_row {
     char name[STORE_GROUP_MAX];
@@ -231,7 +230,8 @@ struct record_query {
     bool forward;              /* which of the two */
     int32_t limit;             /* 1..1000 */
     const char *account, *key; /* by name, NULL = any; the account of the last attempt counts */
-    const char *id;            /* this one alone: its x-sluice-request-id, NULL = any */
+    const char *id; /* this one alone: its x-sluice-request-id; then nothing above counts but
+                       `limit`. NULL = any. Found by its time: quick unless nobody has it */
 };
 /* Static strings of the rows are then static or interned: safe during the call. */
 typedef void store_records_fn(void *arg, enum err e, const struct record *rows, size_t n);

@@ -247,8 +247,7 @@ static void accounts_destroy(struct verb *v)
     mem_free(a);
 }
 
-/* "" or a JSON object, within its array: so that what comes back from the disk can be read. */
-static enum err settings_check(const char settings[STORE_SETTINGS_MAX])
+enum err settings_check(const char settings[STORE_SETTINGS_MAX])
 {
     const char *end = memchr(settings, '\0', STORE_SETTINGS_MAX);
     struct json *doc = NULL;
@@ -355,6 +354,12 @@ void store_account_remove(struct store *s, int64_t id, store_done_fn *done, void
     verb_submit(s, &w->v);
 }
 
+static void key_argument(struct word_verb *w, const struct key_row *row)
+{
+    w->key = *row;
+    w->v.err = row->id[0] == '\0' ? ERR_RANGE : settings_check(row->settings);
+}
+
 static void key_add_run(struct verb *v)
 {
     v->err = v->store->ops->key_add(v->store->backend, &WORD(v)->key);
@@ -363,9 +368,19 @@ static void key_add_run(struct verb *v)
 void store_key_add(struct store *s, const struct key_row *row, store_done_fn *done, void *arg)
 {
     struct word_verb *w = word_new(key_add_run, done, arg);
-    w->key = *row;
-    if (row->id[0] == '\0')
-        w->v.err = ERR_RANGE;
+    key_argument(w, row);
+    verb_submit(s, &w->v);
+}
+
+static void key_update_run(struct verb *v)
+{
+    v->err = v->store->ops->key_update(v->store->backend, &WORD(v)->key);
+}
+
+void store_key_update(struct store *s, const struct key_row *row, store_done_fn *done, void *arg)
+{
+    struct word_verb *w = word_new(key_update_run, done, arg);
+    key_argument(w, row);
     verb_submit(s, &w->v);
 }
 
@@ -493,7 +508,7 @@ struct records_verb {
     store_records_fn *done;
     void *arg;
     struct record_query query;
-    char account[STORE_NAME_MAX], key[STORE_NAME_MAX];
+    char account[STORE_NAME_MAX], key[STORE_NAME_MAX], id[TEXT_UUID_MAX + 1];
     struct backend_scan scan;
 };
 
@@ -536,6 +551,10 @@ void store_records_query(struct store *s, const struct record_query *q, store_re
     if (q->key != NULL) {
         text_copy(r->key, sizeof r->key, slice_of(q->key));
         r->query.key = r->key;
+    }
+    if (q->id != NULL) { /* one character longer than a name: cut, it is still nobody's */
+        text_copy(r->id, sizeof r->id, slice_of(q->id));
+        r->query.id = r->id;
     }
     r->scan.query = &r->query;
     if (q->limit < 1 || q->limit > 1000)

@@ -25,9 +25,10 @@ struct backend {
     struct memory_lease *lease;
     struct window_row *window;
     struct key_row *key;
+    struct group_row *group;
     struct record *record;
     struct backend_object *object;
-    size_t accounts, keys, records, objects, tokens, leases, windows;
+    size_t accounts, keys, groups, records, objects, tokens, leases, windows;
     int64_t next_account, next_record;
     size_t objects_max;
 };
@@ -61,6 +62,7 @@ static void memory_close(struct backend *b)
         mem_free(b->account[i].sealed);
     mem_free(b->account);
     mem_free(b->key);
+    mem_free(b->group);
     mem_free(b->record);
     mem_free(b->object);
     for (size_t i = 0; i < b->tokens; i++)
@@ -309,6 +311,25 @@ static enum err memory_key_add(struct backend *b, const struct key_row *row)
     return OK;
 }
 
+static enum err memory_key_update(struct backend *b, const struct key_row *row)
+{
+    struct key_row *mine = NULL;
+    bool taken = false;
+    for (size_t i = 0; i < b->keys; i++)
+        if (strcmp(b->key[i].id, row->id) == 0)
+            mine = &b->key[i];
+        else
+            taken |= strcmp(b->key[i].name, row->name) == 0 && b->key[i].revoked_at == 0;
+    if (mine == NULL)
+        return ERR_NOTFOUND;
+    if (taken && mine->revoked_at == 0)
+        return ERR_EXISTS;
+    memcpy(mine->name, row->name, sizeof mine->name);
+    memcpy(mine->group, row->group, sizeof mine->group);
+    memcpy(mine->settings, row->settings, sizeof mine->settings);
+    return OK;
+}
+
 static enum err memory_key_revoke(struct backend *b, const char *id, int64_t at)
 {
     for (size_t i = 0; i < b->keys; i++)
@@ -318,6 +339,58 @@ static enum err memory_key_revoke(struct backend *b, const char *id, int64_t at)
             return OK;
         }
     return ERR_NOTFOUND;
+}
+
+/* ---- groups -------------------------------------------------------------------------------- */
+
+/* Where it is, or where it would be: the array is in order of names. */
+static size_t group_place(const struct backend *b, const char *name, bool *found)
+{
+    size_t i = 0;
+    while (i < b->groups && strcmp(b->group[i].name, name) < 0)
+        i++;
+    *found = i < b->groups && strcmp(b->group[i].name, name) == 0;
+    return i;
+}
+
+static enum err memory_groups_load(struct backend *b, const char *name, backend_group_fn *each,
+                                   void *arg)
+{
+    for (size_t i = 0; i < b->groups; i++)
+        if (name == NULL || strcmp(b->group[i].name, name) == 0)
+            each(arg, &b->group[i]);
+    return OK;
+}
+
+static enum err memory_group_put(struct backend *b, const struct group_row *row)
+{
+    bool found;
+    size_t at = group_place(b, row->name, &found);
+    if (row->version == 0 && found)
+        return ERR_EXISTS;
+    if (row->version != 0 && !found)
+        return ERR_NOTFOUND;
+    if (found && b->group[at].version != row->version)
+        return ERR_CONFLICT;
+    if (!found) {
+        b->group = mem_grow(b->group, (b->groups + 1) * sizeof *b->group);
+        memmove(&b->group[at + 1], &b->group[at], (b->groups - at) * sizeof *b->group);
+        b->groups++;
+    }
+    b->group[at] = *row;
+    b->group[at].version++;
+    return OK;
+}
+
+static enum err memory_group_remove(struct backend *b, const char *name)
+{
+    bool found;
+    size_t at = group_place(b, name, &found);
+    if (!found)
+        return ERR_NOTFOUND;
+    b->groups--;
+    memmove(&b->group[at], &b->group[at + 1], (b->groups - at) * sizeof *b->group);
+    return OK;
 }
 
 /* ---- batches ------------------------------------------------------------------------------- */
@@ -412,16 +485,15 @@ static enum err memory_apply(struct backend *b, const struct backend_batch *batc
 
 static bool record_fits(const struct record *r, const struct record_query *q)
 {
+    int kept = r->attempts < STORE_ATTEMPTS ? r->attempts : STORE_ATTEMPTS;
+    if (q->id != NULL)
+        return strcmp(r->id, q->id) == 0;
     if (q->forward ? r->row <= q->after_row : (q->before_row != 0 && r->row >= q->before_row))
         return false;
     if (q->key != NULL && strcmp(r->key_name, q->key) != 0)
         return false;
-    if (q->account == NULL)
-        return true;
-    for (int i = 0; i < r->attempts && i < STORE_ATTEMPTS; i++)
-        if (strcmp(r->attempt[i].account, q->account) == 0)
-            return true;
-    return false;
+    return q->account == NULL ||
+           (kept > 0 && strcmp(r->attempt[kept - 1].account, q->account) == 0);
 }
 
 static enum err memory_records_scan(struct backend *b, struct backend_scan *scan)
@@ -476,7 +548,11 @@ const struct backend_ops backend_sqlite = {
     .account_remove = memory_account_remove,
     .keys_load = memory_keys_load,
     .key_add = memory_key_add,
+    .key_update = memory_key_update,
     .key_revoke = memory_key_revoke,
+    .groups_load = memory_groups_load,
+    .group_put = memory_group_put,
+    .group_remove = memory_group_remove,
     .apply = memory_apply,
     .records_scan = memory_records_scan,
     .prune = memory_prune,

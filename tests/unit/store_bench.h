@@ -531,6 +531,8 @@ __attribute__((unused)) static struct record record_make(int i)
     text_copy(r.model_asked, sizeof r.model_asked, S("claude-asked"));
     text_copy(r.model_answered, sizeof r.model_answered, S("claude-answered"));
     text_copy(r.session, sizeof r.session, S("5e55107a"));
+    text_copy(r.group, sizeof r.group, S("night"));
+    text_copy(r.why, sizeof r.why, S("warm spare:behind old:spent"));
     text_copy(r.upstream_id, sizeof r.upstream_id, S("req_upstream"));
     text_copy(r.service_tier, sizeof r.service_tier, S("standard"));
     text_copy(r.stop_reason, sizeof r.stop_reason, S("end_turn"));

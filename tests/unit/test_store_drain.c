@@ -458,6 +458,13 @@ static void test_changes_are_durable(void **state)
     store_key_revoke(b->s, "aaaaaaaa", 1, got_word, &g);
     ANSWERED(b, &g);
     assert_false(shim.unsynced_log);
+    records_put(b, 0, 10);
+    bench_pass(&b->loop, BATCH_WAIT_MS);
+    g = (struct got){0};
+    store_key_update(b->s, &(struct key_row){.id = "aaaaaaaa", .name = "x"}, got_word, &g);
+    ANSWERED(b, &g);
+    assert_int_equal(g.e, OK);
+    assert_false(shim.unsynced_log);
     store_object_put(b->s, S("obj"), 1, BENCH_WALL);
     bench_settle(&b->loop);
     assert_false(shim.unsynced_log);

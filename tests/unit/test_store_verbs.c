@@ -226,6 +226,8 @@ static void records_equal(const struct record *a, const struct record *b)
     assert_string_equal(a->model_asked, b->model_asked);
     assert_string_equal(a->model_answered, b->model_answered);
     assert_string_equal(a->session, b->session);
+    assert_string_equal(a->group, b->group);
+    assert_string_equal(a->why, b->why);
     assert_string_equal(a->upstream_id, b->upstream_id);
     assert_int_equal(a->stream, b->stream);
     assert_int_equal(a->status, b->status);
@@ -326,6 +328,99 @@ static void test_records_paging(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(records_query(b, &(struct record_query){.limit = bad[i]}).e, ERR_RANGE);
     assert_int_equal(stats_of(b).failures, 0); /* a bad argument is no trouble of the disk */
+}
+
+/* `i` is when it came, in seconds; `ms` how long it took. */
+static struct record record_at(int i, int64_t at, int32_t ms)
+{
+    struct record r = record_make(i);
+    uint8_t random[10] = {(uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i};
+    r.at = at;
+    r.duration_ms = ms;
+    text_uuid7(r.id, at, random);
+    return r;
+}
+
+/* Each row is found by its id, also one that took long, whose clock was wrong, or that stands where
+ * its time does not say; and at once, where the time says it. */
+static void test_record_by_id(void **state)
+{
+    struct bench *b = *state;
+    static const struct {
+        int64_t at;
+        int32_t ms;
+    } rows[] = {
+        {0, 20},      {1000, 20},     {2000, 30}, {3000, 0},     {-5000, 9000000},    {9004000, 10},
+        {9005000, 1}, {5000000, 100}, {5001, 30}, {9007000, -1}, {9008000, 86400000},
+    };
+    enum { N = sizeof rows / sizeof rows[0] };
+    struct record r[N];
+    static const char *const nobody[] = {"",
+                                         "x",
+                                         "019a0000-0000-7000-8000-00000000000",
+                                         "019a0000-0000-7000-8000-0000000000000",
+                                         "019a0000-0000-4000-8000-000000000000",
+                                         "019a0000-0000-7000-8000-000000000000",
+                                         "00000000-0000-7000-8000-000000000000",
+                                         "ffffffff-ffff-7000-8000-000000000000",
+                                         "gggggggg-0000-7000-8000-000000000000"};
+    for (size_t i = 0; i < sizeof nobody / sizeof nobody[0]; i++) /* of an empty table */
+        assert_int_equal(records_query(b, &(struct record_query){.limit = 5, .id = nobody[i]}).n,
+                         0);
+    for (int i = 0; i < N; i++) {
+        r[i] = record_at(i, BENCH_WALL + rows[i].at, rows[i].ms);
+        store_record(b->s, &r[i]);
+    }
+    for (int i = 0; i < N; i++) {
+        struct got g = records_query(b, &(struct record_query){.limit = 5, .id = r[i].id});
+        assert_int_equal(g.n, 1);
+        assert_int_equal(g.record[0].row, i + 1);
+        records_equal(&g.record[0], &r[i]);
+        mem_free(g.record);
+    }
+    for (size_t i = 0; i < sizeof nobody / sizeof nobody[0]; i++) {
+        struct record_query q = {.limit = 1, .id = nobody[i]};
+        struct got g = records_query(b, &q);
+        assert_int_equal(g.e, OK);
+        assert_int_equal(g.n, 0);
+    }
+    assert_int_equal(stats_of(b).failures, 0);
+}
+
+/* In a long table the row's own bite is the first; a walk through all of it lets others in. */
+static void test_record_by_id_is_quick(void **state)
+{
+    struct bench *b = *state;
+    enum { ROWS = 60000 };
+    struct record r, first = {0}, middle = {0};
+    for (int i = 0; i < ROWS; i++) {
+        r = record_at(i, BENCH_WALL + i * 100, 1000);
+        if (i == 7)
+            first = r;
+        if (i == ROWS / 2)
+            middle = r;
+        store_record(b->s, &r);
+        if (i % 1000 == 999)
+            bench_pass(&b->loop, 200);
+    }
+    const struct record *const known[] = {&first, &middle, &r};
+    for (size_t i = 0; i < 3; i++) {
+        size_t ran = b->loop.worker->ran;
+        struct got g = records_query(b, &(struct record_query){.limit = 1, .id = known[i]->id});
+        assert_int_equal(g.n, 1);
+        assert_string_equal(g.record[0].id, known[i]->id);
+        assert_int_equal(b->loop.worker->ran, ran + 1);
+        mem_free(g.record);
+    }
+    struct got scan = {0}, other = {0};
+    r = record_at(ROWS, BENCH_WALL + 5, 0); /* nobody's */
+    store_records_query(b->s, &(struct record_query){.limit = 1, .id = r.id}, got_records, &scan);
+    store_object_get(b->s, S("none"), got_object, &other);
+    while (other.calls == 0)
+        assert_true(bench_step(&b->loop));
+    assert_int_equal(scan.calls, 0);
+    ANSWERED(b, &scan);
+    assert_int_equal(scan.n, 0);
 }
 
 static void test_records_empty(void **state)
@@ -513,6 +608,8 @@ int main(void)
         WITH(test_pepper),
         WITH(test_record_round_trip),
         IN_MEMORY(test_records_paging),
+        IN_MEMORY(test_record_by_id),
+        IN_MEMORY(test_record_by_id_is_quick),
         IN_MEMORY(test_records_empty),
         IN_MEMORY(test_long_scan_lets_others_in),
         WITH(test_objects),
