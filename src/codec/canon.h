@@ -32,7 +32,7 @@ struct part {
     struct slice text, id, name, media, data, url, file, signature;
     bool error;
     bool cache; /* a cache breakpoint stands behind it */
-    struct part *inner, *next;
+    struct part *inner, *inner_last, *next;
 };
 struct turn { /* neighbours may have the same role; system turns stand where they stood */
     enum role role;
@@ -82,6 +82,7 @@ struct ask {
     struct slice schema_name, schema; /* of FORMAT_SCHEMA */
     bool schema_strict;
     struct slice user;
+    bool full; /* the arena was once too small: something is missing, the ask must not be used */
 };
 void ask_init(struct ask *a, struct arena *arena);
 /* NULL: the arena is full. Both append. */
@@ -94,12 +95,20 @@ struct tool *ask_tool(struct ask *a);
 struct slice ask_json(struct ask *a, const struct json_val *v);
 struct slice ask_str(struct ask *a, const struct json_val *v); /* a copy in the arena; "" if none */
 struct slice ask_format(struct ask *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The body as a tree; ERR_LIMIT when it has so many values that the tree would not be bounded. */
+MUST_USE enum err ask_parse(struct slice body, struct json **doc, const char **why);
+/* "data:image/png;base64,...": its parts; false when `url` is no such thing. */
+bool data_url(struct slice url, struct slice *media, struct slice *data);
+bool text_blank(struct slice text); /* nothing but white space */
 
 /* Words that several dialects share. */
 enum effort effort_of_budget(int64_t tokens); /* 512 minimal, 1024 low, 8192 medium, 24576 high */
 int64_t budget_of_effort(enum effort e);
 bool effort_find(struct slice word, enum effort *out); /* "none", "minimal", ... */
 const char *effort_name(enum effort e);
+/* Appends the arguments of a call as a JSON object: `text` itself if it is one, what is left of it
+ * if it broke off, {} if it makes no sense. */
+MUST_USE enum err call_input(struct slice text, struct buf *out);
 
 /* ---- replies --------------------------------------------------------------------------------- */
 
@@ -131,6 +140,7 @@ enum stop_kind {
     STOP_REFUSAL,
     STOP_PAUSE,
 };
+const char *stop_name(enum stop_kind k); /* in Anthropic's words, which the ledger uses too */
 /* Blocks never interleave: at most one is open, readers hold back what comes out of turn. Every
  * OPEN has its CLOSE, before STOP. After START come STOP and END, or ERROR, or nothing (cut). */
 struct say {

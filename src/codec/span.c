@@ -692,6 +692,31 @@ bool json_span_text(struct slice text, struct span v, char *out, size_t size)
     return true;
 }
 
+enum err span_text(struct slice text, struct span v, struct buf *room, struct slice *out)
+{
+    size_t end = 0;
+    *out = (struct slice){"", 0};
+    if (v.from >= v.to || v.to > text.n || text.p[v.from] != '"')
+        return ERR_SYNTAX;
+    if (span_string(text, v.from, &end) != OK || end != v.to)
+        return ERR_SYNTAX;
+    struct slice raw = slice_sub(text, v.from + 1, v.to - 1);
+    if (raw.n == 0 || memchr(raw.p, '\\', raw.n) == NULL) {
+        *out = raw;
+        return OK;
+    }
+    buf_clear(room);
+    enum err e = buf_reserve(room, raw.n + 1); /* no escape is shorter than what it stands for */
+    if (e != OK)
+        return e;
+    bool is_text = json_span_text(text, v, room->p, raw.n + 1);
+    assert(is_text);
+    (void)is_text;
+    room->len = strlen(room->p); /* a NUL in it has become U+FFFD */
+    *out = buf_slice(room);
+    return OK;
+}
+
 bool span_key_is(struct slice raw, struct slice name)
 {
     if (slice_find(raw, '\\') < 0)

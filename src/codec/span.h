@@ -34,6 +34,9 @@ MUST_USE enum err span_list_cross(struct span_list *l, struct span *value);
 struct slice span_slice(struct slice text, struct span v);
 /* The member `key` of the object `text`; false when there is none or `text` is no object. */
 bool span_member(struct slice text, struct slice key, struct span *value);
+/* The text of the JSON string at `v`: its own bytes if nothing in it is escaped, else undone into
+ * `room`, which is cleared first. ERR_SYNTAX: no string. */
+MUST_USE enum err span_text(struct slice text, struct span v, struct buf *room, struct slice *out);
 /* True when the raw key is `name`, whichever way its letters are escaped. */
 bool span_key_is(struct slice raw, struct slice name);
 
