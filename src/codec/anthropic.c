@@ -8,7 +8,8 @@
 
 struct request_scan {
     struct request_facts *out;
-    struct span metadata, system, messages; /* of what the conversation's identity may come from */
+    /* of what the conversation's identity may come from */
+    struct span metadata, cache_key, system, messages;
 };
 
 /* metadata.user_id: a string holding JSON with session_id, or user_..._session_<uuid>. */
@@ -23,14 +24,21 @@ static uint64_t session_hash(struct slice body, struct span metadata)
     if (slice_starts(text, S("{"))) {
         if (span_member(text, S("session_id"), &v) &&
             json_span_text(text, v, session, sizeof session) && session[0] != '\0')
-            return hash_stable(1, slice_of(session)) | 1;
+            return codec_session_hash(slice_of(session));
         return 0;
     }
     ptrdiff_t at = slice_search(text, S("_session_"));
     if (at < 0)
         return 0;
     text = slice_sub(text, (size_t)at + sizeof "_session_" - 1, text.n);
-    return text.n == 0 ? 0 : hash_stable(1, text) | 1;
+    return codec_session_hash(text);
+}
+
+/* Not a field of this dialect, but some clients and frameworks send it in every one. */
+static uint64_t cache_key_hash(struct slice body, struct span v)
+{
+    char key[256];
+    return json_span_text(body, v, key, sizeof key) ? codec_session_hash(slice_of(key)) : 0;
 }
 
 /* Where the content of the first message of role user begins. Turns are only ever added behind it;
@@ -57,17 +65,25 @@ static uint64_t conversation_of(struct slice body, const struct request_scan *at
 {
     struct scan_talk t;
     size_t content = 0;
-    if (at->metadata.to > 0) {
-        uint64_t session = session_hash(body, at->metadata);
-        if (session != 0)
-            return session;
-    }
+    uint64_t given = 0;
+    if (at->metadata.to > 0)
+        given = session_hash(body, at->metadata);
+    if (given == 0 && at->cache_key.to > 0)
+        given = cache_key_hash(body, at->cache_key);
+    if (given != 0)
+        return given;
     scan_talk_init(&t, body);
     if (at->system.to > 0)
         scan_talk_add(&t, at->system.from);
     if (at->messages.to > 0 && first_user_content(body, at->messages.from, &content))
         scan_talk_add(&t, content);
     return scan_talk_hash(&t);
+}
+
+/* Marks stand at the end of the system prompt, and those of an hour before the others. */
+static bool asks_for_hour(struct slice value)
+{
+    return slice_search(value, S("\"1h\"")) >= 0;
 }
 
 static const char *request_member(void *arg, struct slice body, struct slice key, struct span v)
@@ -81,10 +97,18 @@ static const char *request_member(void *arg, struct slice body, struct slice key
         return scan_max_tokens(span_slice(body, v), at->out);
     if (span_key_is(key, S("metadata")))
         at->metadata = v;
+    else if (span_key_is(key, S("prompt_cache_key")))
+        at->cache_key = v;
     else if (span_key_is(key, S("system")))
         at->system = v;
     else if (span_key_is(key, S("messages")))
         at->messages = v;
+    else if (span_key_is(key, S("container")))
+        at->out->container = v;
+    else if (span_key_is(key, S("thread")))
+        at->out->thread = v;
+    else if (span_key_is(key, S("cache_control")))
+        at->out->cache_1h |= asks_for_hour(span_slice(body, v));
     return NULL;
 }
 
@@ -92,9 +116,11 @@ static enum err request_read(struct slice body, struct request_facts *out, const
 {
     struct request_scan at = {.out = out};
     enum err e = scan_walk(body, request_member, &at, why);
-    if (e == OK)
-        out->conversation = conversation_of(body, &at);
-    return e;
+    if (e != OK)
+        return e;
+    out->conversation = conversation_of(body, &at);
+    out->cache_1h |= asks_for_hour(span_slice(body, at.system));
+    return OK;
 }
 
 /* ---- errors ---------------------------------------------------------------------------------- */
@@ -286,6 +312,7 @@ static void message_read(struct reading *r, const struct json_val *m)
     reading_text(seen->model, sizeof seen->model, m, "model");
     reading_text(seen->message_id, sizeof seen->message_id, m, "id");
     reading_text(seen->stop_reason, sizeof seen->stop_reason, m, "stop_reason");
+    reading_text(seen->container, sizeof seen->container, json_get(m, "container"), "id");
     usage_read(r, json_get(m, "usage"));
 }
 
@@ -339,6 +366,7 @@ static void event_take(struct reading *r, enum event_kind kind, const struct jso
         const struct json_val *delta = json_get(root, "delta");
         seen->meaningful = true;
         reading_text(seen->stop_reason, sizeof seen->stop_reason, delta, "stop_reason");
+        reading_text(seen->container, sizeof seen->container, json_get(delta, "container"), "id");
         usage_read(r, json_get(root, "usage"));
         break;
     }

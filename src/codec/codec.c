@@ -61,6 +61,11 @@ enum reply_error reply_error_of(int status)
     }
 }
 
+uint64_t codec_session_hash(struct slice id)
+{
+    return id.n > 0 ? hash_stable(1, id) | 1 : 0;
+}
+
 enum err codec_request_scan(enum dialect d, struct slice body, struct request_facts *out,
                             const char **why)
 {

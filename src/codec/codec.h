@@ -49,16 +49,38 @@ struct request_facts {
     bool stream;
     int64_t max_tokens; /* -1 when absent */
     /* Who is talking, for affinity: the session part of metadata.user_id (a string holding JSON
-     * with session_id, or the older ..._session_<uuid> form), else a hash of the beginnings of the
-     * texts of `system` and of the first user message, which no later turn changes; 0 when there is
-     * nothing to go by. Stable across restarts and machines. The session header is the gateway's
-     * business. */
+     * with session_id, or the older ..._session_<uuid> form), else prompt_cache_key, else a hash of
+     * the beginnings of the texts of `system` and of the first user message, which no later turn
+     * changes; 0 when there is nothing to go by. Stable across restarts and machines. The session
+     * header is the gateway's business. */
     uint64_t conversation;
+    struct span container, thread; /* server-held state, see codec_request_refs; {0,0} when absent */
+    bool cache_1h;                 /* asks for a prompt cache that lasts an hour */
 };
+/* The conversation of a session's id; 0 when it is empty. */
+uint64_t codec_session_hash(struct slice id);
 /* ERR_SYNTAX: not a JSON object, a member of interest has the wrong type, or `model` stands twice;
  * ERR_LIMIT: nested deeper than 64. `why` is a static sentence for the client. */
 MUST_USE enum err codec_request_scan(enum dialect d, struct slice body, struct request_facts *out,
                                      const char **why);
+
+/* What a request names that lives on the account that made it: containers, files, skills, threads
+ * (the id of their last message). `f` as scanned, or zeros for a body that is not (a batch). */
+#define REQUEST_REFS_MAX 16
+#define REQUEST_REF_MAX  128
+struct request_refs {
+    char id[REQUEST_REFS_MAX][REQUEST_REF_MAX];
+    int n;
+    bool thread; /* the message that answers will be named by the next turn */
+};
+void codec_request_refs(enum dialect d, struct slice body, const struct request_facts *f,
+                        struct request_refs *out);
+/* Copies an Anthropic body without the thinking of its assistant turns, else the same to the byte;
+ * `gone` tells how many blocks were left out. ERR_SYNTAX, ERR_LIMIT, ERR_NOMEM. */
+MUST_USE enum err codec_thinking_strip(struct slice body, struct buf *out, int *gone);
+/* True for the words by which a provider refuses thinking that was signed elsewhere, or not at all.
+ */
+bool codec_is_signature_error(struct slice message);
 
 /* ---- replies: the observer ------------------------------------------------------------------- */
 
@@ -87,6 +109,7 @@ enum reply_error {
 struct observation {
     struct usage usage;
     char model[96], stop_reason[32], message_id[64];
+    char container[64]; /* the id of the one that tools have run in, "" = none */
     bool meaningful; /* something other than ping, comment and message_start has been seen */
     bool terminal;   /* the dialect's own end was seen: message_stop, or the JSON body whole */
     bool blind;      /* the bytes made no sense at some point; what was read before still stands */
@@ -101,6 +124,16 @@ void observer_free(struct observer *o); /* NULL is fine */
 size_t observer_feed(struct observer *o, struct slice bytes);
 void observer_end(struct observer *o); /* the body is complete by its framing */
 const struct observation *observer_see(const struct observer *o);
+
+/* Watches a reply's bytes, in any pieces, for the ids of files that its tools have made. */
+struct ref_watch {
+    uint8_t matched, len;
+    bool value;
+    char id[REQUEST_REF_MAX];
+};
+void ref_watch_init(struct ref_watch *w);
+/* Takes `*bytes` from the front; true when an id is in w->id: ask again for the rest. */
+bool ref_watch_next(struct ref_watch *w, struct slice *bytes);
 
 /* ---- translation ----------------------------------------------------------------------------- */
 
@@ -163,6 +196,9 @@ MUST_USE enum err translate_end(struct translate *t, struct buf *out);
 /* Ends the client's reply with an error in its dialect, in the stream or as a body. */
 MUST_USE enum err translate_error(struct translate *t, int status, struct slice message,
                                   struct buf *out);
+/* A sign of life in the client's dialect and framing, for when the upstream is silent; nothing
+ * where there is none. Between two feeds only. */
+MUST_USE enum err translate_ping(struct translate *t, struct buf *out);
 /* What was seen so far; .meaningful and .error as the observer tells them. */
 const struct observation *translate_see(const struct translate *t);
 /* Facts of a reply's request that its translation needs. */
