@@ -100,15 +100,21 @@ static enum err error_print(const struct dialect_ops *ops, int status, struct sl
 enum err codec_error_body(enum dialect d, int status, struct slice message, struct slice request_id,
                           struct buf *out)
 {
-    return error_print(dialect_ops_of(d), status, message, request_id, out);
+    const struct dialect_ops *ops = dialect_ops_of(d);
+    if (ops->error_print != NULL)
+        return ops->error_print(status, message, request_id, out);
+    return error_print(ops, status, message, request_id, out);
 }
 
 enum err codec_error_event(enum dialect d, int status, struct slice message,
                            struct slice request_id, struct buf *out)
 {
+    const struct dialect_ops *ops = dialect_ops_of(d);
+    if (ops->error_event != NULL)
+        return ops->error_event(status, message, request_id, out);
     enum err e = buf_puts(out, S("event: error\ndata: "));
     if (e == OK)
-        e = error_print(dialect_ops_of(d), status, message, request_id, out);
+        e = codec_error_body(d, status, message, request_id, out);
     if (e == OK)
         e = buf_puts(out, S("\n\n"));
     return e;

@@ -52,6 +52,14 @@ void reading_text(char *into, size_t size, const struct json_val *object, const 
 /* What an error of this HTTP status is when its body tells nothing better; never NONE. */
 enum reply_error reply_error_of(int status);
 
+/* errors.c: does an error say that the prompt does not fit; and an error's status and text as the
+ * dialect `to` has them. */
+bool error_is_too_long(struct slice type, struct slice message);
+int error_status_in(enum dialect to, int status, enum reply_error error, struct slice type,
+                    struct slice message);
+void error_text_in(enum dialect to, struct slice type, struct slice message, char *out,
+                   size_t size);
+
 /* A hash that is the same in every process and on every machine, because two nodes and a restarted
  * one must send a conversation to the same account. Not keyed: whoever chooses the text can choose
  * the account, and could do so by its session id as well. */

@@ -1,0 +1,301 @@
+/* A reply on its way from one dialect and framing to another.
+ *
+ *   bytes -> framer -> event -> reader -> says -> writer -> frames -> bytes
+ *                        |                 |
+ *                        |                 '-> the observation, whatever else happens
+ *                        '-> frames, untouched, where both sides speak the same dialect
+ *
+ * Nothing waits: what a piece of the reply completes has gone out when translate_feed returns. What
+ * is appended is whole events only; an event that cannot be written to its end is taken back. */
+#include "codec/aws_frames.h"
+#include "codec/dialect.h"
+#include "codec/framing.h"
+
+#include <string.h>
+
+struct translate {
+    struct translate_plan plan; /* its slices point to the copies below */
+    char *model, *id;
+    const struct dialect_canon *from, *to;
+    struct say_reader *reader;
+    struct say_writer *writer; /* NULL: events pass untouched, the reader only observes */
+    struct framer in;
+    struct frames out;
+    struct buf mid; /* a writer's SSE text on its way into another framing */
+    struct sse mid_sse;
+    struct buf *sink;    /* of the call in progress */
+    enum err err;        /* sticks */
+    bool ended, errored; /* END or ERROR has been said: nothing follows */
+    struct observation seen;
+};
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static bool is_whole(enum framing f)
+{
+    return f == FRAMING_WHOLE;
+}
+
+/* Does the writer's own text have this framing? Else it is SSE and is framed anew. */
+static bool is_native(const struct translate *t)
+{
+    enum framing stream = t->plan.to == DIALECT_OLLAMA ? FRAMING_LINES : FRAMING_SSE;
+    return is_whole(t->plan.out) || t->plan.out == stream;
+}
+
+struct translate *translate_new(const struct translate_plan *p)
+{
+    struct translate *t = NEW(struct translate);
+    bool untouched = p->from == p->to && is_whole(p->in) == is_whole(p->out);
+    t->plan = *p;
+    t->model = mem_slicedup(p->model);
+    t->id = mem_slicedup(p->id);
+    t->plan.model = (struct slice){t->model, p->model.n};
+    t->plan.id = (struct slice){t->id, p->id.n};
+    t->from = dialect_ops_of(p->from)->canon;
+    t->to = dialect_ops_of(p->to)->canon;
+    assert(t->from != NULL && t->to != NULL); /* routes lead only where there is a translation */
+    struct say_context c = {.model = t->plan.model,
+                            .id = t->plan.id,
+                            .created = p->created,
+                            .thinking = p->thinking,
+                            .include_usage = p->include_usage,
+                            .names = p->names};
+    t->reader = t->from->reader_new(&c);
+    if (!untouched)
+        t->writer = t->to->writer_new(&c, is_whole(p->out));
+    framer_init(&t->in, p->in);
+    t->out = (struct frames){.kind = p->out};
+    buf_init(&t->mid, 2 * FRAMING_EVENT_MAX);
+    sse_init(&t->mid_sse, 2 * FRAMING_EVENT_MAX);
+    return t;
+}
+
+void translate_free(struct translate *t)
+{
+    if (t == NULL)
+        return;
+    t->from->reader_free(t->reader);
+    if (t->writer != NULL)
+        t->to->writer_free(t->writer);
+    framer_free(&t->in);
+    buf_free(&t->mid);
+    sse_free(&t->mid_sse);
+    mem_free(t->model);
+    mem_free(t->id);
+    mem_free(t);
+}
+
+const struct observation *translate_see(const struct translate *t)
+{
+    return &t->seen;
+}
+
+/* ---- observing ------------------------------------------------------------------------------- */
+
+static void see_usage(struct observation *seen, const struct usage *u)
+{
+    struct usage before = seen->usage;
+    if (!u->known)
+        return;
+    seen->usage = *u;
+    if (u->service_tier[0] == '\0')
+        memcpy(seen->usage.service_tier, before.service_tier, sizeof before.service_tier);
+    if (u->speed[0] == '\0')
+        memcpy(seen->usage.speed, before.speed, sizeof before.speed);
+    if (u->inference_geo[0] == '\0')
+        memcpy(seen->usage.inference_geo, before.inference_geo, sizeof before.inference_geo);
+}
+
+static void see(struct translate *t, const struct say *s)
+{
+    struct observation *seen = &t->seen;
+    switch (s->kind) {
+    case SAY_START:
+        text_copy(seen->model, sizeof seen->model, s->model);
+        text_copy(seen->message_id, sizeof seen->message_id, s->id);
+        see_usage(seen, &s->usage);
+        return;
+    case SAY_LIFE:
+        return;
+    case SAY_ERROR:
+        seen->error = s->error != REPLY_ERROR_NONE ? s->error : REPLY_ERROR_OTHER;
+        text_copy(seen->error_type, sizeof seen->error_type, s->error_type);
+        text_copy(seen->error_message, sizeof seen->error_message, s->text);
+        t->errored = true;
+        return;
+    case SAY_STOP:
+        text_copy(seen->stop_reason, sizeof seen->stop_reason, slice_of(stop_name(s->stop)));
+        see_usage(seen, &s->usage);
+        break;
+    case SAY_END:
+        seen->terminal = t->ended = true;
+        break;
+    case SAY_OPEN:
+    case SAY_DELTA:
+    case SAY_SIGN:
+    case SAY_CLOSE:
+    case SAY_LOGPROBS:
+        break;
+    }
+    seen->meaningful = true;
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static void on_mid(void *arg, const struct sse_event *e)
+{
+    struct translate *t = arg;
+    if (t->err == OK && e->overflow)
+        t->err = ERR_LIMIT;
+    /* The goodbye of a dialect is no event of another framing. */
+    if (t->err == OK && !slice_eq(e->data, S("[DONE]")))
+        t->err = frames_put(&t->out, e->name, e->data, t->sink);
+}
+
+static enum err write_framed(struct translate *t, const struct say *s)
+{
+    buf_clear(&t->mid);
+    enum err e = t->to->write(t->writer, s, &t->mid);
+    if (e != OK)
+        return e;
+    sse_feed(&t->mid_sse, buf_slice(&t->mid), on_mid, t);
+    if (t->err == OK && (s->kind == SAY_END || s->kind == SAY_ERROR))
+        t->err = frames_end(&t->out, t->sink);
+    return t->err;
+}
+
+static enum err write_say(struct translate *t, const struct say *s)
+{
+    size_t start = t->sink->len;
+    enum err e = is_native(t) ? t->to->write(t->writer, s, t->sink) : write_framed(t, s);
+    if (e != OK)
+        t->sink->len = start;
+    return e;
+}
+
+static enum err on_say(void *arg, const struct say *s)
+{
+    struct translate *t = arg;
+    struct say said = *s;
+    if (t->ended || t->errored)
+        return OK;
+    see(t, s);
+    if (t->writer == NULL)
+        return OK;
+    if (s->kind == SAY_OPEN && s->what == BLOCK_CALL)
+        said.name = names_back(t->plan.names, s->name);
+    return write_say(t, &said);
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static enum err on_event(void *arg, struct slice name, struct slice data)
+{
+    struct translate *t = arg;
+    enum err e = OK;
+    bool over = t->ended || t->errored;
+    if (t->writer == NULL) {
+        e = frames_put(&t->out, name, data, t->sink);
+        if (e != OK || over || t->seen.blind)
+            return e;
+    }
+    if (over)
+        return OK;
+    e = t->from->read(t->reader, name, data, is_whole(t->plan.in), on_say, t);
+    if (t->writer == NULL && e != OK) { /* who only watches disturbs nothing */
+        t->seen.blind = true;
+        e = OK;
+    }
+    return e;
+}
+
+enum err translate_feed(struct translate *t, struct slice bytes, struct buf *out)
+{
+    assert(t->err == OK);
+    t->sink = out;
+    enum err e = bytes.n > 0 ? framer_feed(&t->in, bytes, on_event, t) : OK;
+    if (t->err == OK)
+        t->err = e;
+    t->sink = NULL;
+    return t->err;
+}
+
+enum err translate_end(struct translate *t, struct buf *out)
+{
+    assert(t->err == OK);
+    t->sink = out;
+    enum err e = framer_end(&t->in, on_event, t);
+    bool told = t->ended || t->errored;
+    if (e == ERR_EOF && told) /* cut behind its end: nothing is lost */
+        e = OK;
+    if (e == OK && !told && !t->seen.blind)
+        e = t->from->read_end(t->reader, on_say, t);
+    if (e == OK && !t->ended && !t->errored)
+        e = ERR_EOF;
+    if (e == OK && t->writer == NULL)
+        e = frames_end(&t->out, out);
+    if (t->err == OK)
+        t->err = e;
+    t->sink = NULL;
+    return t->err;
+}
+
+/* ---- the gateway's own words ----------------------------------------------------------------- */
+
+static enum err error_untouched(struct translate *t, int status, struct slice message,
+                                struct buf *out)
+{
+    enum dialect d = t->plan.to;
+    if (t->plan.out == FRAMING_SSE)
+        return codec_error_event(d, status, message, t->plan.id, out);
+    if (t->plan.out == FRAMING_AWS)
+        return aws_frame_put_exception(status, message, out);
+    buf_clear(&t->mid);
+    enum err e = codec_error_body(d, status, message, t->plan.id, &t->mid);
+    if (e == OK)
+        e = frames_put(&t->out, S("error"), buf_slice(&t->mid), out);
+    return e == OK ? frames_end(&t->out, out) : e;
+}
+
+enum err translate_error(struct translate *t, int status, struct slice message, struct buf *out)
+{
+    struct observation o = {0};
+    size_t start = out->len;
+    enum err e;
+    if (t->ended || t->errored) /* the client has been told how it ended */
+        return OK;
+    t->errored = true;
+    if (t->writer == NULL) {
+        e = error_untouched(t, status, message, out);
+    } else {
+        codec_error_read(DIALECT_ANTHROPIC, status, S(""), &o);
+        struct say s = {.kind = SAY_ERROR, .status = status, .error = o.error, .text = message};
+        s.error_type = slice_of(dialect_ops_of(DIALECT_ANTHROPIC)->error_type(status));
+        t->err = OK;
+        t->sink = out;
+        e = write_say(t, &s);
+        t->sink = NULL;
+    }
+    if (e != OK)
+        out->len = start;
+    return e;
+}
+
+enum err translate_ping(struct translate *t, struct buf *out)
+{
+    static const struct say life = {.kind = SAY_LIFE};
+    assert(t->err == OK);
+    enum err e = OK;
+    if (t->ended || t->errored || is_whole(t->plan.out))
+        return OK;
+    t->sink = out;
+    if (t->writer != NULL)
+        e = write_say(t, &life);
+    else if (t->plan.out == FRAMING_SSE)
+        e = buf_puts(out, codec_ping(t->plan.to));
+    else if (t->plan.out == FRAMING_AWS)
+        e = frames_put(&t->out, S("ping"), S("{\"type\": \"ping\"}"), out);
+    t->sink = NULL;
+    return e;
+}
