@@ -12,6 +12,7 @@
 #define HOUR       (3600 * SECOND)
 #define MINUTE_MAX (60 * SECOND)     /* a per-minute bucket is full again after that */
 #define FAMILY_MS  (5 * 60 * SECOND) /* a family's rest when no time is told */
+#define STREAM_MS  (30 * SECOND)     /* an account's, by an error that comes inside a reply */
 
 static const struct limit_verdict pass_on = {.verdict = VERDICT_CLIENT, .reason = "client_error"};
 
@@ -131,12 +132,52 @@ static bool window_read(struct unified *u, const struct http_head *h, const char
     return true;
 }
 
-static struct unified unified_read(const struct http_head *h, int64_t now)
+/* The windows of model classes, "7d_oi" and its like. One that names another family than that of
+ * the model asked for is not why this request was refused; "oi" does not tell its own. */
+static bool models_read(struct unified *u, const struct http_head *h, const char *family,
+                        int64_t now)
+{
+    static const struct slice lead = {UNIFIED "7d_", sizeof UNIFIED "7d_" - 1};
+    static const struct slice tail = {"-status", 7};
+    bool closed = false;
+    for (int i = 0; h != NULL && i < h->headers; i++) {
+        struct slice name = h->header[i].name;
+        char status[64], reset[64];
+        if (!slice_starts(name, lead) || !slice_ends(name, tail) || name.n >= sizeof status ||
+            name.n <= lead.n + tail.n)
+            continue;
+        struct slice of = slice_sub(name, lead.n, name.n - tail.n);
+        bool other = family[0] != '\0' && !slice_eq(of, S("oi")) && !slice_eq(of, slice_of(family));
+        if (other)
+            continue;
+        text_copy(status, sizeof status, name);
+        text_format(reset, sizeof reset, "%.*s-reset", (int)(name.n - tail.n), name.p);
+        closed = window_read(u, h, status, reset, now) || closed;
+    }
+    return closed;
+}
+
+/* What only the representative claim tells: the overall word is about a model's window, or about
+ * the extra credits behind windows that are fine. */
+static void claim_read(struct unified *u, const struct unified *whole, const struct http_head *h)
+{
+    struct slice claim = header(h, UNIFIED "representative-claim");
+    if (slice_starts(claim, S("seven_day_"))) {
+        u->model = true;
+        u->model_has_time = whole->has_time;
+        u->model_ms = whole->ms;
+    }
+    if (slice_eq(claim, S("overage")) && header(h, UNIFIED "5h-status").n > 0)
+        u->credits = true;
+}
+
+static struct unified unified_read(const struct http_head *h, const char *model, int64_t now)
 {
     struct unified u = {0}, other = {0}, whole = {0};
+    char family[WINDOW_FAMILY_MAX];
     bool five = window_read(&u, h, UNIFIED "5h-status", UNIFIED "5h-reset", now);
     bool seven = window_read(&u, h, UNIFIED "7d-status", UNIFIED "7d-reset", now);
-    u.model = window_read(&other, h, UNIFIED "7d_oi-status", UNIFIED "7d_oi-reset", now);
+    u.model = models_read(&other, h, model_family(slice_of(model), family), now);
     bool all = window_read(&whole, h, UNIFIED "status", UNIFIED "reset", now);
     struct slice why = header(h, UNIFIED "overage-disabled-reason");
     u.credits = slice_eq(why, S("out_of_credits"));
@@ -144,12 +185,8 @@ static struct unified unified_read(const struct http_head *h, int64_t now)
     u.account = five || seven;
     u.model_has_time = other.has_time;
     u.model_ms = other.ms;
-    if (all && !u.account && !u.model &&
-        slice_starts(header(h, UNIFIED "representative-claim"), S("seven_day_"))) {
-        u.model = true;
-        u.model_has_time = whole.has_time;
-        u.model_ms = whole.ms;
-    }
+    if (all && !u.account && !u.model)
+        claim_read(&u, &whole, h);
     /* The overall word alone blames the account only if no narrower reason is told. */
     if (all && !u.account && !u.model && !u.credits)
         u.account = true;
@@ -209,11 +246,34 @@ static bool body_has(struct slice body, struct slice words)
     return slice_search(body, words) >= 0;
 }
 
-static struct limit_verdict judge_spent(struct slice body, int64_t now)
+/* "... You will regain access on 2026-12-01 at 00:00 UTC.", ms from now; 0 when it is not told. */
+static int64_t access_in(struct slice body, int64_t now)
 {
+    static const struct slice lead = {"regain access on ", 17}, at_word = {" at ", 4};
+    char text[TEXT_TIME_MAX];
+    int64_t at = 0;
+    ptrdiff_t i = slice_search(body, lead);
+    if (i < 0)
+        return 0;
+    struct slice rest = slice_sub(body, (size_t)i + lead.n, body.n);
+    struct slice date = slice_sub(rest, 0, rest.n < 10 ? rest.n : 10);
+    struct slice clock = {"00:00", 5};
+    if (rest.n >= 19 && slice_eq(slice_sub(rest, 10, 14), at_word))
+        clock = slice_sub(rest, 14, 19);
+    size_t n = text_format(text, sizeof text, "%.*sT%.*s:00Z", (int)date.n, date.p, (int)clock.n,
+                           clock.p);
+    return text_rfc3339((struct slice){text, n}, &at) && at > now ? at - now : 0;
+}
+
+static struct limit_verdict judge_spent(const struct http_head *h, struct slice body, int64_t now)
+{
+    int64_t wait = 0, access = access_in(body, now);
     if (body_has(body, S("enforced_spend_limit_reached")))
         return cool_for("spend_limit", month_left(now));
-    return cool_for("spend_limit", HOUR);
+    if (access > 0)
+        return cool_for("spend_limit", access);
+    /* A purse is not filled within seconds, whatever is said about the rate. */
+    return cool_for("spend_limit", limits_retry_after(h, now, &wait) ? later(wait, HOUR) : HOUR);
 }
 
 /* Overload is the provider's, not the account's: a short fixed rest, no streak (scheduling.md D4,
@@ -229,31 +289,6 @@ static struct limit_verdict judge_overloaded(const struct http_head *h, int64_t 
     return cool_for("overloaded", 3 * SECOND + (int64_t)(x % 7001));
 }
 
-static struct limit_verdict judge_rate_limited(const struct reply_facts *r, int64_t now)
-{
-    int64_t wait = 0, bucket = 0;
-    bool told = limits_retry_after(r->head, now, &wait);
-    struct unified u = unified_read(r->head, now);
-    if (u.account) {
-        wait = later(wait, u.ms);
-        /* A reset that has passed benches nobody; only if no time at all is told, one is made up.
-         */
-        return cool_for("rate_limited", told || u.has_time ? wait : MINUTE_MAX);
-    }
-    if (u.model) { /* the account's other models are fine */
-        wait = later(wait, u.model_ms);
-        return family_rests("model_limit", told || u.model_has_time ? wait : FAMILY_MS);
-    }
-    if (u.credits)
-        return family_rests("out_of_credits", FAMILY_MS);
-    if (told)
-        return cool_for("rate_limited", wait);
-    if (buckets_read(r->head, now, &bucket) || u.present)
-        return cool_for("rate_limited", bucket > 0 ? bucket : 5 * SECOND);
-    /* Bare: measured to be about the request, not about the account (scheduling.md D4). */
-    return next_because("rate_limited");
-}
-
 static bool mentions_any(struct slice text, const char *const *words)
 {
     for (; *words != NULL; words++) {
@@ -266,6 +301,63 @@ static bool mentions_any(struct slice text, const char *const *words)
     return false;
 }
 
+/* What is over for a while, by the windows that the head tells of; `wait` is what it asks for
+ * besides. False: the windows are not the reason. */
+static bool judge_windows(const struct unified *u, bool told, int64_t wait,
+                          struct limit_verdict *out)
+{
+    if (u->account) {
+        wait = later(wait, u->ms);
+        /* A reset that has passed benches nobody; only if no time at all is told, one is made up.
+         */
+        *out = cool_for("rate_limited", told || u->has_time ? wait : MINUTE_MAX);
+        return true;
+    }
+    if (!u->model)
+        return false;
+    wait = later(wait, u->model_ms); /* the account's other models are fine */
+    *out = family_rests("model_limit", told || u->model_has_time ? wait : FAMILY_MS);
+    return true;
+}
+
+static struct limit_verdict judge_rate_limited(const struct reply_facts *r,
+                                               const struct observation *o, int64_t now)
+{
+    static const char *const long_context[] = {"long context", NULL};
+    int64_t wait = 0, bucket = 0;
+    struct limit_verdict v;
+    bool told = limits_retry_after(r->head, now, &wait);
+    struct unified u = unified_read(r->head, r->model, now);
+    if (judge_windows(&u, told, wait, &v))
+        return v;
+    if (u.credits)
+        return family_rests("out_of_credits", FAMILY_MS);
+    if (mentions_any(slice_of(o->error_message), long_context)) /* of this request, and no other */
+        return next_because("out_of_credits");
+    if (told)
+        return cool_for("rate_limited", wait);
+    if (buckets_read(r->head, now, &bucket) || u.present ||
+        body_has(r->body, S("ramp_limit_exceeded")))
+        return cool_for("rate_limited", bucket > 0 ? bucket : 5 * SECOND);
+    /* Bare: measured to be about the request, not about the account (scheduling.md D4). */
+    return next_because("rate_limited");
+}
+
+/* The head was that of a success: what it says of credits and of waiting is not about this error.
+ * The windows it tells of may well be, for the reply was what filled them. */
+static struct limit_verdict judge_limited_in_stream(const struct reply_facts *r, int64_t now)
+{
+    int64_t bucket = 0;
+    struct limit_verdict v;
+    struct unified u = unified_read(r->head, r->model, now);
+    u.account = u.account && u.ms > 0;
+    u.model = u.model && u.model_ms > 0;
+    if (judge_windows(&u, true, 0, &v))
+        return v;
+    (void)buckets_read(r->head, now, &bucket);
+    return cool_for("rate_limited", bucket > 0 ? bucket : STREAM_MS);
+}
+
 /* 403: the account is closed; or this account may not, but another one might; or nobody may. */
 static struct limit_verdict judge_forbidden(const struct observation *o, struct slice body)
 {
@@ -273,25 +365,38 @@ static struct limit_verdict judge_forbidden(const struct observation *o, struct 
     static const char *const closed[] = {"disabled",   "suspended",   "on hold",     "banned",
                                          "terminated", "deactivated", "not allowed", "blocked",
                                          "locked",     NULL};
+    static const char *const revoked[] = {"token has been revoked", NULL};
+    static const char *const scope[] = {"scope requirement", NULL};
     struct slice text = slice_of(o->error_message);
     if (body_has(body, S("organization_on_hold")))
         return login_because("account_disabled");
+    if (mentions_any(text, revoked))
+        return login_because("unauthorized");
+    if (mentions_any(text, scope))
+        return next_because("forbidden");
     if (!mentions_any(text, who))
         return pass_on;
     return mentions_any(text, closed) ? login_because("account_disabled")
                                       : next_because("forbidden");
 }
 
-/* 400 is the client's, but for the texts by which a purse or an account speaks. */
-static struct limit_verdict judge_bad_request(const struct observation *o, struct slice body,
-                                              int64_t now)
+/* 400 is the client's, but for the texts by which a purse or an account speaks. A request may be
+ * quoted in the text, so what does not name the purse must be its beginning. */
+static struct limit_verdict judge_bad_request(const struct reply_facts *r,
+                                              const struct observation *o, int64_t now)
 {
     static const char *const credits[] = {"extra usage", NULL};
+    static const char *const long_context[] = {"long context", NULL};
+    struct slice text = slice_of(o->error_message);
     if (o->error == REPLY_ERROR_BILLING)
-        return judge_spent(body, now);
-    if (o->error == REPLY_ERROR_AUTH && body_has(body, S("organization_on_hold")))
+        return judge_spent(r->head, r->body, now);
+    if (o->error == REPLY_ERROR_AUTH && body_has(r->body, S("organization_on_hold")))
         return login_because("account_disabled");
-    if (mentions_any(slice_of(o->error_message), credits))
+    if (slice_starts(text, S("This organization has been disabled")))
+        return login_because("account_disabled");
+    if (slice_starts(text, S("This credential is only authorized for use with")))
+        return next_because("forbidden"); /* an account of another kind takes it */
+    if (mentions_any(text, credits) && !mentions_any(text, long_context))
         return family_rests("out_of_credits", FAMILY_MS);
     return pass_on;
 }
@@ -310,16 +415,16 @@ static struct limit_verdict judge_server_error(const struct reply_facts *r,
     return v;
 }
 
-/* An error event on a 2xx before anything meaningful (200, and then the truth). */
+/* An error event on a 2xx, before anything meaningful or behind it (200, and then the truth). */
 static struct limit_verdict judge_in_stream(const struct reply_facts *r, int64_t now)
 {
     switch (r->in_stream) {
     case REPLY_ERROR_RATE_LIMIT:
-        return judge_rate_limited(r, now);
+        return judge_limited_in_stream(r, now);
     case REPLY_ERROR_OVERLOADED:
         return judge_overloaded(r->head, now);
     case REPLY_ERROR_BILLING:
-        return judge_spent(r->body, now);
+        return judge_spent(r->head, r->body, now);
     case REPLY_ERROR_AUTH: /* the head was accepted, so the credential was: no reason to bench it */
         return next_because("unauthorized");
     case REPLY_ERROR_CLIENT:
@@ -369,18 +474,18 @@ static struct limit_verdict judge_client_range(const struct reply_facts *r,
 {
     switch (r->status) {
     case 400:
-        return judge_bad_request(o, r->body, now);
+        return judge_bad_request(r, o, now);
     case 401:
         return login_because("unauthorized");
     case 402:
-        return judge_spent(r->body, now);
+        return judge_spent(r->head, r->body, now);
     case 403:
         return judge_forbidden(o, r->body);
     case 408:
         return failure_of("timeout");
     case 429:
-        return o->error == REPLY_ERROR_BILLING ? judge_spent(r->body, now)
-                                               : judge_rate_limited(r, now);
+        return o->error == REPLY_ERROR_BILLING ? judge_spent(r->head, r->body, now)
+                                               : judge_rate_limited(r, o, now);
     default:
         return pass_on;
     }

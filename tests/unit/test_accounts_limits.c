@@ -45,8 +45,11 @@ static struct limit_verdict judge(int status, const char *lines, const char *bod
 {
     struct http_head head;
     head_of(&head, status, lines);
-    struct reply_facts r = {
-        .status = status, .head = &head, .body = slice_of(body), .in_stream = in_stream};
+    struct reply_facts r = {.status = status,
+                            .head = &head,
+                            .body = slice_of(body),
+                            .in_stream = in_stream,
+                            .model = "claude-opus-5-5"};
     return limits_judge(provider_find(S("anthropic")), &r, now);
 }
 
@@ -93,6 +96,15 @@ static void test_statuses(void **state)
          0, LOGIN},
         {403, "", ERROR("permission_error", "Your account has no access to this model"), NEXT,
          "forbidden", 0, 0},
+        {403, "", ERROR("permission_error", "OAuth token has been revoked. Please obtain a new."),
+         NEXT, "unauthorized", 0, LOGIN},
+        {403, "",
+         ERROR("permission_error", "OAuth token does not meet scope requirement user:inference"),
+         NEXT, "forbidden", 0, 0},
+        {403, "",
+         ERROR("permission_error",
+               "OAuth authentication is currently not allowed for this organization."),
+         NEXT, "account_disabled", 0, LOGIN},
         {403, "", ERROR("permission_error", "no permission for this resource"), CLIENT,
          "client_error", 0, 0},
         {403, "", "<html>blocked</html>", CLIENT, "client_error", 0, 0},
@@ -134,7 +146,30 @@ static void test_spent(void **state)
          ERROR("invalid_request_error",
                "You have reached your specified API usage limits. You will "
                "regain access on 2026-12-01"),
+         NEXT, "spend_limit", 7 * DAY, 0},
+        {400, "",
+         ERROR("invalid_request_error",
+               "You have reached your specified API usage limits. You will "
+               "regain access on 2026-11-23 at 00:00 UTC."),
+         NEXT, "spend_limit", 38 * HOUR, 0},
+        {400, "",
+         ERROR("invalid_request_error",
+               "You have reached your specified API usage limits. You will "
+               "regain access on 2026-11-20 at 00:00 UTC."),
          NEXT, "spend_limit", HOUR, 0},
+        {400, "",
+         ERROR("invalid_request_error",
+               "You have reached your specified API usage limits. You will "
+               "regain access on Monday"),
+         NEXT, "spend_limit", HOUR, 0},
+        {400, "",
+         ERROR("invalid_request_error",
+               "You have reached your specified API usage limits. You will "
+               "regain access on "),
+         NEXT, "spend_limit", HOUR, 0},
+        {402, "retry-after: 7200", ERROR("billing_error", "m"), NEXT, "spend_limit", 2 * HOUR, 0},
+        {429, "", CODE("rate_limit_error", "linked_organization_spend_limit_reached"), NEXT,
+         "spend_limit", HOUR, 0},
         {400, "",
          ERROR("invalid_request_error",
                "You have reached your specified workspace API usage limits."),
@@ -145,6 +180,19 @@ static void test_spent(void **state)
          0, LOGIN},
         {400, "", ERROR("invalid_request_error", "You are out of extra usage for this model"), NEXT,
          "out_of_credits", 0, 0},
+        {400, "",
+         ERROR("invalid_request_error", "Extra usage is required for long context requests."),
+         CLIENT, "client_error", 0, 0},
+        {400, "", ERROR("invalid_request_error", "This organization has been disabled."), NEXT,
+         "account_disabled", 0, LOGIN},
+        {400, "",
+         ERROR("invalid_request_error", "messages.0: This organization has been disabled."), CLIENT,
+         "client_error", 0, 0},
+        {400, "",
+         ERROR("invalid_request_error",
+               "This credential is only authorized for use with another program and cannot be "
+               "used for other API requests."),
+         NEXT, "forbidden", 0, 0},
         /* the same words, quoted from the request: the client's own mistake */
         {400, "",
          ERROR("invalid_request_error",
@@ -171,6 +219,15 @@ static void test_rate_limited(void **state)
         {429, "retry-after: -5", "", NEXT, "rate_limited", 0, 0},
         {429, "retry-after: nan", "", NEXT, "rate_limited", 0, 0},
         {429, "retry-after:", "", NEXT, "rate_limited", 0, 0},
+        {429, "", ERROR("rate_limit_error", "Extra usage is required for long context requests."),
+         NEXT, "out_of_credits", 0, 0},
+        {429, "retry-after: 60",
+         ERROR("rate_limit_error", "Extra usage is required for long context requests."), NEXT,
+         "out_of_credits", 0, 0},
+        {429, "", CODE("rate_limit_error", "ramp_limit_exceeded"), NEXT, "rate_limited", 5 * SEC,
+         0},
+        {429, "retry-after: 20", CODE("rate_limit_error", "ramp_limit_exceeded"), NEXT,
+         "rate_limited", 20 * SEC, 0},
         /* retry-after in all its forms */
         {429, "retry-after: 0", "", NEXT, "rate_limited", 0, 0},
         {429, "retry-after: 30", "", NEXT, "rate_limited", 30 * SEC, 0},
@@ -256,6 +313,20 @@ static void test_unified(void **state)
          U "5h-status: rejected\n" U "5h-reset: " IN_1H "\n" U "7d_oi-status: rejected\n" U
            "7d_oi-reset: " IN_2H "\n" U "overage-disabled-reason: out_of_credits",
          "", NEXT, "rate_limited", HOUR, 0},
+        /* extra usage alone is refused: the windows behind it are told to be fine */
+        {429,
+         U "status: rejected\n" U "reset: " IN_1H "\n" U "representative-claim: overage\n" U
+           "5h-status: allowed\n" U "7d-status: allowed\n" U "overage-status: rejected",
+         "", NEXT, "out_of_credits", 0, 0},
+        {429,
+         U "status: rejected\n" U "reset: " IN_1H "\n" U "representative-claim: overage\n" U
+           "overage-status: rejected",
+         "", NEXT, "rate_limited", HOUR, 0},
+        /* only per-window headers, as one production reply had it */
+        {429, U "5h-status: rejected\n" U "5h-reset: " IN_1H "\n" U "5h-utilization: 1.0", "", NEXT,
+         "rate_limited", HOUR, 0},
+        {429, U "status: payment_required\n" U "reset: " IN_1H, "", NEXT, "rate_limited", HOUR, 0},
+        {429, U "status: queueing_hard\n" U "reset: " IN_1H, "", NEXT, "rate_limited", 5 * SEC, 0},
         /* windows healthy: a short throttle */
         {429, U "status: allowed\n" U "5h-status: allowed", "", NEXT, "rate_limited", 5 * SEC, 0},
         {429, U "status: allowed_warning\n" U "5h-status: allowed\nretry-after: 12", "", NEXT,
@@ -288,6 +359,14 @@ static void test_family_rest(void **state)
          "model_limit", HOUR},
         {429, U "status: rejected\n" U "reset: " IN_1H "\n" U "representative-claim: seven_day", "",
          "rate_limited", 0},
+        {429, U "status: rejected\n" U "7d_opus-status: rejected\n" U "7d_opus-reset: " IN_2H, "",
+         "model_limit", 2 * HOUR},
+        {429, U "7d_sonnet-status: rejected\n" U "7d_sonnet-reset: " IN_2H, "", "rate_limited", 0},
+        {429,
+         U "7d_sonnet-status: rejected\n" U "7d_sonnet-reset: " IN_2H "\n" U
+           "7d_opus-status: rejected\n" U "7d_opus-reset: " IN_1H,
+         "", "model_limit", HOUR},
+        {429, U "7d_-status: rejected", "", "rate_limited", 0},
         {429, U "status: rejected\n" U "overage-disabled-reason: out_of_credits", "",
          "out_of_credits", 5 * MIN},
         {400, "", ERROR("invalid_request_error", "You are out of extra usage for this model"),
@@ -346,6 +425,7 @@ static void test_overloaded(void **state)
     assert_string_equal(a.reason, "overloaded");
 }
 
+/* The head was that of a success; how long is told nowhere, so the times are ours. */
 static void test_in_stream(void **state)
 {
     static const struct {
@@ -353,25 +433,40 @@ static void test_in_stream(void **state)
         const char *lines;
         int verdict;
         const char *reason;
+        int64_t cool, family;
         bool failure;
     } rows[] = {
-        {REPLY_ERROR_RATE_LIMIT, "", NEXT, "rate_limited", false},
-        {REPLY_ERROR_OVERLOADED, "", NEXT, "overloaded", false},
-        {REPLY_ERROR_SERVER, "", NEXT, "server_error", true},
-        {REPLY_ERROR_OTHER, "", NEXT, "server_error", true},
-        {REPLY_ERROR_AUTH, "", NEXT, "unauthorized", false},
-        {REPLY_ERROR_BILLING, "", NEXT, "spend_limit", false},
-        {REPLY_ERROR_CLIENT, "", CLIENT, "client_error", false},
+        {REPLY_ERROR_RATE_LIMIT, "", NEXT, "rate_limited", 30 * SEC, 0, false},
+        {REPLY_ERROR_RATE_LIMIT,
+         "retry-after: 600\n" U "status: allowed\n" U "5h-status: allowed\n" U
+         "overage-status: rejected\n" U "overage-disabled-reason: out_of_credits",
+         NEXT, "rate_limited", 30 * SEC, 0, false},
+        {REPLY_ERROR_RATE_LIMIT, R "tokens-remaining: 0\n" R "tokens-reset: 2026-11-21T10:00:20Z",
+         NEXT, "rate_limited", 20 * SEC, 0, false},
+        {REPLY_ERROR_RATE_LIMIT, U "5h-status: rejected\n" U "5h-reset: " IN_1H, NEXT,
+         "rate_limited", HOUR, 0, false},
+        {REPLY_ERROR_RATE_LIMIT, U "status: rejected", NEXT, "rate_limited", 30 * SEC, 0, false},
+        {REPLY_ERROR_RATE_LIMIT, U "7d_oi-status: rejected\n" U "7d_oi-reset: " IN_1H, NEXT,
+         "model_limit", 0, HOUR, false},
+        {REPLY_ERROR_SERVER, "", NEXT, "server_error", 0, 0, true},
+        {REPLY_ERROR_OTHER, "", NEXT, "server_error", 0, 0, true},
+        {REPLY_ERROR_AUTH, "", NEXT, "unauthorized", 0, 0, false},
+        {REPLY_ERROR_BILLING, "", NEXT, "spend_limit", HOUR, 0, false},
+        {REPLY_ERROR_CLIENT, "", CLIENT, "client_error", 0, 0, false},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct limit_verdict v = judge(200, rows[i].lines, "", rows[i].error, NOW);
         assert_int_equal(v.verdict, rows[i].verdict);
         assert_string_equal(v.reason, rows[i].reason);
+        assert_int_equal(v.cool_ms, rows[i].cool);
+        assert_int_equal(v.family_ms, rows[i].family);
         assert_int_equal(v.failure, rows[i].failure);
         assert_false(v.login_needed);
     }
-    assert_int_equal(judge(200, "", "", REPLY_ERROR_RATE_LIMIT, NOW).cool_ms, 0);
+    struct limit_verdict v = judge(200, "retry-after: 600", "", REPLY_ERROR_OVERLOADED, NOW);
+    assert_string_equal(v.reason, "overloaded");
+    assert_true(v.cool_ms >= 3 * SEC && v.cool_ms <= 10 * SEC && !v.failure);
 }
 
 static void test_failures(void **state)
