@@ -2,7 +2,11 @@
  *
  *   set.c      rows in, lifetimes                  oauth.c    messages, pure
  *   token.c    the pair in memory, who waits       refresh.c  the one refresh at a time
- *   learn.c    what replies teach                  the rest   decides, pure */
+ *   learn.c    what replies teach                  breaker.c  failures, and who may try again
+ *   quota.c    accounts that spend the same        poll.c     asks how full the windows are
+ *   group.c    groups, and where a model leads     affinity.c conversations and their warm caches
+ *   select.c   who may serve, in which order       strategy.c what is better, one rank a strategy
+ *   the rest decides, pure */
 #ifndef SLUICE_ACCOUNTS_INSIDE_H
 #define SLUICE_ACCOUNTS_INSIDE_H
 
@@ -31,12 +35,37 @@ struct token { /* of an account whose provider has OAuth */
     struct timer timer; /* the next refresh that nobody asked for */
 };
 
+struct poll_state { /* what is known of asking for an account's use; times are monotonic */
+    int64_t used_at;  /* when it was last held, 0 = never */
+    int64_t next_at;  /* not before */
+    int64_t barred;   /* the token's generation that may not ask, 0 = none */
+    int32_t failures; /* in a row */
+};
+
+/* An origin (scheme, host, port) that failed lately, and has not served since. */
+struct origin_trouble {
+    uint64_t key;
+    int64_t before, last; /* wall ms of the last two failures; before: 0 = there was one only */
+};
+#define ORIGINS_MAX 32
+
 struct entry {
     struct account a; /* first: an account pointer is an entry pointer */
     struct secret *secret;
     struct account_set *set;
     struct token *token;             /* NULL: a fixed secret */
     int64_t stored_at[WINDOW_KINDS]; /* when the store was told of that bucket */
+    struct poll_state poll;
+};
+
+struct affinity_entry;
+struct affinity { /* see affinity.c; all zero is an empty one */
+    struct affinity_entry *entry;
+    uint32_t *head; /* of the chains, by hash */
+    uint32_t n, cap;
+    uint32_t newest, oldest, spare; /* indices, from 1 on; 0 = none */
+    uint32_t used;                  /* entries that were ever taken; those behind are new */
+    int64_t shift;                  /* from wall time to the time in the entries, ms */
 };
 
 struct account_set {
@@ -45,7 +74,11 @@ struct account_set {
     struct http_client *client; /* NULL: nothing is refreshed */
     struct entry **entry;       /* sorted by priority, then name, then id */
     int n, cap;
-    uint64_t pass; /* of the account held last, before it was */
+    uint64_t pass; /* the largest that any account has come to */
+    uint64_t turn; /* requests held so far */
+    struct group **group; /* stored ones, by name */
+    int groups;
+    struct affinity affinity;
     store_done_fn *ready;
     void *arg;
     bool loading, dead;
@@ -56,6 +89,10 @@ struct account_set {
     struct link told; /* waiters whose answer is known, and the task that calls them */
     struct link calling;
     struct task task;
+    struct origin_trouble trouble[ORIGINS_MAX];
+    int troubles;
+    struct poll *poll;    /* NULL: without a client */
+    uint64_t logins_lost; /* accounts that came to need a person */
 };
 
 struct entry *entry_of(struct account *a);
@@ -73,10 +110,96 @@ void login_needed(struct entry *e, const char *reason);
 #define CLOCK_STEP INT64_C(60000) /* a wall clock that goes back further than that was set */
 
 bool is_login_reason(const char *reason);
+/* Brings observations in, and tells the store of news. */
+void windows_take(struct account_set *set, struct account *a,
+                  const struct window seen[WINDOW_KINDS], int64_t now);
+/* Notes that a family rests; the longest rest holds. */
+void family_note(struct account_facts *f, const char *family, const char *reason, int64_t until,
+                 int64_t now);
 /* The stored windows, over all accounts. */
 void windows_load(struct account_set *set, const struct window_row *rows, size_t n);
 /* Opens the closed ones; with `all` they are forgotten, for they were another account's. */
 void windows_clear(struct account_set *set, struct account *a, bool all);
+
+/* ---- group.c --------------------------------------------------------------------------------- */
+
+/* The group whose accounts serve `model` for `name`, behind all routes. NULL: there is none, or the
+ * routes lead nowhere or in a circle. `last` (STORE_GROUP_MAX) gets its name, or that of the last
+ * one that was looked for. */
+const struct group *group_resolve(const struct account_set *set, const char *name,
+                                  const char *model, char *last);
+void groups_free(struct account_set *set);
+
+/* ---- affinity.c ------------------------------------------------------------------------------ */
+
+void affinity_free(struct affinity *f);
+void affinity_forget(struct affinity *f, const struct account *a); /* which is leaving */
+void affinity_shift(struct affinity *f, int64_t by); /* the wall clock was set by so much */
+
+/* ---- strategy.c ------------------------------------------------------------------------------ */
+
+struct asked { /* what a rank depends on, but for the account */
+    enum strategy strategy;
+    uint64_t conversation, dice;
+    const char *family; /* of the model; "" = not told */
+    int64_t now;
+};
+struct rank { /* compared field by field, smaller is better */
+    uint64_t order; /* above all strategies */
+    uint64_t cost, turn;
+    int at; /* place in the set: by priority, then name */
+};
+/* Fills in cost and turn, of accounts of equal `order`. */
+void strategy_rank(const struct asked *q, const struct account *a, struct rank *r);
+
+/* ---- status.c -------------------------------------------------------------------------------- */
+
+/* It rests for failures that we have counted ourselves, for nothing else, and nobody is trying it:
+ * whoever has no other account may. */
+bool account_may_rescue(const struct account_facts *f, const char *family, int64_t now);
+
+/* ---- breaker.c ------------------------------------------------------------------------------- */
+
+/* Three failures in a row, or a rest for failures that no success has ended: who is held now finds
+ * out whether the account serves again. */
+bool breaker_is_tripped(const struct account_facts *f);
+/* Somebody is finding out; nobody else is let in. */
+bool breaker_is_probing(const struct account_facts *f, int64_t now);
+void breaker_hold(struct account_facts *f, int64_t now);
+void breaker_release(struct account_facts *f); /* in_flight is counted down already */
+/* A sign of life ends a rest for failures; true when there was one. */
+bool breaker_served(struct account_facts *f);
+/* How long the account is to rest, ms, 0 = not; at least what the reply ordered. */
+int64_t breaker_failed(struct account_facts *f, int64_t ordered, int64_t now, int64_t id);
+/* After so many failures in a row: 1 s, doubled up to 48 s, and up to a quarter more. Pure. */
+int64_t breaker_rest(int32_t failures, int64_t now, int64_t id);
+/* A rest that our own counting of failures ordered, not the provider. */
+bool is_own_rest(const char *reason);
+
+bool origin_same(const struct http_target *a, const struct http_target *b);
+void origin_failed(struct account_set *set, const struct account *a, int64_t now);
+void origin_served(struct account_set *set, const struct account *a);
+void origins_shift(struct account_set *set, int64_t by); /* the wall clock was set */
+/* Two failures within 15 s and no success since, on whichever accounts of the origin: the server is
+ * unwell, and accounts elsewhere go first. Never a reason to refuse. */
+bool account_origin_fails(const struct account_set *set, const struct account *a, int64_t now);
+
+/* ---- quota.c --------------------------------------------------------------------------------- */
+
+/* The next account from *at on that spends the same quota as `a`, itself left out; NULL behind the
+ * last. */
+struct account *quota_next(struct account_set *set, const struct account *a, int *at);
+/* A rest that the provider ordered for what was spent. */
+bool quota_reason(const char *reason);
+/* Takes over what the others of its quota know that is newer. */
+void quota_adopt(struct account_set *set, struct account *a);
+/* Opens the windows of the others and ends their rests for the quota. */
+void quota_reset(struct account_set *set, struct account *a);
+
+/* ---- poll.c ---------------------------------------------------------------------------------- */
+
+void polls_begin(struct account_set *set); /* set->client is there; idempotent */
+void polls_end(struct account_set *set);   /* idempotent */
 
 /* ---- token.c --------------------------------------------------------------------------------- */
 

@@ -61,12 +61,13 @@ enum strategy {
 const char *strategy_name(enum strategy s); /* "session", "least-used", ... */
 const char *strategy_help(enum strategy s); /* one line */
 bool strategy_find(struct slice name, enum strategy *out);
+bool strategy_sticky(enum strategy s); /* what "affinity" is when a group does not say it */
 
 struct group {
     char name[STORE_GROUP_MAX];
     enum strategy strategy;
     bool affinity; /* "affinity": a conversation stays where its prompt cache is warm; by default
-                      true but for round-robin */
+                      true but for round-robin and shuffle */
     struct group_route {
         char prefix[STORE_MODEL_MAX]; /* of a model name; "" matches all */
         char group[STORE_GROUP_MAX];

@@ -1,75 +1,96 @@
 /* Choosing: which accounts may serve a request, best first.
  *
- * Lower priority number first. Within one priority a conversation goes to the same account each
- * time, because the provider's prompt cache lives there and a needless switch costs as much as
- * twenty requests (scheduling.md D2). Rendezvous hashing gives that without any memory: nodes agree
- * without talking, a restart changes nothing, and when an account drops out only its own
- * conversations move. */
-#include "accounts/accounts.h"
+ * A conversation stays where its prompt cache is warm, because a needless switch costs as much as
+ * twenty requests (scheduling.md D2). What begins cold goes where its group's strategy says, within
+ * the best priority that can serve. One pass over the set decides, and explains: there is no second
+ * implementation that could say something else than what is done. */
+#include "accounts/inside.h"
 
 #include <string.h>
 
-struct rank { /* compared field by field, smaller is better */
-    int32_t priority;
-    uint64_t cost; /* in relation to the weight: compared crosswise, never divided */
-    uint64_t weight;
-    uint64_t pass; /* second look, for equals: they take turns */
-    int64_t id;
+#define WORTH_CONTEXT 20000          /* tokens; below, a cold start is cheaper than a wait */
+#define WORTH_WAIT    INT64_C(15000) /* ms; longer nobody waits for a warm cache */
+
+/* ---- words ----------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name, *text;
+} whys[WHY_COUNT] = {
+    [WHY_NONE] = {"none", "nothing is known of it"},
+    [WHY_PINNED] = {"pinned", "it holds what the request refers to"},
+    [WHY_WARM] = {"warm", "its prompt cache is warm there"},
+    [WHY_PARENT] = {"parent", "the conversation that it belongs to is there"},
+    [WHY_STRATEGY] = {"strategy", "the group's strategy puts it first"},
+    [WHY_ONLY] = {"only", "no other account can serve"},
+    [WHY_RESCUE] = {"rescue", "it rests for failures, but no other account can serve"},
+    [WHY_BEHIND] = {"behind", "it could serve, but stands behind"},
+    [WHY_PRIORITY] = {"priority", "it could serve, but its priority is lower"},
+    [WHY_ORIGIN] = {"origin", "it could serve, but its provider is failing just now"},
+    [WHY_TRIED] = {"tried", "it has been tried for this request"},
+    [WHY_GROUP] = {"group", "it is in another group"},
+    [WHY_STATE] = {"state", "it cannot serve now"},
 };
 
-static uint64_t mix(uint64_t h)
+const char *why_name(enum why w)
 {
-    h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    h = (h ^ (h >> 27)) * 0x94d049bb133111ebULL;
-    return h ^ (h >> 31);
+    assert((int)w >= 0 && w < WHY_COUNT);
+    return whys[w].name;
 }
 
-/* -log2(h / 2^64) with 20 bits behind the point, in integers so that every machine finds the same.
- */
-static uint64_t neg_log2(uint64_t h)
+const char *why_text(enum why w)
 {
-    unsigned zeros = 0;
-    h |= 1; /* 0 has no logarithm */
-    while (h >> 63 == 0) {
-        h <<= 1;
-        zeros++;
-    }
-    uint64_t m = h >> 32; /* [1, 2) as 1.31 */
-    uint64_t fraction = 0;
-    for (int i = 0; i < 20;
-         i++) { /* squaring doubles the logarithm: its bits fall out one by one */
-        m = m * m >> 31;
-        fraction <<= 1;
-        if (m >> 32 != 0) {
-            fraction |= 1;
-            m >>= 1;
-        }
-    }
-    assert(zeros < 64 && fraction < (UINT64_C(1) << 20));
-    return ((uint64_t)(zeros + 1) << 20) - fraction;
+    assert((int)w >= 0 && w < WHY_COUNT);
+    return whys[w].text;
 }
 
-static struct rank rank_of(const struct account *a, uint64_t conversation)
-{
-    struct rank r = {.priority = a->priority, .pass = a->pass, .id = a->id};
-    r.weight = a->weight > 0 ? (uint64_t)a->weight : 1;
-    /* Weighted rendezvous: the smallest -log(hash) / weight wins, so that an account of weight 2
-     * gets twice the conversations of one of weight 1. */
-    if (conversation != 0)
-        r.cost = neg_log2(mix(conversation ^ mix((uint64_t)a->id)));
-    else
-        r.cost = (uint64_t)(a->facts.in_flight < 0 ? 0 : a->facts.in_flight);
-    return r;
-}
+/* ---- one choice being made ------------------------------------------------------------------- */
 
-static bool rank_less(const struct rank *a, const struct rank *b)
+enum tier { TIER_WARM, TIER_PARENT, TIER_SOUND, TIER_ORIGIN }; /* the most significant of a rank */
+
+struct place { /* of an account that can serve */
+    struct rank rank;
+    struct account *account;
+    enum tier tier;
+};
+struct pick {
+    struct account_set *set;
+    const struct account_wish *wish;
+    const struct group *group; /* NULL: none of that name, or pinned */
+    struct asked asked;
+    char family[WINDOW_FAMILY_MAX];
+    struct account *warm, *parent; /* NULL = nowhere, or of no interest */
+    int64_t context;
+    struct place place[ACCOUNTS_MAX]; /* in no order */
+    uint8_t order[ACCOUNTS_MAX];      /* indices into it, best first */
+    struct place rescue;              /* .account NULL: none */
+    struct account_choice *out;
+    struct account_explained *others; /* who is not chosen; NULL: nobody asks */
+    int others_n;
+};
+
+static void pick_init(struct pick *p, struct account_set *set, const struct account_wish *w,
+                      int64_t now, struct account_choice *out)
 {
-    if (a->priority != b->priority)
-        return a->priority < b->priority;
-    uint64_t x = a->cost * b->weight, y = b->cost * a->weight;
-    if (x != y)
-        return x < y;
-    return a->pass != b->pass ? a->pass < b->pass : a->id < b->id;
+    p->set = set;
+    p->wish = w;
+    p->out = out;
+    p->rescue.account = NULL;
+    p->warm = p->parent = NULL;
+    p->context = 0;
+    p->others = NULL;
+    p->others_n = 0;
+    accounts_clock(set);
+    p->group = group_resolve(set, w->group, w->model, out->group);
+    p->asked = (struct asked){.strategy = p->group != NULL ? p->group->strategy : STRATEGY_SESSION,
+                              .conversation = w->conversation,
+                              .dice = w->dice != 0 ? w->dice : set->turn,
+                              .family = model_family(slice_of(w->model), p->family),
+                              .now = now};
+    if (p->group == NULL || !p->group->affinity || w->pinned != 0)
+        return;
+    p->warm = accounts_warm_at(set, w->conversation, now, &p->context);
+    if (p->warm == NULL) /* it begins; what its parent has cached is partly its own */
+        p->parent = accounts_warm_at(set, w->parent, now, NULL);
 }
 
 static bool was_tried(const struct account_wish *w, int64_t id)
@@ -81,28 +102,55 @@ static bool was_tried(const struct account_wish *w, int64_t id)
     return false;
 }
 
-/* Keeps the list in order; the worst falls off a full one. */
-static void choice_insert(struct account_choice *c, struct rank ranks[ACCOUNTS_MAX],
-                          struct account *a, const struct rank *r)
+static bool rank_less(const struct rank *a, const struct rank *b)
 {
-    int i = c->n;
-    while (i > 0 && rank_less(r, &ranks[i - 1]))
-        i--;
-    if (i == ACCOUNTS_MAX)
-        return;
-    assert(c->n >= 0 && c->n <= ACCOUNTS_MAX);
-    int move = (c->n < ACCOUNTS_MAX ? c->n : ACCOUNTS_MAX - 1) - i;
-    memmove(&ranks[i + 1], &ranks[i], (size_t)move * sizeof ranks[0]);
-    memmove(&c->ready[i + 1], &c->ready[i], (size_t)move * sizeof c->ready[0]);
-    ranks[i] = *r;
-    c->ready[i] = a;
-    if (c->n < ACCOUNTS_MAX)
-        c->n++;
+    if (a->order != b->order)
+        return a->order < b->order;
+    if (a->cost != b->cost)
+        return a->cost < b->cost;
+    return a->turn != b->turn ? a->turn < b->turn : a->at < b->at;
 }
+
+static void place_fill(const struct pick *p, struct account *a, int at, struct place *out)
+{
+    out->account = a;
+    out->tier = a == p->warm                                    ? TIER_WARM
+                : a == p->parent                                ? TIER_PARENT
+                : account_origin_fails(p->set, a, p->asked.now) ? TIER_ORIGIN
+                                                                : TIER_SOUND;
+    out->rank.at = at;
+    out->rank.order = (uint64_t)out->tier << 32 | (uint32_t)(a->priority > 0 ? a->priority : 0);
+    strategy_rank(&p->asked, a, &out->rank);
+}
+
+/* Keeps the list in order; the worst falls off a full one. */
+static void place_insert(struct pick *p, const struct place *new)
+{
+    int n = p->out->n, low = 0, high = n;
+    while (low < high) {
+        int mid = low + (high - low) / 2;
+        if (rank_less(&new->rank, &p->place[p->order[mid]].rank))
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    if (low == ACCOUNTS_MAX)
+        return;
+    bool full = n == ACCOUNTS_MAX;
+    uint8_t slot = full ? p->order[n - 1] : (uint8_t)n;
+    assert(n >= 0 && n <= ACCOUNTS_MAX);
+    memmove(&p->order[low + 1], &p->order[low], (size_t)(n - full - low));
+    p->order[low] = slot;
+    p->place[slot] = *new;
+    p->out->n += !full;
+}
+
+/* ---- who cannot ------------------------------------------------------------------------------ */
 
 static enum reply_error resting_kind(enum account_state state, const char *reason)
 {
-    if (state == ACCOUNT_SPENT || strcmp(reason, "rate_limited") == 0)
+    if (state == ACCOUNT_SPENT || strcmp(reason, "rate_limited") == 0 ||
+        strcmp(reason, "peak_hours") == 0)
         return REPLY_ERROR_RATE_LIMIT;
     if (strcmp(reason, "overloaded") == 0)
         return REPLY_ERROR_OVERLOADED;
@@ -111,35 +159,164 @@ static enum reply_error resting_kind(enum account_state state, const char *reaso
     return REPLY_ERROR_SERVER;
 }
 
+/* A move costs the whole context anew: a short wait for the account that has it is cheaper. */
+static void worth_note(struct pick *p, struct account *a, const struct account_status *s)
+{
+    int64_t until = p->asked.now + WORTH_WAIT;
+    if (a != p->warm || p->context <= WORTH_CONTEXT)
+        return;
+    if (s->state == ACCOUNT_COOLING && strcmp(s->reason, "rate_limited") == 0 && s->until <= until)
+        until = s->until;
+    else if (s->state != ACCOUNT_FULL)
+        return;
+    p->out->worth_waiting = a;
+    p->out->worth_until = until;
+}
+
+static void status_count(struct account_choice *out, const struct account_status *s)
+{
+    bool rests = s->state == ACCOUNT_COOLING || s->state == ACCOUNT_SPENT;
+    out->considered += s->state != ACCOUNT_LEAVING;
+    out->cooling += rests;
+    out->full += s->state == ACCOUNT_FULL;
+    out->login += s->state == ACCOUNT_LOGIN;
+    out->paused += s->state == ACCOUNT_PAUSED;
+    if (rests && (out->soonest == 0 || s->until < out->soonest)) {
+        out->soonest = s->until;
+        out->cooling_for = resting_kind(s->state, s->reason);
+    }
+}
+
+/* The best of those that rest for failures, as if they did not. */
+static void rescue_note(struct pick *p, struct account *a, int at)
+{
+    struct place new;
+    if (!account_may_rescue(&a->facts, p->family, p->asked.now))
+        return;
+    place_fill(p, a, at, &new);
+    if (p->rescue.account == NULL || rank_less(&new.rank, &p->rescue.rank))
+        p->rescue = new;
+}
+
+/* ---- the pass -------------------------------------------------------------------------------- */
+
+static bool is_asked_for(const struct pick *p, const struct account *a)
+{
+    if (p->wish->pinned != 0)
+        return a->id == p->wish->pinned;
+    return p->group != NULL && account_policy_in(&a->facts.policy, p->group->name);
+}
+
+/* WHY_NONE: it can serve, and is in its place. */
+static enum why account_look(struct pick *p, struct account *a, int at, struct account_status *s)
+{
+    struct place new;
+    *s = account_status_for(&a->facts, p->family, p->asked.now);
+    status_count(p->out, s);
+    /* A stale token is no reason to leave an account: its refresh is waited for. */
+    bool usable = s->state == ACCOUNT_READY || s->state == ACCOUNT_STALE;
+    bool tried = was_tried(p->wish, a->id);
+    if (!usable) {
+        worth_note(p, a, s);
+        if (s->state == ACCOUNT_COOLING && !tried)
+            rescue_note(p, a, at);
+    }
+    if (tried)
+        return WHY_TRIED;
+    if (!usable)
+        return WHY_STATE;
+    place_fill(p, a, at, &new);
+    place_insert(p, &new);
+    return WHY_NONE;
+}
+
+static void other_note(struct pick *p, const struct account *a, enum why why,
+                       const struct account_status *s)
+{
+    if (p->others != NULL && p->others_n < ACCOUNTS_MAX)
+        p->others[p->others_n++] = (struct account_explained){a, why, *s};
+}
+
+static void pick_look(struct pick *p)
+{
+    struct account_status s;
+    for (int i = 0; i < accounts_count(p->set); i++) {
+        struct account *a = accounts_at(p->set, i);
+        if (is_asked_for(p, a)) {
+            enum why why = account_look(p, a, i, &s);
+            if (why != WHY_NONE)
+                other_note(p, a, why, &s);
+        } else if (p->others != NULL && p->wish->pinned == 0) {
+            s = account_status_for(&a->facts, p->family, p->asked.now);
+            other_note(p, a, WHY_GROUP, &s);
+        }
+    }
+}
+
+static enum why first_why(const struct pick *p, const struct place *first)
+{
+    if (p->wish->pinned != 0)
+        return WHY_PINNED;
+    if (first->tier == TIER_WARM)
+        return WHY_WARM;
+    if (first->tier == TIER_PARENT)
+        return WHY_PARENT;
+    return p->out->n == 1 ? WHY_ONLY : WHY_STRATEGY;
+}
+
+static enum why next_why(const struct place *first, const struct place *next)
+{
+    if (next->tier == TIER_ORIGIN && first->tier != TIER_ORIGIN)
+        return WHY_ORIGIN;
+    return next->account->priority > first->account->priority ? WHY_PRIORITY : WHY_BEHIND;
+}
+
+static void pick_finish(struct pick *p)
+{
+    struct account_choice *out = p->out;
+    for (int i = 0; i < out->n; i++) {
+        const struct place *first = &p->place[p->order[0]], *at = &p->place[p->order[i]];
+        out->ready[i] = at->account;
+        out->why[i] = i == 0 ? first_why(p, first) : next_why(first, at);
+    }
+    /* Whoever is full serves soon; and one of our own benches must not be the reason for an error.
+     */
+    if (out->n == 0 && out->full == 0 && p->rescue.account != NULL) {
+        out->ready[0] = p->rescue.account;
+        out->why[0] = WHY_RESCUE;
+        out->n = 1;
+    }
+    assert(out->n <= out->considered);
+}
+
 void accounts_choose(struct account_set *set, const struct account_wish *w, int64_t now,
                      struct account_choice *out)
 {
-    struct rank ranks[ACCOUNTS_MAX];
-    char family[WINDOW_FAMILY_MAX];
-    *out = (struct account_choice){0};
-    (void)model_family(slice_of(w->model), family);
-    accounts_clock(set);
+    struct pick p;
     assert(w->tried_n >= 0 && (w->tried_n == 0 || w->tried != NULL));
-    for (int i = 0; i < accounts_count(set); i++) {
-        struct account *a = accounts_at(set, i);
-        if (w->pinned != 0 && a->id != w->pinned)
-            continue;
-        struct account_status s = account_status_for(&a->facts, family, now);
-        bool rests = s.state == ACCOUNT_COOLING || s.state == ACCOUNT_SPENT;
-        out->considered += s.state != ACCOUNT_LEAVING;
-        out->cooling += rests;
-        out->login += s.state == ACCOUNT_LOGIN;
-        out->paused += s.state == ACCOUNT_PAUSED;
-        if (rests && (out->soonest == 0 || s.until < out->soonest)) {
-            out->soonest = s.until;
-            out->cooling_for = resting_kind(s.state, s.reason);
-        }
-        /* A stale token is no reason to leave an account: its refresh is waited for. */
-        bool usable = s.state == ACCOUNT_READY || s.state == ACCOUNT_STALE;
-        if (usable && !was_tried(w, a->id)) {
-            struct rank r = rank_of(a, w->conversation);
-            choice_insert(out, ranks, a, &r);
-        }
+    *out = (struct account_choice){0};
+    pick_init(&p, set, w, now, out);
+    pick_look(&p);
+    pick_finish(&p);
+}
+
+int accounts_explain(struct account_set *set, const struct account_wish *w, int64_t now,
+                     struct account_explained out[ACCOUNTS_MAX])
+{
+    struct account_explained others[ACCOUNTS_MAX];
+    struct account_choice c = {0};
+    struct pick p;
+    int n = 0;
+    pick_init(&p, set, w, now, &c);
+    p.others = others;
+    pick_look(&p);
+    pick_finish(&p);
+    for (; n < c.n; n++)
+        out[n] = (struct account_explained){c.ready[n], c.why[n],
+                                            account_status_for(&c.ready[n]->facts, p.family, now)};
+    for (int i = 0; i < p.others_n && n < ACCOUNTS_MAX; i++) {
+        if (c.n == 0 || others[i].account != c.ready[0]) /* a rescued one stands in front */
+            out[n++] = others[i];
     }
-    assert(out->n <= out->considered);
+    return n;
 }

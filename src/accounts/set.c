@@ -70,6 +70,7 @@ void facts_clear(struct account *a)
     a->facts.cool_until = 0;
     a->facts.cool_reason[0] = '\0';
     a->facts.failures = 0;
+    a->facts.probe_at = 0;
 }
 
 void login_needed(struct entry *e, const char *reason)
@@ -81,6 +82,7 @@ void login_needed(struct entry *e, const char *reason)
     text_copy(f->cool_reason, sizeof f->cool_reason, slice_of(reason));
     if (!news || f->leaving)
         return;
+    e->set->logins_lost++;
     log_error("account needs login", LF_STR("account", e->a.name), LF_STR("why", reason));
     f->seen_at = loop_wall(e->set->loop);
     facts_store(e->set, &e->a);
@@ -102,7 +104,12 @@ void credential_set(struct entry *e, enum auth_scheme auth, struct slice given)
 static bool credential_apply(struct entry *e, const struct account_row *row)
 {
     struct account *a = &e->a;
-    if (row->secret_unreadable || (row->secret.n == 0 && e->secret == NULL)) {
+    bool without = row->secret.n == 0 && e->secret == NULL;
+    if (without && !row->secret_unreadable && a->provider->oauth != NULL) {
+        a->facts.token = TOKEN_NO_KEY; /* the login that makes it has not been yet */
+        return false;
+    }
+    if (row->secret_unreadable || without) {
         a->facts.login_needed = true;
         text_copy(a->facts.cool_reason, sizeof a->facts.cool_reason, S("secret_unreadable"));
         return false;
@@ -111,6 +118,7 @@ static bool credential_apply(struct entry *e, const struct account_row *row)
         return false;
     bool bearer = a->provider->auth == AUTH_BEARER || slice_starts(row->secret, S("Bearer "));
     credential_set(e, bearer ? AUTH_BEARER : AUTH_X_API_KEY, row->secret);
+    a->facts.token = TOKEN_NONE;
     return true;
 }
 
@@ -219,7 +227,7 @@ static void facts_load(struct account *a, const struct account_row *row)
 static void row_credential(struct entry *e, const struct account_row *row, bool fresh)
 {
     struct account *a = &e->a;
-    if (a->provider->oauth != NULL) {
+    if (provider_rotates(a->provider)) {
         token_open(e);
         token_configure(e, row);
         return;
@@ -232,6 +240,18 @@ static void row_credential(struct entry *e, const struct account_row *row, bool 
     if (!row->secret_unreadable && e->secret != NULL &&
         strcmp(a->facts.cool_reason, "secret_unreadable") == 0)
         facts_clear(a);
+}
+
+/* Settings are checked when they are given, so only a newer version wrote what cannot be read. Whom
+ * the account may serve is not known then: it serves nobody. */
+static void settings_apply(struct account *a, const struct account_row *row)
+{
+    char why[256];
+    text_copy(a->settings, sizeof a->settings, slice_of(row->settings));
+    if (account_policy_read(slice_of(a->settings), &a->facts.policy, why, sizeof why) == OK)
+        return;
+    log_error("account has bad settings", LF_STR("account", a->name), LF_STR("why", why));
+    a->facts.paused = true;
 }
 
 void accounts_apply(struct account_set *set, const struct account_row *row)
@@ -259,9 +279,9 @@ void accounts_apply(struct account_set *set, const struct account_row *row)
     a->priority = row->priority;
     a->weight = row->weight > 0 ? row->weight : 1;
     a->allow_private = row->allow_private;
-    text_copy(a->settings, sizeof a->settings, slice_of(row->settings));
     a->created_at = row->created_at;
     a->facts.paused = row->paused;
+    settings_apply(a, row);
     if (fresh)
         facts_load(a, row);
     row_credential(e, row, fresh);
@@ -270,6 +290,7 @@ void accounts_apply(struct account_set *set, const struct account_row *row)
         a->facts.paused = true;
     }
     set_settle(set, i);
+    quota_adopt(set, a);
 }
 
 void accounts_drop(struct account_set *set, int64_t id)
@@ -278,6 +299,7 @@ void accounts_drop(struct account_set *set, int64_t id)
     if (i < 0)
         return;
     set->entry[i]->a.facts.leaving = true;
+    affinity_forget(&set->affinity, &set->entry[i]->a);
     entry_settle(set->entry[i]); /* a refresh under way is never cut */
 }
 
@@ -286,7 +308,9 @@ void accounts_reset(struct account_set *set, struct account *a)
     bool unreadable = strcmp(a->facts.cool_reason, "secret_unreadable") == 0;
     assert(entry_of(a)->set == set);
     a->facts.failures = 0;
+    a->facts.probe_at = 0;
     windows_clear(set, a, false);
+    quota_reset(set, a);
     if (unreadable) /* only a new secret mends that */
         return;
     facts_clear(a);
@@ -317,6 +341,19 @@ static bool load_is_wanted(struct account_set *set)
     return false;
 }
 
+/* Without them nobody knows which accounts a key may use. */
+static void groups_loaded(void *arg, enum err e, const struct group_row *rows, size_t n)
+{
+    struct account_set *set = arg;
+    if (!load_is_wanted(set))
+        return;
+    for (size_t i = 0; e == OK && i < n; i++)
+        accounts_group_apply(set, &rows[i]);
+    set->loading = false;
+    if (set->ready != NULL)
+        set->ready(set->arg, e);
+}
+
 /* Without them accounts serve all the same: the next replies tell them again. */
 static void windows_loaded(void *arg, enum err e, const struct window_row *rows, size_t n)
 {
@@ -327,9 +364,7 @@ static void windows_loaded(void *arg, enum err e, const struct window_row *rows,
         windows_load(set, rows, n);
     else
         log_warn("windows not loaded", LF_STR("err", err_name(e)));
-    set->loading = false;
-    if (set->ready != NULL)
-        set->ready(set->arg, OK);
+    store_groups_load(set->store, groups_loaded, set);
 }
 
 static void tokens_loaded(void *arg, enum err e, const struct token_row *rows, size_t n)
@@ -388,6 +423,8 @@ void accounts_free(struct account_set *set)
         entry_free(set->entry[i]);
     }
     mem_free(set->entry);
+    groups_free(set);
+    affinity_free(&set->affinity);
     if (!set->loading) {
         mem_free(set);
         return;
@@ -399,6 +436,11 @@ void accounts_free(struct account_set *set)
 int accounts_count(const struct account_set *set)
 {
     return set->n;
+}
+
+uint64_t accounts_logins_lost(const struct account_set *set)
+{
+    return set->logins_lost;
 }
 
 struct account *accounts_at(struct account_set *set, int i)
@@ -423,18 +465,50 @@ struct account *accounts_by_id(struct account_set *set, int64_t id)
     return i < 0 ? NULL : &set->entry[i]->a;
 }
 
+static bool is_peer(const struct account *a, const struct account *b)
+{
+    const struct account_policy *p = &a->facts.policy;
+    if (a == b || a->priority != b->priority)
+        return false;
+    for (int i = 0; i < p->groups; i++) {
+        if (account_policy_in(&b->facts.policy, p->group[i]))
+            return true;
+    }
+    return p->groups == 0 && account_policy_in(&b->facts.policy, GROUP_DEFAULT);
+}
+
+/* Stride scheduling: each turn moves an account on by the inverse of its weight. Those that take
+ * turns with each other are never more than one stride apart; so one that is further behind is new
+ * or was away, and joins where they are: it must not catch up on what it has missed. */
+static void pass_move(struct account_set *set, struct account *a)
+{
+    uint64_t most = 0, join = UINT64_MAX;
+    for (int i = 0; a->pass + STRIDE < set->pass && i < set->n; i++) {
+        const struct account *b = &set->entry[i]->a;
+        if (is_peer(a, b) && b->pass > most)
+            most = b->pass;
+    }
+    for (int i = 0; a->pass + STRIDE < most && i < set->n; i++) {
+        const struct account *b = &set->entry[i]->a;
+        if (b->pass + STRIDE >= most && b->pass < join && is_peer(a, b))
+            join = b->pass;
+    }
+    if (join != UINT64_MAX && join > a->pass)
+        a->pass = join;
+    a->pass += STRIDE / (uint64_t)a->weight;
+    set->pass = a->pass > set->pass ? a->pass : set->pass;
+}
+
 void account_hold(struct account *a)
 {
     struct account_set *set = entry_of(a)->set;
     assert(a->refs >= 0 && a->facts.in_flight >= 0);
-    /* Stride scheduling: each turn moves an account on by the inverse of its weight. One that is
-     * new or was away joins where the others are: it must not catch up on what it has missed. */
-    if (a->pass < set->pass)
-        a->pass = set->pass;
-    set->pass = a->pass;
-    a->pass += STRIDE / (uint64_t)a->weight;
+    pass_move(set, a);
+    a->turn = ++set->turn;
     a->refs++;
     a->facts.in_flight++;
+    breaker_hold(&a->facts, loop_wall(set->loop));
+    entry_of(a)->poll.used_at = loop_now(set->loop);
 }
 
 void account_release(struct account_set *set, struct account *a)
@@ -443,6 +517,7 @@ void account_release(struct account_set *set, struct account *a)
     assert(e->set == set && a->refs > 0 && a->facts.in_flight > 0);
     a->refs--;
     a->facts.in_flight--;
+    breaker_release(&a->facts);
     if (a->refs > 0)
         return;
     if (e->secret != NULL) {

@@ -1,0 +1,131 @@
+/* Groups in memory, and the way from a group and a model to the accounts that serve it. */
+#include "accounts/inside.h"
+
+#include <string.h>
+
+#define GROUPS_MAX 1024
+#define HOPS_MAX   8 /* groups of the strategy MODEL behind each other: more is a circle */
+
+static const struct group built_in = {
+    .name = GROUP_DEFAULT, .strategy = STRATEGY_SESSION, .affinity = true};
+
+/* Where `name` is, or would be. */
+static int group_place(const struct account_set *set, const char *name, bool *found)
+{
+    int from = 0, to = set->groups;
+    *found = false;
+    while (from < to) {
+        int mid = from + (to - from) / 2;
+        int c = strcmp(set->group[mid]->name, name);
+        if (c == 0) {
+            *found = true;
+            return mid;
+        }
+        if (c < 0)
+            from = mid + 1;
+        else
+            to = mid;
+    }
+    return from;
+}
+
+const struct group *accounts_group(const struct account_set *set, const char *name)
+{
+    bool found;
+    int at = group_place(set, name, &found);
+    if (found)
+        return set->group[at];
+    return strcmp(name, GROUP_DEFAULT) == 0 ? &built_in : NULL;
+}
+
+const struct group *accounts_group_at(const struct account_set *set, int i)
+{
+    bool found;
+    int at = group_place(set, GROUP_DEFAULT, &found);
+    assert(i >= 0);
+    if (!found && i >= at) {
+        if (i == at)
+            return &built_in;
+        i--;
+    }
+    return i < set->groups ? set->group[i] : NULL;
+}
+
+void accounts_group_apply(struct account_set *set, const struct group_row *row)
+{
+    char why[256];
+    struct group g;
+    bool found;
+    assert(!set->dead);
+    int at = group_place(set, row->name, &found);
+    if (group_read(row, &g, why, sizeof why) != OK) { /* checked when it was given */
+        log_error("group not loaded", LF_STR("group", row->name), LF_STR("why", why));
+        return;
+    }
+    if (!found && set->groups == GROUPS_MAX) {
+        log_warn("group not loaded", LF_STR("group", row->name), LF_STR("why", "too many groups"));
+        return;
+    }
+    if (!found) {
+        set->group = mem_grow(set->group, (size_t)(set->groups + 1) * sizeof(struct group *));
+        memmove(&set->group[at + 1], &set->group[at],
+                (size_t)(set->groups - at) * sizeof(struct group *));
+        set->group[at] = NEW(struct group);
+        set->groups++;
+    }
+    *set->group[at] = g;
+}
+
+void accounts_group_drop(struct account_set *set, const char *name)
+{
+    bool found;
+    int at = group_place(set, name, &found);
+    if (!found)
+        return;
+    mem_free(set->group[at]);
+    set->groups--;
+    memmove(&set->group[at], &set->group[at + 1],
+            (size_t)(set->groups - at) * sizeof(struct group *));
+}
+
+void groups_free(struct account_set *set)
+{
+    for (int i = 0; i < set->groups; i++)
+        mem_free(set->group[i]);
+    mem_free(set->group);
+    set->group = NULL;
+    set->groups = 0;
+}
+
+/* The longest prefix wins; NULL when none fits. */
+static const char *route_of(const struct group *g, struct slice model)
+{
+    const struct group_route *best = NULL;
+    size_t longest = 0;
+    for (int i = 0; i < g->routes; i++) {
+        struct slice prefix = slice_of(g->route[i].prefix);
+        if (slice_starts(model, prefix) && (best == NULL || prefix.n > longest)) {
+            best = &g->route[i];
+            longest = prefix.n;
+        }
+    }
+    return best != NULL ? best->group : NULL;
+}
+
+const struct group *group_resolve(const struct account_set *set, const char *name,
+                                  const char *model, char *last)
+{
+    if (name == NULL || name[0] == '\0')
+        name = GROUP_DEFAULT;
+    text_copy(last, STORE_GROUP_MAX, slice_of(name));
+    for (int hops = 0; hops < HOPS_MAX; hops++) {
+        const struct group *g = accounts_group(set, last);
+        if (g == NULL || g->strategy != STRATEGY_MODEL)
+            return g;
+        const char *next = route_of(g, slice_of(model));
+        if (next == NULL)
+            return NULL;
+        text_copy(last, STORE_GROUP_MAX, slice_of(next));
+    }
+    return NULL;
+}
