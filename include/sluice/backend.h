@@ -25,6 +25,7 @@ struct backend_options {
     const char *path;    /* the database file; NULL: in memory, gone at close */
     int busy_ms;         /* how long a call may wait for another process's lock */
     int64_t objects_max; /* beyond this many the oldest objects go */
+    bool shared;         /* other processes have it open at the same time, and write */
 };
 
 /* ---- notes: small facts that ride along with a batch of records ----------------------------- */
@@ -101,6 +102,10 @@ struct backend_ops {
     /* What went wrong in the last call that failed, in the engine's words; never NULL. */
     const char *(*why)(const struct backend *b);
     int64_t (*bytes)(struct backend *b); /* of the database; 0 when it cannot be told */
+
+    /* True once after others have changed what is not a record, an object, a window or a time of
+     * use; only of a shared engine. Cheap: it is asked every second. */
+    enum err (*moved)(struct backend *b, bool *moved);
 
     /* A number for a new account: never given twice, not even after a restart. The account's
      * secret is sealed under it, so it must be known before the row exists. */

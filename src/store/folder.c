@@ -71,25 +71,34 @@ static void lock_owner(int fd, char out[TEXT_U64_MAX])
     out[len] = '\0';
 }
 
-enum err folder_lock(const char *path, int *out, char *why, size_t why_size)
+static void lock_refused(const char *path, int fd, bool shared, char *why, size_t why_size)
+{
+    char pid[TEXT_U64_MAX];
+    /* Who shares it would have let us in; who does not may have been refused by one who does. */
+    bool others_share = !shared && flock(fd, LOCK_SH | LOCK_NB) == 0;
+    lock_owner(fd, pid);
+    (void)text_format(
+        why, why_size, "another sluice%s%s uses this state folder (%s)%s",
+        pid[0] != '\0' ? ", process " : "", pid, path,
+        others_share ? " and shares it only with a gateway that has `overlap` on, too: turn it on, "
+                       "or stop that process"
+        : shared     ? " alone, for its `overlap` is off: stop it first"
+                     : ": stop it, or give this one another --state-dir");
+}
+
+enum err folder_lock(const char *path, bool shared, int *out, char *why, size_t why_size)
 {
     char pid[TEXT_U64_MAX];
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     *out = -1;
     if (fd < 0)
         return fail(errno, "open the lock file", path, why, why_size);
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (flock(fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0) {
         int n_err = errno;
-        enum err e = n_err == EWOULDBLOCK ? ERR_BUSY : ERR_IO;
-        lock_owner(fd, pid);
+        if (n_err == EWOULDBLOCK)
+            lock_refused(path, fd, shared, why, why_size);
         (void)close(fd);
-        if (e != ERR_BUSY)
-            return fail(n_err, "lock", path, why, why_size);
-        (void)text_format(why, why_size,
-                          "another sluice%s%s uses this state folder (%s): stop it, or give this "
-                          "one another --state-dir",
-                          pid[0] != '\0' ? ", process " : "", pid, path);
-        return ERR_BUSY;
+        return n_err == EWOULDBLOCK ? ERR_BUSY : fail(n_err, "lock", path, why, why_size);
     }
     size_t n = text_from_u64((uint64_t)getpid(), pid);
     pid[n] = '\n';
@@ -102,9 +111,13 @@ enum err folder_lock(const char *path, int *out, char *why, size_t why_size)
 
 void folder_unlock(int fd)
 {
+    char pid[TEXT_U64_MAX], own[TEXT_U64_MAX];
     assert(fd >= 0);
-    /* The file stays: removing it could remove the one another process has just locked. */
-    if (ftruncate(fd, 0) != 0)
+    lock_owner(fd, pid);
+    (void)text_from_u64((uint64_t)getpid(), own);
+    /* The file stays: removing it could remove the one another process has just locked. And who
+     * came to share it later has put its own number there. */
+    if (strcmp(pid, own) == 0 && ftruncate(fd, 0) != 0)
         log_debug("lock file not emptied", LF_STR("why", strerror(errno)));
     (void)close(fd);
 }

@@ -8,10 +8,10 @@
 
 /* Makes `dir` and its parents as far as they are missing, mode 0700. `why` gets a sentence. */
 MUST_USE enum err folder_make(const char *dir, char *why, size_t why_size);
-/* Takes `path` for this process: the lock lives as long as *fd is open and vanishes with the
- * process, however it ends. The process's number is in the file, for people. ERR_BUSY: somebody has
- * it. */
-MUST_USE enum err folder_lock(const char *path, int *fd, char *why, size_t why_size);
+/* Takes `path` for this process, or for all who take it `shared`: the lock lives as long as *fd is
+ * open and vanishes with the process, however it ends. The number of the process that took it last
+ * is in the file, for people. ERR_BUSY: somebody has it, and not to share. */
+MUST_USE enum err folder_lock(const char *path, bool shared, int *fd, char *why, size_t why_size);
 void folder_unlock(int fd);
 /* True for a regular file of more than 0 bytes. */
 bool folder_has_file(const char *path);

@@ -27,7 +27,9 @@
 #define PRUNE_SOON_MS   10000 /* between two prunings because of size */
 #define LOG_EVERY_MS    60000 /* the same kind of trouble is logged once in this time */
 #define BUSY_MS         100   /* a lock held by another program is waited for this long */
+#define BUSY_SHARED_MS  1000  /* ... when others are expected to write */
 #define BUSY_CLOSING_MS 2000
+#define WATCH_EVERY_MS  1000
 #define OBJECTS_MAX     1000000
 #define TROUBLE_MAX     160
 
@@ -70,6 +72,17 @@ struct verb {
     void (*destroy)(struct verb *v); /* loop's thread: frees all of it; the store may be gone */
 };
 
+/* What other processes write, looked for by the clock. */
+struct watch {
+    struct job job;
+    struct store *store;
+    struct timer timer;
+    bool flying, moved; /* the job is out; what it has found */
+    enum err err;
+    void (*fn)(void *arg); /* NULL: nobody wants to know */
+    void *arg;
+};
+
 struct store {
     struct loop *loop;
     struct worker *worker;
@@ -77,7 +90,8 @@ struct store {
     struct backend *backend;
     struct vault vault;
     int lock_fd;
-    bool closing;
+    bool closing, shared;
+    struct watch watch;
     int64_t max_age_ms, max_bytes;
 
     struct record *ring;
@@ -120,6 +134,11 @@ void verb_release(struct store *s); /* sends off the waiting verbs whose turn ha
 void verbs_close(struct store *s);  /* runs the waiting ones, in order, without an answer */
 void prune_start(struct store *s);  /* in the background */
 const char *engine_why(const struct store *s, enum err e);
+
+/* ---- watch.c -------------------------------------------------------------------------------- */
+
+void watch_init(struct store *s);
+void watch_close(struct store *s);
 
 /* ---- drain.c -------------------------------------------------------------------------------- */
 

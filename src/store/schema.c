@@ -77,10 +77,14 @@ static enum err pragma_int(struct backend *b, const char *sql, int64_t *out)
 static enum err schema_step(struct backend *b, int64_t version)
 {
     char sql[96];
+    int64_t stored = 0;
     enum err e = tx_begin(b, true);
     assert(version > 0 && version <= SCHEMA_VERSION);
     if (e != OK)
         return e;
+    e = pragma_int(b, "PRAGMA user_version", &stored);
+    if (e != OK || stored >= version) /* another process has been quicker */
+        return tx_end(b, true, e);
     e = sq_exec(b, step_sql[version - 1]);
     (void)text_format(sql, sizeof sql, "PRAGMA user_version=%d;PRAGMA application_id=%d",
                       (int)version, SCHEMA_APPLICATION);

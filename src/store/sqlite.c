@@ -28,6 +28,7 @@ static const char *const stmt_sql[ST_COUNT] = {
     [ST_COMMIT] = "COMMIT",
     [ST_PAGE_COUNT] = "PRAGMA page_count",
     [ST_FREE_COUNT] = "PRAGMA freelist_count",
+    [ST_DATA_VERSION] = "PRAGMA data_version",
     [ST_META_GET] = "SELECT value FROM meta WHERE name = ?1",
     [ST_META_PUT] = "INSERT OR REPLACE INTO meta(name,value) VALUES(?1,?2)",
     [ST_ACCOUNTS] = "SELECT " ACCOUNT_COLUMNS " FROM accounts ORDER BY id",
@@ -278,6 +279,49 @@ enum err meta_put(struct backend *b, const char *name, int64_t value)
     return stmt_run(b, st);
 }
 
+/* ---- what other processes write ------------------------------------------------------------- */
+
+#define META_CHANGES "changes"
+
+enum err tx_end_told(struct backend *b, bool durable, enum err e)
+{
+    int64_t count = 0;
+    if (!b->shared)
+        return tx_end(b, durable, e);
+    if (e == OK)
+        e = meta_get(b, META_CHANGES, 0, &count);
+    if (e == OK)
+        e = meta_put(b, META_CHANGES, count + 1);
+    e = tx_end(b, durable, e);
+    if (e == OK && b->changes == count) /* else somebody else's change is still to be told */
+        b->changes = count + 1;
+    return e;
+}
+
+/* SQLite's own count moves with every commit of others, records too, but costs no read; the count
+ * in `meta` says whether it was one that matters. */
+static enum err sqlite_moved(struct backend *b, bool *moved)
+{
+    int64_t version = 0, count = 0;
+    enum err e;
+    sqlite3_stmt *st;
+    *moved = false;
+    if (!b->shared)
+        return OK;
+    st = stmt_use(b, ST_DATA_VERSION, &e);
+    if (st != NULL)
+        e = stmt_int(b, st, 0, &version);
+    if (e != OK || version == b->data_version)
+        return e;
+    e = meta_get(b, META_CHANGES, 0, &count);
+    if (e != OK)
+        return e;
+    *moved = count != b->changes;
+    b->data_version = version;
+    b->changes = count;
+    return OK;
+}
+
 /* ---- open and close ------------------------------------------------------------------------- */
 
 /* auto_vacuum comes first: it must be in the file before anything else is. */
@@ -327,7 +371,9 @@ static void open_why(struct backend *b, const char *path, enum err e, char *why,
 
 static void sqlite_close(struct backend *b)
 {
-    if (b->db != NULL && !b->memory) /* nothing left in the log: a copy of the one file is whole */
+    /* Nothing left in the log: a copy of the one file is whole. Others must not be made to wait for
+     * that; of those who share it the last one folds it anyway. */
+    if (b->db != NULL && !b->memory && !b->shared)
         (void)sqlite3_wal_checkpoint_v2(b->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     for (size_t i = 0; i < ST_COUNT; i++)
         (void)sqlite3_finalize(b->stmt[i]);
@@ -351,6 +397,7 @@ static enum err sqlite_open(const struct backend_options *o, struct backend **ou
     why[0] = '\0';
     b->memory = o->path == NULL;
     b->objects_max = o->objects_max;
+    b->shared = o->shared && o->path != NULL;
     buf_init(&b->text, 64 * 1024);
     rc = sqlite3_open_v2(b->memory ? ":memory:" : o->path, &b->db,
                          SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
@@ -363,6 +410,8 @@ static enum err sqlite_open(const struct backend_options *o, struct backend **ou
         e = schema_migrate(b, why, why_size);
     if (e == OK)
         e = records_open(b);
+    if (e == OK) /* from here on it is told, and the rows are loaded after that */
+        e = meta_get(b, META_CHANGES, 0, &b->changes);
     if (e != OK) {
         if (why[0] == '\0')
             open_why(b, o->path, e, why, why_size);
@@ -400,6 +449,7 @@ const struct backend_ops backend_sqlite = {
     .patience = sqlite_patience,
     .why = sqlite_why,
     .bytes = sqlite_bytes,
+    .moved = sqlite_moved,
     .account_id = rows_account_id,
     .accounts_load = rows_accounts_load,
     .account_add = rows_account_add,

@@ -17,6 +17,7 @@ enum stmt {
     ST_COMMIT,
     ST_PAGE_COUNT,
     ST_FREE_COUNT,
+    ST_DATA_VERSION,
     ST_META_GET,
     ST_META_PUT,
     ST_ACCOUNTS,
@@ -73,7 +74,9 @@ struct backend {
     int64_t next_record; /* the number of the next record */
     int64_t objects_max;
     int64_t page_size;
-    bool memory;
+    int64_t data_version; /* SQLite's count of what other connections wrote, when last looked at */
+    int64_t changes;      /* the count in `meta`, as far as we know what lies behind it */
+    bool memory, shared;
     char why[WHY_MAX];
     struct buf text; /* scratch for one record's attempts */
     char *word[INTERN_MAX];
@@ -97,6 +100,9 @@ MUST_USE enum err stmt_int(struct backend *b, sqlite3_stmt *st, int64_t absent, 
 MUST_USE enum err tx_begin(struct backend *b, bool durable);
 /* Commits if `e` is OK, else takes everything back; answers what has come of it. */
 MUST_USE enum err tx_end(struct backend *b, bool durable, enum err e);
+
+/* The end of a transaction that other processes on the database must learn of. */
+MUST_USE enum err tx_end_told(struct backend *b, bool durable, enum err e);
 
 MUST_USE enum err meta_get(struct backend *b, const char *name, int64_t absent, int64_t *out);
 MUST_USE enum err meta_put(struct backend *b, const char *name, int64_t value);

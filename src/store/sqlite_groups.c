@@ -59,7 +59,7 @@ enum err rows_group_put(struct backend *b, const struct group_row *row)
         if (e == OK && sqlite3_changes(b->db) == 0)
             e = group_missing(b, row->name);
     }
-    return tx_end(b, true, e);
+    return tx_end_told(b, true, e);
 }
 
 enum err rows_group_remove(struct backend *b, const char *name)
@@ -75,5 +75,5 @@ enum err rows_group_remove(struct backend *b, const char *name)
         if (e == OK && sqlite3_changes(b->db) == 0)
             e = ERR_NOTFOUND;
     }
-    return tx_end(b, true, e);
+    return tx_end_told(b, true, e);
 }

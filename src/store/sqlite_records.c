@@ -158,7 +158,7 @@ enum err records_apply(struct backend *b, const struct backend_batch *batch)
         e = rows_windows(b, batch->windows, batch->windows_n);
     if (e == OK && batch_empty(batch))
         e = meta_put(b, "alive", b->next_record); /* a page of the file, all the same */
-    e = tx_end(b, durable, e);
+    e = batch->facts_n > 0 ? tx_end_told(b, durable, e) : tx_end(b, durable, e);
     if (e == OK)
         b->next_record += (int64_t)batch->records_n;
     return e;
@@ -530,7 +530,9 @@ enum err records_prune(struct backend *b, struct backend_prune *p)
     p->more = false;
     if (e != OK)
         return e;
-    e = room_get(b, &before);
+    e = records_open(b); /* what goes may be another process's newest */
+    if (e == OK)
+        e = room_get(b, &before);
     if (e == OK)
         e = prune_bite(b, p);
     e = tx_end(b, false, e);

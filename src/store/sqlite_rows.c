@@ -86,7 +86,7 @@ enum err rows_account_add(struct backend *b, const struct account_row *row, stru
         bind_cstr(st, 14, row->settings);
         e = stmt_run(b, st);
     }
-    return tx_end(b, true, e);
+    return tx_end_told(b, true, e);
 }
 
 enum err rows_account_missing(struct backend *b, int64_t id)
@@ -139,7 +139,7 @@ enum err rows_account_update(struct backend *b, const struct account_row *row, s
             e = stmt_run(b, st);
         }
     }
-    return tx_end(b, true, e);
+    return tx_end_told(b, true, e);
 }
 
 enum err rows_account_remove(struct backend *b, int64_t id)
@@ -158,7 +158,7 @@ enum err rows_account_remove(struct backend *b, int64_t id)
     }
     if (e == OK && sqlite3_changes(b->db) == 0) /* of the last one, the account itself */
         e = ERR_NOTFOUND;
-    return tx_end(b, true, e);
+    return tx_end_told(b, true, e);
 }
 
 enum err rows_facts(struct backend *b, const struct backend_fact *f, size_t n)
@@ -225,7 +225,7 @@ enum err rows_key_add(struct backend *b, const struct key_row *row)
         bind_cstr(st, 8, row->settings);
         e = stmt_run(b, st);
     }
-    return tx_end(b, true, e);
+    return tx_end_told(b, true, e);
 }
 
 enum err rows_key_update(struct backend *b, const struct key_row *row)
@@ -245,7 +245,7 @@ enum err rows_key_update(struct backend *b, const struct key_row *row)
         if (e == OK && sqlite3_changes(b->db) == 0)
             e = ERR_NOTFOUND;
     }
-    return tx_end(b, true, e);
+    return tx_end_told(b, true, e);
 }
 
 enum err rows_key_revoke(struct backend *b, const char *id, int64_t at)
@@ -263,7 +263,7 @@ enum err rows_key_revoke(struct backend *b, const char *id, int64_t at)
         if (e == OK && sqlite3_changes(b->db) == 0)
             e = ERR_NOTFOUND;
     }
-    return tx_end(b, true, e);
+    return tx_end_told(b, true, e);
 }
 
 enum err rows_uses(struct backend *b, const struct backend_use *u, size_t n)

@@ -98,7 +98,7 @@ enum err rows_token_swap(struct backend *b, int64_t expect, const struct token_r
         else if (e == ERR_CONFLICT && told == 0)
             e = rows_account_missing(b, row->account_id);
     }
-    return tx_end(b, true, e);
+    return tx_end_told(b, true, e);
 }
 
 static enum err note_missing(struct backend *b, int64_t account_id)

@@ -95,7 +95,7 @@ static enum err open_files(struct store *s, const char *dir, char *db, char *why
     if (e != OK)
         return e;
     (void)text_format(path, sizeof path, "%s/sluice.lock", dir);
-    e = folder_lock(path, &s->lock_fd, why, why_size);
+    e = folder_lock(path, s->shared, &s->lock_fd, why, why_size);
     if (e != OK)
         return e;
     (void)text_format(db, FOLDER_PATH_MAX, "%s/sluice.db", dir);
@@ -109,7 +109,10 @@ static enum err open_files(struct store *s, const char *dir, char *db, char *why
 
 static enum err open_engine(struct store *s, const char *db, char *why, size_t why_size)
 {
-    struct backend_options o = {.path = db, .busy_ms = BUSY_MS, .objects_max = OBJECTS_MAX};
+    struct backend_options o = {.path = db,
+                                .busy_ms = s->shared ? BUSY_SHARED_MS : BUSY_MS,
+                                .objects_max = OBJECTS_MAX,
+                                .shared = s->shared};
     enum err e = s->ops->open(&o, &s->backend, why, why_size);
     if (e != OK)
         return e;
@@ -139,6 +142,7 @@ static void store_start(struct store *s)
     list_init(&s->waiting);
     map_init(&s->used);
     drain_init(s);
+    watch_init(s);
     timer_init(&s->prune_timer, s->loop, prune_fire, s);
     timer_set(&s->prune_timer, loop_now(s->loop) + PRUNE_FIRST_MS);
 }
@@ -155,6 +159,7 @@ enum err store_open(struct loop *l, const struct store_options *o, struct store 
     s->loop = l;
     s->ops = &backend_sqlite;
     s->lock_fd = -1;
+    s->shared = o->shared;
     s->cap = o->ring != 0 ? o->ring : RING_DEFAULT;
     s->ring = mem_new(s->cap * sizeof *s->ring);
     store_set_limits(s, o->records_max_age_ms, o->records_max_bytes);
@@ -185,6 +190,7 @@ void store_close(struct store *s)
     s->closing = true; /* from here on no `done` calls back, posts or arms anything */
     timer_stop(&s->drain.timer);
     timer_stop(&s->prune_timer);
+    watch_close(s);
     worker_free(s->worker);
     s->worker = NULL;
     /* The thread has joined: the engine is ours, here. */

@@ -36,18 +36,23 @@ struct store_options {
     int64_t records_max_age_ms; /* 0 = keep */
     int64_t records_max_bytes;  /* of the database file, 0 = no bound */
     size_t ring;                /* records waiting for the disk at most; 0 = 4096 */
+    bool shared;                /* other processes that say so, too, may have the same folder */
 };
 
 /* Opens or creates everything in the calling thread: takes the folder's lock (ERR_BUSY: another
- * process has it), reads or makes the master key file `master.key` (0600; ERR_DENIED when the group
- * or others can read it), opens `sluice.db`, migrates its schema. `why` gets a terminated sentence
- * for the operator that says what to do next. */
+ * process has it and does not share it, or this one would not), reads or makes the master key file
+ * `master.key` (0600; ERR_DENIED when the group or others can read it), opens `sluice.db`, migrates
+ * its schema. `why` gets a terminated sentence for the operator that says what to do next. */
 MUST_USE enum err store_open(struct loop *l, const struct store_options *o, struct store **out,
                              char *why, size_t why_size);
 /* Flushes the ring, checkpoints, closes, joins the thread. Blocks: for shutdown only. */
 void store_close(struct store *s);
 /* New pruning limits, after a reload. */
 void store_set_limits(struct store *s, int64_t max_age_ms, int64_t max_bytes);
+/* Of a shared store: from now on `fn` is called, within a second or so and never inside another
+ * call, when another process has changed an account, its facts, its token, a group or a key. What
+ * is loaded then has the change in it; loading more often than needed does no harm. */
+void store_watch(struct store *s, void (*fn)(void *arg), void *arg);
 
 typedef void store_done_fn(void *arg, enum err e);
 

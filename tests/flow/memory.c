@@ -90,6 +90,13 @@ static int64_t memory_bytes(struct backend *b)
     return (int64_t)(b->records * sizeof *b->record);
 }
 
+static enum err memory_moved(struct backend *b, bool *moved)
+{
+    (void)b;
+    *moved = false;
+    return OK;
+}
+
 /* ---- accounts ------------------------------------------------------------------------------ */
 
 static enum err memory_account_id(struct backend *b, int64_t *id)
@@ -541,6 +548,7 @@ const struct backend_ops backend_sqlite = {
     .patience = memory_patience,
     .why = memory_why,
     .bytes = memory_bytes,
+    .moved = memory_moved,
     .account_id = memory_account_id,
     .accounts_load = memory_accounts_load,
     .account_add = memory_account_add,
