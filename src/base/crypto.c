@@ -8,6 +8,7 @@
 #include <mbedtls/gcm.h>
 #include <mbedtls/hkdf.h>
 #include <mbedtls/md.h>
+#include <mbedtls/pk.h>
 #include <mbedtls/platform_util.h>
 #include <mbedtls/sha256.h>
 
@@ -171,6 +172,65 @@ enum err crypto_open(struct buf *out, const uint8_t key[CRYPTO_KEY], struct slic
     out->len += n;
     assert(out->len <= out->cap);
     return OK;
+}
+
+/* ---- RSA signatures ----------------------------------------------------------------------------
+ */
+
+static int rsa_random(void *arg, unsigned char *p, size_t n)
+{
+    (void)arg;
+    crypto_random(p, n);
+    return 0;
+}
+
+/* Gives a key that can sign; else there is nothing to free. */
+static enum err rsa_parse(mbedtls_pk_context *pk, struct slice pem)
+{
+    if (pem.n == 0 || pem.n > CRYPTO_PEM_MAX || memchr(pem.p, 0, pem.n) != NULL ||
+        slice_search(pem, S("-----BEGIN ")) < 0)
+        return ERR_SYNTAX;
+    unsigned char *text = mem_new(pem.n + 1); /* mbedTLS tells PEM by the NUL at its end */
+    memcpy(text, pem.p, pem.n);
+    mbedtls_pk_init(pk);
+    int code = mbedtls_pk_parse_key(pk, text, pem.n + 1, NULL, 0, rsa_random, NULL);
+    crypto_wipe(text, pem.n);
+    mem_free(text);
+    enum err e = OK;
+    if (code != 0 || mbedtls_pk_get_type(pk) != MBEDTLS_PK_RSA)
+        e = ERR_SYNTAX;
+    else if (mbedtls_pk_get_bitlen(pk) < 2048 || mbedtls_pk_get_len(pk) > CRYPTO_RSA_MAX)
+        e = ERR_RANGE;
+    if (e != OK)
+        mbedtls_pk_free(pk); /* which wipes what it held */
+    return e;
+}
+
+enum err crypto_rsa_check(struct slice pem)
+{
+    mbedtls_pk_context pk;
+    enum err e = rsa_parse(&pk, pem);
+    if (e == OK)
+        mbedtls_pk_free(&pk);
+    return e;
+}
+
+enum err crypto_rsa_sign(struct buf *out, struct slice pem, struct slice data)
+{
+    mbedtls_pk_context pk;
+    unsigned char signature[CRYPTO_RSA_MAX];
+    uint8_t hash[CRYPTO_SHA256];
+    size_t n = 0;
+    enum err e = rsa_parse(&pk, pem);
+    if (e != OK)
+        return e;
+    crypto_sha256(hash, data);
+    /* The generator is for blinding: the signature itself is the same every time. */
+    int code = mbedtls_pk_sign(&pk, MBEDTLS_MD_SHA256, hash, sizeof hash, signature,
+                               sizeof signature, &n, rsa_random, NULL);
+    assert(code != 0 || n == mbedtls_pk_get_len(&pk));
+    mbedtls_pk_free(&pk);
+    return code == 0 ? buf_append(out, signature, n) : ERR_CORRUPT;
 }
 
 bool crypto_equal(const void *a, const void *b, size_t n)

@@ -1,6 +1,7 @@
 /* links: base */
 /* The primitives against published vectors, and the sealed form against all kinds of damage. */
 #include "base/base.h"
+#include "rsa_keys.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -244,15 +245,98 @@ static void test_small(void **state)
     assert_int_equal(crypto_crc32(S("The quick brown fox jumps over the lazy dog")), 0x414fa339);
 }
 
+/* RFC 7515 appendix A.2, by the same key in both forms. */
+static void test_rsa_sign(void **state)
+{
+    const char *forms[] = {rsa_pkcs8, rsa_pkcs1};
+    struct buf out, text;
+
+    (void)state;
+    crypto_init();
+    for (size_t i = 0; i < COUNT(forms); i++) {
+        buf_init(&out, 256);
+        buf_init(&text, 1024);
+        assert_int_equal(crypto_rsa_check(slice_of(forms[i])), OK);
+        assert_int_equal(crypto_rsa_sign(&out, slice_of(forms[i]), slice_of(rsa_example)), OK);
+        assert_int_equal(out.len, 256);
+        assert_int_equal(text_base64(&text, out.p, out.len, true), OK);
+        assert_true(slice_eq(buf_slice(&text), slice_of(rsa_signature)));
+        assert_int_equal(crypto_rsa_sign(&out, slice_of(forms[i]), S("x")), ERR_LIMIT);
+        assert_int_equal(out.len, 256);
+        buf_free(&out);
+        buf_free(&text);
+    }
+}
+
+/* One character of the key's text is another one: refused, or it signs as it did (the exponent is
+ * there twice), but never wrongly. */
+static void test_rsa_damaged(void **state)
+{
+    char pem[sizeof rsa_pkcs8];
+    struct buf out, good;
+    int refused = 0;
+
+    (void)state;
+    crypto_init();
+    buf_init(&out, CRYPTO_RSA_MAX);
+    buf_init(&good, CRYPTO_RSA_MAX);
+    assert_int_equal(crypto_rsa_sign(&good, slice_of(rsa_pkcs8), S("x")), OK);
+    for (size_t i = 30; i < sizeof pem - 30; i += 41) {
+        memcpy(pem, rsa_pkcs8, sizeof pem);
+        pem[i] = pem[i] == 'Q' ? 'R' : 'Q';
+        enum err e = crypto_rsa_sign(&out, (struct slice){pem, sizeof pem - 1}, S("x"));
+        refused += e != OK;
+        assert_true(e == OK || e == ERR_SYNTAX || e == ERR_CORRUPT || e == ERR_RANGE);
+        assert_true(slice_eq(buf_slice(&out), e == OK ? buf_slice(&good) : S("")));
+        buf_clear(&out);
+    }
+    assert_true(refused > 20);
+    buf_free(&out);
+    buf_free(&good);
+}
+
+static void test_rsa_refused(void **state)
+{
+    static const struct {
+        const char *pem;
+        enum err e;
+    } rows[] = {
+        {"", ERR_SYNTAX},
+        {"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n", ERR_SYNTAX},
+        {"-----BEGIN PRIVATE KEY-----", ERR_SYNTAX},
+        {"MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQCh", ERR_SYNTAX},
+        {rsa_1024, ERR_RANGE},
+        {ec_p256, ERR_SYNTAX},
+        {rsa_encrypted, ERR_SYNTAX},
+    };
+    static char large[CRYPTO_PEM_MAX + 2];
+    struct buf out;
+
+    (void)state;
+    crypto_init();
+    buf_init(&out, CRYPTO_RSA_MAX);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        assert_int_equal(crypto_rsa_check(slice_of(rows[i].pem)), rows[i].e);
+        assert_int_equal(crypto_rsa_sign(&out, slice_of(rows[i].pem), S("x")), rows[i].e);
+    }
+    assert_int_equal(crypto_rsa_check((struct slice){rsa_pkcs8, sizeof rsa_pkcs8}), ERR_SYNTAX);
+    memset(large, 'A', sizeof large - 1);
+    memcpy(large, rsa_pkcs8, sizeof rsa_pkcs8 - 1);
+    assert_int_equal(crypto_rsa_check(slice_of(large)), ERR_SYNTAX);
+    assert_int_equal(out.len, 0);
+    buf_free(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_siphash), /* first: it looks at the world before crypto_init */
-        cmocka_unit_test(test_sha256),     cmocka_unit_test(test_hmac),
-        cmocka_unit_test(test_hkdf),       cmocka_unit_test(test_open_vector),
-        cmocka_unit_test(test_seal),       cmocka_unit_test(test_seal_damage),
-        cmocka_unit_test(test_seal_limit), cmocka_unit_test(test_random),
-        cmocka_unit_test(test_small),
+        cmocka_unit_test(test_sha256),      cmocka_unit_test(test_hmac),
+        cmocka_unit_test(test_hkdf),        cmocka_unit_test(test_open_vector),
+        cmocka_unit_test(test_seal),        cmocka_unit_test(test_seal_damage),
+        cmocka_unit_test(test_seal_limit),  cmocka_unit_test(test_random),
+        cmocka_unit_test(test_small),       cmocka_unit_test(test_rsa_sign),
+        cmocka_unit_test(test_rsa_damaged), cmocka_unit_test(test_rsa_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
