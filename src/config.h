@@ -77,9 +77,28 @@ const char *config_closest_flag(struct slice name);
 MUST_USE enum err config_help(struct buf *out);
 MUST_USE enum err config_dump(const struct config *c, bool json, struct buf *out);
 
-/* Environment variables outside the table that the CLI needs; NULL when unset. Names are fixed
- * here. */
-enum config_env { CONFIG_ENV_NO_COLOR, CONFIG_ENV_HOME };
+/* Environment variables outside the table: what the CLI needs, and where the clouds' own tools look
+ * for credentials; NULL when unset or empty. Names are fixed here. */
+enum config_env {
+    CONFIG_ENV_NO_COLOR,
+    CONFIG_ENV_HOME,
+    CONFIG_ENV_AWS_ACCESS_KEY_ID,
+    CONFIG_ENV_AWS_SECRET_ACCESS_KEY,
+    CONFIG_ENV_AWS_SESSION_TOKEN,
+    CONFIG_ENV_AWS_BEARER_TOKEN, /* AWS_BEARER_TOKEN_BEDROCK */
+    CONFIG_ENV_AWS_REGION,
+    CONFIG_ENV_AWS_DEFAULT_REGION,
+    CONFIG_ENV_AWS_PROFILE,
+    CONFIG_ENV_AWS_SHARED_CREDENTIALS_FILE,
+    CONFIG_ENV_AWS_CONFIG_FILE,
+    CONFIG_ENV_AWS_CONTAINER_FULL_URI, /* AWS_CONTAINER_CREDENTIALS_... */
+    CONFIG_ENV_AWS_CONTAINER_RELATIVE_URI,
+    CONFIG_ENV_AWS_CONTAINER_TOKEN, /* AWS_CONTAINER_AUTHORIZATION_... */
+    CONFIG_ENV_AWS_CONTAINER_TOKEN_FILE,
+    CONFIG_ENV_AWS_EC2_METADATA_DISABLED,
+    CONFIG_ENV_GOOGLE_APPLICATION_CREDENTIALS,
+    CONFIG_ENV_COUNT
+};
 const char *config_env(enum config_env which);
 
 #endif
