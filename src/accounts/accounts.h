@@ -20,19 +20,22 @@
 
 enum auth_scheme { AUTH_X_API_KEY, AUTH_BEARER };
 struct provider {
-    const char *name; /* "anthropic", "anthropic-compatible", "claude-oauth" */
+    const char *name; /* "anthropic", "anthropic-compatible", "claude-oauth", "console" */
     enum dialect dialect;
     const char *base_url;  /* NULL: the account must have one */
     enum auth_scheme auth; /* a secret that begins "Bearer " is always sent as a bearer token */
     const char *beta; /* "": none; what anthropic-beta must contain, appended if it is missing */
-    /* Not NULL: its accounts have a rotating token in place of a secret; presets without a
-     * client_id, which is the operator's own. */
+    /* Not NULL: a person can log in; presets without a client_id, which is the operator's own. What
+     * that ends in is another matter: see provider_rotates. */
     const struct oauth_config *oauth;
+    enum login_mode login; /* of `oauth` */
     const char *usage_path; /* of the endpoint that tells how full the windows are; NULL = none */
     const char *help;       /* one line for `account add --help` */
 };
 const struct provider *provider_find(struct slice name); /* NULL when unknown */
 const struct provider *provider_at(int i);               /* NULL behind the last */
+/* Its accounts have a rotating token in place of a secret. */
+bool provider_rotates(const struct provider *p);
 
 /* ---- accounts -------------------------------------------------------------------------------- */
 
@@ -59,7 +62,17 @@ struct family_rest {
 };
 #define ACCOUNT_FAMILIES 4
 
-enum token_fact { TOKEN_NONE, TOKEN_HELD, TOKEN_MISSING, TOKEN_UNREADABLE };
+/* ms; a request that finds out whether an account serves again keeps the others out for so long:
+ * one that is only slow must not be the account's end */
+#define ACCOUNT_PROBE_MS (INT64_C(30) * 1000)
+
+enum token_fact {
+    TOKEN_NONE, /* it has a fixed secret */
+    TOKEN_HELD,
+    TOKEN_MISSING,
+    TOKEN_UNREADABLE,
+    TOKEN_NO_KEY /* no token: the secret that a login makes, before that login */
+};
 struct account_facts { /* everything status is derived from */
     bool paused, leaving, login_needed;
     int64_t cool_until;   /* wall ms */
@@ -68,7 +81,8 @@ struct account_facts { /* everything status is derived from */
     int32_t failures; /* in a row: connect errors, resets, 5xx; drives the backoff */
     int32_t in_flight;
     int64_t probe_at; /* a rest for failures is over, and one request is finding out whether it can
-                         serve again: when that began, wall ms; 0 = none does. Others see COOLING */
+                         serve again: when that began, wall ms; 0 = none does. Others see COOLING
+                         for as long as it may take, ACCOUNT_PROBE_MS */
     struct window window[WINDOW_KINDS];
     struct family_rest family[ACCOUNT_FAMILIES];
     /* of an account with a rotating token; TOKEN_NONE: it has a fixed secret */
@@ -119,6 +133,8 @@ struct account_set;
 struct account_set *accounts_new(struct loop *l, struct store *s, store_done_fn *ready, void *arg);
 void accounts_free(struct account_set *set);
 int accounts_count(const struct account_set *set);
+/* How often an account came to need a person (LOGIN), since start. */
+uint64_t accounts_logins_lost(const struct account_set *set);
 struct account *accounts_at(struct account_set *set, int i); /* by priority, then name */
 struct account *accounts_by_name(struct account_set *set, struct slice name);
 struct account *accounts_by_id(struct account_set *set, int64_t id);
@@ -130,11 +146,13 @@ void accounts_reset(struct account_set *set, struct account *a);
 /* Brings what is known in line with a wall clock that was set back: nobody rests for longer because
  * of that. Choosing and learning do it by themselves. */
 void accounts_clock(struct account_set *set);
-void account_hold(struct account *a); /* in_flight and refs + 1 */
+/* in_flight and refs + 1. An account that rested for failures is on trial from here on. */
+void account_hold(struct account *a);
 void account_release(struct account_set *set, struct account *a);
 /* Checks a row as a person gave it (name, provider, base URL, priority 0..1000, weight 1..1000,
- * secret present and printable; of a provider with OAuth the settings, and no secret); `why` says
- * what to do. Private base and token URLs need row->allow_private. */
+ * secret present and printable; of a provider with OAuth the settings, and no secret where it is a
+ * token that rotates); `why` says what to do. Private base, token and key URLs need
+ * row->allow_private. */
 MUST_USE enum err account_check(const struct account_row *row, char *why, size_t why_size);
 
 /* ---- groups ---------------------------------------------------------------------------------- */

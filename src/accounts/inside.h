@@ -133,6 +133,7 @@ void groups_free(struct account_set *set);
 /* ---- affinity.c ------------------------------------------------------------------------------ */
 
 void affinity_free(struct affinity *f);
+size_t affinity_bytes(const struct affinity *f); /* of memory */
 void affinity_forget(struct affinity *f, const struct account *a); /* which is leaving */
 void affinity_shift(struct affinity *f, int64_t by); /* the wall clock was set by so much */
 

@@ -8,11 +8,8 @@
 
 #include <string.h>
 
-#define MINUTE        INT64_C(60000)
-#define BACKOFF_FROM  3 /* failures in a row before the first rest */
-#define BACKOFF_FIRST INT64_C(1000)
-#define BACKOFF_MAX   INT64_C(60000)
-#define TIME_MAX      INT64_C(4102444800000) /* the year 2100: nothing stored is later */
+#define MINUTE   INT64_C(60000)
+#define TIME_MAX INT64_C(4102444800000) /* the year 2100: nothing stored is later */
 
 /* ---- the clock ------------------------------------------------------------------------------- */
 
@@ -26,6 +23,7 @@ static void facts_shift(struct account_facts *f, int64_t by)
 {
     time_shift(&f->cool_until, by);
     time_shift(&f->seen_at, by);
+    time_shift(&f->probe_at, by);
     for (int k = 0; k < WINDOW_KINDS; k++) {
         time_shift(&f->window[k].started_at, by);
         time_shift(&f->window[k].resets_at, by);
@@ -50,6 +48,8 @@ void accounts_clock(struct account_set *set)
     log_warn("the wall clock was set back", LF_INT("ms", -step));
     for (int i = 0; i < set->n; i++)
         facts_shift(&set->entry[i]->a.facts, step);
+    origins_shift(set, step);
+    affinity_shift(&set->affinity, step);
 }
 
 /* ---- windows --------------------------------------------------------------------------------- */
@@ -106,16 +106,10 @@ static void families_open(struct account_facts *f, const struct window *seen)
     }
 }
 
-static void windows_learn(struct account_set *set, struct account *a, const struct limit_verdict *v,
-                          const struct reply_facts *r, int64_t now)
+void windows_take(struct account_set *set, struct account *a,
+                  const struct window seen[WINDOW_KINDS], int64_t now)
 {
-    struct window seen[WINDOW_KINDS] = {0};
-    struct window *model = &seen[WINDOW_7D_MODEL];
-    if (r == NULL || r->head == NULL || windows_read_head(r->head, now, seen) == 0)
-        return;
-    /* A refusal tells whose class it was: that of the model asked for. */
-    if (v->family_ms > 0 && model->closed && model->family[0] == '\0')
-        (void)model_family(slice_of(r->model), model->family);
+    const struct window *model = &seen[WINDOW_7D_MODEL];
     for (int i = 0; i < WINDOW_KINDS; i++) {
         enum window_kind k = (enum window_kind)i;
         struct window *w = &a->facts.window[k];
@@ -131,10 +125,32 @@ static void windows_learn(struct account_set *set, struct account *a, const stru
         families_open(&a->facts, model);
 }
 
-/* Notes that a family rests; the longest rest holds. With all places taken the one that is over
- * first makes room: forgetting it costs one refusal. */
-static void family_note(struct account_facts *f, const char *family, const char *reason,
-                        int64_t until, int64_t now)
+/* What one reply tells, for every account that its quota is of. */
+struct lesson {
+    const struct limit_verdict *verdict;
+    struct window seen[WINDOW_KINDS];
+    bool windows; /* some of `seen` is known */
+    char family[WINDOW_FAMILY_MAX];
+    int64_t now;
+};
+
+static void lesson_read(struct lesson *l, const struct limit_verdict *v,
+                        const struct reply_facts *r, int64_t now)
+{
+    struct window *model = &l->seen[WINDOW_7D_MODEL];
+    *l = (struct lesson){.verdict = v, .now = now};
+    if (r == NULL)
+        return;
+    (void)model_family(slice_of(r->model), l->family);
+    l->windows = r->head != NULL && windows_read_head(r->head, now, l->seen) > 0;
+    /* A refusal tells whose class it was: that of the model asked for. */
+    if (v->family_ms > 0 && model->closed && model->family[0] == '\0')
+        text_copy(model->family, sizeof model->family, slice_of(l->family));
+}
+
+/* With all places taken the one that is over first makes room: forgetting it costs one refusal. */
+void family_note(struct account_facts *f, const char *family, const char *reason, int64_t until,
+                 int64_t now)
 {
     struct family_rest *at = &f->family[0];
     if (family[0] == '\0')
@@ -156,15 +172,13 @@ static void family_note(struct account_facts *f, const char *family, const char 
     at->reason = reason;
 }
 
-static void family_learn(struct account *a, const struct limit_verdict *v,
-                         const struct reply_facts *r, int64_t now)
+static void family_learn(struct account *a, const struct lesson *l)
 {
-    char family[WINDOW_FAMILY_MAX];
-    if (v->family_ms <= 0 || r == NULL)
+    const struct limit_verdict *v = l->verdict;
+    if (v->family_ms <= 0)
         return;
-    family_note(&a->facts, model_family(slice_of(r->model), family), v->reason, now + v->family_ms,
-                now);
-    log_info("model family rests", LF_STR("account", a->name), LF_STR("family", family),
+    family_note(&a->facts, l->family, v->reason, l->now + v->family_ms, l->now);
+    log_info("model family rests", LF_STR("account", a->name), LF_STR("family", l->family),
              LF_STR("why", v->reason), LF_INT("for_ms", v->family_ms));
 }
 
@@ -251,41 +265,6 @@ bool is_login_reason(const char *reason)
            strcmp(reason, "secret_unreadable") == 0 || oauth_is_dead_word(reason);
 }
 
-/* A rest that our own counting of failures ordered, not the provider. */
-static bool is_own_rest(const char *reason)
-{
-    static const char *const named[] = {"rate_limited", "spend_limit", "overloaded", NULL};
-    for (int i = 0; named[i] != NULL; i++) {
-        if (strcmp(reason, named[i]) == 0)
-            return false;
-    }
-    return !is_login_reason(reason);
-}
-
-/* A success ends a rest for failures. It does not end one that the provider ordered: a cooling
- * account gets no new requests, so what succeeds on it now was let in before the limit was reached,
- * and a GET that follows its object says nothing about messages. */
-static bool learn_success(struct account_facts *f)
-{
-    f->failures = 0;
-    if (f->cool_until == 0 || !is_own_rest(f->cool_reason))
-        return false;
-    f->cool_until = 0;
-    f->cool_reason[0] = '\0';
-    return true;
-}
-
-static int64_t backoff_of(int32_t failures)
-{
-    int64_t ms = BACKOFF_FIRST;
-    assert(failures > 0);
-    for (int32_t i = BACKOFF_FROM; i < failures && ms < BACKOFF_MAX; i++)
-        ms *= 2;
-    if (failures < BACKOFF_FROM)
-        return 0;
-    return ms < BACKOFF_MAX ? ms : BACKOFF_MAX;
-}
-
 /* A closed window says it already, give or take the jitter of its reset. */
 static bool is_said(const struct account_facts *f, int64_t until, int64_t now)
 {
@@ -295,53 +274,107 @@ static bool is_said(const struct account_facts *f, int64_t until, int64_t now)
     return said != 0 && until <= said + MINUTE;
 }
 
-/* True when the facts have changed in a way that must survive. */
-static bool learn_trouble(struct account_facts *f, const struct limit_verdict *v, int64_t now)
+/* Replies that were under way together may tell of different limits: the longest one holds. True
+ * when the facts have changed in a way that must survive. */
+static bool rest_order(struct account_facts *f, const char *reason, int64_t rest, int64_t now)
 {
-    int64_t rest = v->cool_ms;
-    if (v->failure) {
-        f->failures += f->failures < 1000;
-        int64_t backoff = backoff_of(f->failures);
-        rest = backoff > rest ? backoff : rest;
-    }
-    if (v->login_needed)
-        return false; /* see accounts_learn */
-    /* Replies that were under way together may tell of different limits: the longest one holds. */
     if (rest <= 0 || f->login_needed || now + rest <= f->cool_until || is_said(f, now + rest, now))
         return false;
     f->cool_until = now + rest;
-    text_copy(f->cool_reason, sizeof f->cool_reason, slice_of(v->reason));
+    text_copy(f->cool_reason, sizeof f->cool_reason, slice_of(reason));
     return true;
+}
+
+/* Overload says nothing of this account, neither good nor bad; what we ourselves could not do even
+ * less. Any other refusal is an answer: the path to the server and the server work. */
+static bool is_answer(const struct limit_verdict *v)
+{
+    return !v->failure && strcmp(v->reason, "overloaded") != 0 && strcmp(v->reason, "gateway") != 0;
+}
+
+/* A success does not end a rest that the provider ordered: a cooling account gets no new requests,
+ * so what succeeds on it now was let in before the limit was reached, and a GET that follows its
+ * object says nothing about messages. */
+static bool verdict_learn(struct account *a, const struct limit_verdict *v, int64_t now)
+{
+    struct account_facts *f = &a->facts;
+    bool news = false;
+    int64_t rest = v->cool_ms;
+    if (v->verdict != VERDICT_NEXT)
+        return breaker_served(f);
+    if (v->failure)
+        rest = breaker_failed(f, rest, now, a->id);
+    else if (is_answer(v))
+        news = breaker_served(f);
+    else
+        f->probe_at = 0;
+    return v->login_needed ? news : rest_order(f, v->reason, rest, now) || news;
+}
+
+static void origin_learn(struct account_set *set, const struct account *a,
+                         const struct limit_verdict *v, int64_t now)
+{
+    if (v->verdict != VERDICT_NEXT)
+        origin_served(set, a);
+    else if (v->failure || strcmp(v->reason, "overloaded") == 0)
+        origin_failed(set, a, now);
+}
+
+static void account_changed(struct account_set *set, const struct account *a, const char *why,
+                            int64_t now)
+{
+    const struct account_facts *f = &a->facts;
+    if (f->leaving)
+        return;
+    facts_store(set, a);
+    log_info("account changed", LF_STR("account", a->name),
+             LF_STR("state", account_state_name(account_status(f, now).state)), LF_STR("why", why),
+             LF_INT("for_ms", f->cool_until > now ? f->cool_until - now : 0));
+}
+
+static void limits_take(struct account_set *set, struct account *a, const struct lesson *l)
+{
+    if (l->windows)
+        windows_take(set, a, l->seen, l->now);
+    family_learn(a, l);
+}
+
+/* The others that spend the same quota. */
+static void quota_learn(struct account_set *set, const struct account *a, const struct lesson *l)
+{
+    const struct limit_verdict *v = l->verdict;
+    struct account *b;
+    int at = 0;
+    while ((b = quota_next(set, a, &at)) != NULL) {
+        limits_take(set, b, l);
+        if (!quota_reason(v->reason) || l->now < b->facts.seen_at ||
+            !rest_order(&b->facts, v->reason, v->cool_ms, l->now))
+            continue;
+        b->facts.seen_at = l->now;
+        account_changed(set, b, v->reason, l->now);
+    }
 }
 
 void accounts_learn(struct account_set *set, struct account *a, const struct limit_verdict *v,
                     const struct reply_facts *r, int64_t now)
 {
     struct account_facts *f = &a->facts;
-    bool news = false;
+    struct lesson l;
     assert(entry_of(a)->set == set && v->cool_ms >= 0);
     a->served += v->verdict != VERDICT_NEXT;
     a->failed += v->verdict == VERDICT_NEXT;
     accounts_clock(set);
-    windows_learn(set, a, v, r, now);
-    family_learn(a, v, r, now);
+    lesson_read(&l, v, r, now);
+    limits_take(set, a, &l);
+    quota_learn(set, a, &l);
+    origin_learn(set, a, v, now);
     /* Something newer is known; unless the wall clock was set back, which must not make us deaf. */
     if (now < f->seen_at && f->seen_at - now < CLOCK_STEP)
         return;
     f->seen_at = now;
+    bool news = verdict_learn(a, v, now);
     if (v->verdict == VERDICT_NEXT && v->login_needed)
         login_needed(entry_of(a), v->reason);
-    if (v->verdict == VERDICT_SERVE)
-        news = learn_success(f);
-    else if (v->verdict == VERDICT_NEXT)
-        news = learn_trouble(f, v, now);
-    else
-        f->failures = 0; /* it answered: the path to it and its server work */
-    if (!news || f->leaving)
-        return;
-    facts_store(set, a);
-    log_info("account changed", LF_STR("account", a->name),
-             LF_STR("state", account_state_name(account_status(f, now).state)),
-             LF_STR("why", v->reason),
-             LF_INT("for_ms", f->cool_until > now ? f->cool_until - now : 0));
+    if (news)
+        account_changed(set, a, v->reason, now);
 }

@@ -38,6 +38,7 @@ static const struct provider rows[] = {
 #define ROWS ((int)(sizeof rows / sizeof rows[0]))
 
 const struct provider *provider_at(int i)
+     .usage_path = "/api/oauth/usage",
 {
     return i >= 0 && i < ROWS ? &rows[i] : NULL;
 }

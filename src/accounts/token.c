@@ -139,6 +139,7 @@ static void token_tick(void *arg)
     }
     if (!f->token_refreshable && is_at(f->token_expires_at, now) && !t->alerted) {
         t->alerted = true;
+        e->set->logins_lost++;
         log_error("account needs login", LF_STR("account", e->a.name),
                   LF_STR("why", "token_expired"));
     }
@@ -206,6 +207,7 @@ void token_adopt(struct entry *e, const struct token_row *row)
     if (row->unreadable || row->access.n == 0) { /* kept as it is: the right key may come back */
         e->a.generation = row->generation;
         f->token = TOKEN_UNREADABLE;
+        e->set->logins_lost++;
         log_error("account needs login", LF_STR("account", e->a.name),
                   LF_STR("why", "secret_unreadable"));
         return;
@@ -373,7 +375,11 @@ void accounts_set_client(struct account_set *set, struct http_client *client)
         crypto_random(random, sizeof random);
         text_hex(set->holder, random, sizeof random);
     }
+    if (client == NULL)
+        polls_end(set);
     set->client = client;
+    if (client != NULL)
+        polls_begin(set);
     for (int i = set->n - 1; i >= 0; i--) { /* backwards: the last refresh may be the last hold */
         struct entry *e = set->entry[i];
         if (e->token == NULL)

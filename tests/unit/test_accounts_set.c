@@ -339,23 +339,20 @@ static struct account_set *one(struct account **a)
     return set;
 }
 
-static void test_backoff(void **state)
+/* How long, and who may try then: test_accounts_breaker.c. */
+static void test_failures(void **state)
 {
-    /* seconds of rest after the n-th failure in a row */
-    static const int64_t want[] = {0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60};
     struct account *a;
     struct account_set *set = one(&a);
     (void)state;
-    for (size_t i = 0; i < COUNT(want); i++) {
-        fake.wall += HOUR;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(state_of(a), ACCOUNT_READY);
         accounts_learn(set, a, &failed, NULL, fake.wall);
-        struct account_status s = account_status(&a->facts, fake.wall);
-        assert_int_equal(s.state, want[i] > 0 ? ACCOUNT_COOLING : ACCOUNT_READY);
-        if (want[i] > 0) {
-            assert_int_equal(s.until - fake.wall, want[i] * SEC);
-            assert_string_equal(s.reason, "connect");
-        }
     }
+    struct account_status s = account_status(&a->facts, fake.wall);
+    assert_int_equal(s.state, ACCOUNT_COOLING);
+    assert_string_equal(s.reason, "connect");
+    assert_int_equal(fake.put_until, s.until);
     fake.wall += 1;
     accounts_learn(set, a, &served, NULL,
                    fake.wall); /* it lives: rest and row of failures are over */
@@ -365,7 +362,8 @@ static void test_backoff(void **state)
     accounts_learn(set, a, &failed, NULL, ++fake.wall);
     assert_int_equal(state_of(a), ACCOUNT_READY);
     assert_int_equal(a->served, 1);
-    assert_int_equal(a->failed, COUNT(want) + 1);
+    assert_int_equal(a->failed, 4);
+    assert_int_equal(accounts_logins_lost(set), 0);
     accounts_free(set);
 }
 
@@ -419,6 +417,7 @@ static void test_login(void **state)
     accounts_learn(set, a, &limit, NULL, fake.wall);
     accounts_learn(set, a, &served, NULL, fake.wall);
     assert_int_equal(fake.puts, 1);
+    assert_int_equal(accounts_logins_lost(set), 1);
     assert_string_equal(account_status(&a->facts, fake.wall).reason, "unauthorized");
     accounts_reset(set, a);
     assert_int_equal(state_of(a), ACCOUNT_READY);
@@ -601,7 +600,7 @@ int main(void)
         cmocka_unit_test(test_load_fails),  cmocka_unit_test(test_bases),
         cmocka_unit_test(test_broken_row),  cmocka_unit_test(test_credentials),
         cmocka_unit_test(test_unreadable),  cmocka_unit_test(test_order_and_removal),
-        cmocka_unit_test(test_many),        cmocka_unit_test(test_backoff),
+        cmocka_unit_test(test_many),        cmocka_unit_test(test_failures),
         cmocka_unit_test(test_cooldowns),   cmocka_unit_test(test_login),
         cmocka_unit_test(test_clock),       cmocka_unit_test(test_client_errors),
         cmocka_unit_test(test_check),       cmocka_unit_test(test_providers),
