@@ -105,16 +105,16 @@ static void unix_remember(struct listener *l, const char *path)
     addr_unix(&l->addr);
 }
 
-static int open_tcp(const struct addr *a)
+static int open_tcp(const struct addr *a, bool shared)
 {
     union sock at;
     addr_to_sock(a, &at);
-    int fd = platform_listen_tcp(&at);
+    int fd = platform_listen_tcp(&at, shared);
     if (fd == -EAFNOSUPPORT && slice_starts(slice_of(a->text), S("[::]:"))) {
         /* All interfaces, on a machine without IPv6. */
         at = (union sock){.v4 = {.sin_family = AF_INET}};
         sock_set_port(&at, a->port);
-        fd = platform_listen_tcp(&at);
+        fd = platform_listen_tcp(&at, shared);
     }
     return fd;
 }
@@ -123,6 +123,8 @@ static enum err open_err(int r)
 {
     const char *why;
     enum err e = uv_err(r, &why);
+    if (r == -ENOTSUP)
+        return ERR_UNSUPPORTED;
     switch (e) {
     case ERR_EXISTS:
     case ERR_DENIED:
@@ -134,13 +136,13 @@ static enum err open_err(int r)
     }
 }
 
-enum err listener_open(struct loop *loop, const struct addr *a, const char *path,
-                       const struct listener_ops *ops, void *owner, struct listener **out)
+static enum err open_any(struct loop *loop, const struct addr *a, const char *path, bool shared,
+                         const struct listener_ops *ops, void *owner, struct listener **out)
 {
     assert(ops->on_accept != NULL && (path != NULL || (a != NULL && !a->is_unix)));
     if (fault_here())
         return ERR_IO;
-    int fd = path != NULL ? platform_listen_unix(path) : open_tcp(a);
+    int fd = path != NULL ? platform_listen_unix(path, shared) : open_tcp(a, shared);
     if (fd < 0)
         return open_err(fd);
     struct listener *l = NEW(struct listener);
@@ -167,6 +169,25 @@ enum err listener_open(struct loop *loop, const struct addr *a, const char *path
     return OK;
 }
 
+enum err listener_open(struct loop *loop, const struct addr *a, const char *path,
+                       const struct listener_ops *ops, void *owner, struct listener **out)
+{
+    return open_any(loop, a, path, false, ops, owner, out);
+}
+
+enum err listener_open_shared(struct loop *loop, const struct addr *a, const char *path,
+                              const struct listener_ops *ops, void *owner, struct listener **out)
+{
+    return open_any(loop, a, path, true, ops, owner, out);
+}
+
+bool listener_is_lost(const struct listener *l)
+{
+    struct stat st;
+    return l->path != NULL &&
+           (lstat(l->path, &st) != 0 || st.st_dev != l->dev || st.st_ino != l->ino);
+}
+
 const struct addr *listener_addr(const struct listener *l)
 {
     return &l->addr;
@@ -188,12 +209,10 @@ static void on_closed(uv_handle_t *h)
 
 void listener_close(struct listener *l)
 {
-    struct stat st;
     assert(!l->closed);
     l->closed = true;
     timer_stop(&l->starved);
-    /* A successor may have put its own socket there. */
-    if (l->path != NULL && lstat(l->path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino)
+    if (l->path != NULL && !listener_is_lost(l)) /* a successor may have put its own there */
         (void)unlink(l->path);
     uv_close((uv_handle_t *)&l->poll, on_closed);
     close(l->fd);

@@ -171,9 +171,18 @@ struct listener_ops {
  * logs it once a minute. */
 MUST_USE enum err listener_open(struct loop *l, const struct addr *a, const char *path,
                                 const struct listener_ops *ops, void *owner, struct listener **out);
+/* The same in company with other processes of this user that open it so, for a restart that nobody
+ * notices: of a TCP address newcomers go to who opened it second, while there are two, and to the
+ * one that is left (Linux; elsewhere ERR_UNSUPPORTED); a unix socket's file takes the place of the
+ * one before, whose owner keeps the connections it has. */
+MUST_USE enum err listener_open_shared(struct loop *l, const struct addr *a, const char *path,
+                                       const struct listener_ops *ops, void *owner,
+                                       struct listener **out);
+/* Of a unix socket: what lies at its path is not its file any more. */
+bool listener_is_lost(const struct listener *l);
 const struct addr *listener_addr(const struct listener *l); /* with the port the kernel gave */
 void listener_pause(struct listener *l, bool paused);
-void listener_close(struct listener *l); /* removes a unix socket's file */
+void listener_close(struct listener *l); /* removes a unix socket's file, if it is its own */
 
 /* The process's soft limit of file descriptors after raising it to the hard one. */
 int64_t net_fd_limit(void);

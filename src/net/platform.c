@@ -5,11 +5,16 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#ifdef __linux__
+#include <linux/filter.h>
+#endif
 
 #define LISTEN_BACKLOG  1024
 
@@ -89,20 +94,58 @@ int platform_accept(int fd, bool tcp, struct sockaddr_storage *peer)
     return got;
 }
 
-int platform_listen_tcp(const union sock *at)
+/* All who listen on one address with SO_REUSEPORT are numbered as they came, and newcomers are
+ * spread over them by a hash. A listener that closes takes those in its queue with it; so while
+ * there are two, all go to the second: it is the one that stays, and the first one's queue is empty
+ * when it closes. The program that says so is the whole group's and outlives who brought it. With
+ * one listener left there is no number 1, and the kernel falls back to what it has. */
+static int share_port(int fd)
 {
+#ifdef SO_REUSEPORT
+    int on = 1;
+    return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0 ? -errno : 0;
+#else
+    (void)fd;
+    return -ENOTSUP;
+#endif
+}
+
+static void share_prefer_second(int fd)
+{
+#ifdef SO_ATTACH_REUSEPORT_CBPF
+    struct sock_filter second[] = {{BPF_RET | BPF_K, 0, 0, 1}};
+    struct sock_fprog program = {.len = 1, .filter = second};
+    /* Best effort: without it the hash spreads them until the first one closes. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program);
+#else
+    (void)fd;
+#endif
+}
+
+int platform_listen_tcp(const union sock *at, bool shared)
+{
+    int r = 0;
+#ifndef __linux__
+    if (shared) /* elsewhere the option has another meaning, or takes connections from others */
+        return -ENOTSUP;
+#endif
     int fd = socket_new(at->any.sa_family);
     if (fd < 0)
         return fd;
     set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (shared)
+        r = share_port(fd);
     if (at->any.sa_family == AF_INET6)
         set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
     platform_tune(fd);
-    if (bind(fd, &at->any, sock_len(at)) < 0 || listen(fd, LISTEN_BACKLOG) < 0) {
-        int r = -errno;
+    if (r == 0 && (bind(fd, &at->any, sock_len(at)) < 0 || listen(fd, LISTEN_BACKLOG) < 0))
+        r = -errno;
+    if (r < 0) {
         close(fd);
         return r;
     }
+    if (shared)
+        share_prefer_second(fd);
     return fd;
 }
 
@@ -126,15 +169,30 @@ static int unix_clear(const struct sockaddr_un *at)
     return unlink(at->sun_path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-int platform_listen_unix(const char *path)
+/* Where the socket is made: at its path, or beside it, to be moved over the one before. */
+static int unix_place(struct sockaddr_un *at, const char *path, bool shared)
+{
+    char place[sizeof at->sun_path + 32], pid[TEXT_U64_MAX];
+    (void)text_from_u64((uint64_t)getpid(), pid);
+    size_t n = text_format(place, sizeof place, "%s%s%s", path, shared ? "." : "",
+                           shared ? pid : "");
+    if (n >= sizeof at->sun_path)
+        return -ENAMETOOLONG;
+    memcpy(at->sun_path, place, n + 1);
+    if (!shared)
+        return unix_clear(at);
+    return unlink(place) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int platform_listen_unix(const char *path, bool shared)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof at.sun_path)
-        return -ENAMETOOLONG;
-    text_copy(at.sun_path, sizeof at.sun_path, slice_of(path));
-    int r = unix_clear(&at);
+    struct stat st;
+    int r = unix_place(&at, path, shared);
     if (r < 0)
         return r;
+    if (shared && lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
+        return -EADDRINUSE; /* somebody's file is not ours to replace */
     int fd = socket_new(AF_UNIX);
     if (fd < 0)
         return fd;
@@ -142,9 +200,10 @@ int platform_listen_unix(const char *path)
      * process's umask, which other threads depend on, is left alone. */
     if (bind(fd, (const struct sockaddr *)&at, sizeof at) < 0)
         r = -errno;
-    else if (chmod(path, S_IRUSR | S_IWUSR) < 0 || listen(fd, LISTEN_BACKLOG) < 0) {
+    else if (chmod(at.sun_path, S_IRUSR | S_IWUSR) < 0 || listen(fd, LISTEN_BACKLOG) < 0 ||
+             (shared && rename(at.sun_path, path) < 0)) {
         r = -errno;
-        (void)unlink(path);
+        (void)unlink(at.sun_path);
     }
     if (r < 0) {
         close(fd);

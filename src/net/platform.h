@@ -7,9 +7,9 @@
 
 #include "net/addr.h"
 
-/* A listening socket, non-blocking, closed on exec. */
-int platform_listen_tcp(const union sock *at);
-int platform_listen_unix(const char *path);
+/* A listening socket, non-blocking, closed on exec. `shared`: with other processes, see net.h. */
+int platform_listen_tcp(const union sock *at, bool shared);
+int platform_listen_unix(const char *path, bool shared);
 /* -EAGAIN when nobody waits. The descriptor is non-blocking, closed on exec and tuned. */
 int platform_accept(int fd, bool tcp, struct sockaddr_storage *peer);
 /* No Nagle; a peer that vanished is noticed after two minutes of silence. */
