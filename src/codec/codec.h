@@ -54,8 +54,9 @@ struct request_facts {
      * changes; 0 when there is nothing to go by. Stable across restarts and machines. The session
      * header is the gateway's business. */
     uint64_t conversation;
-    struct span container, thread; /* server-held state, see codec_request_refs; {0,0} when absent */
-    bool cache_1h;                 /* asks for a prompt cache that lasts an hour */
+    struct span container,
+        thread;    /* server-held state, see codec_request_refs; {0,0} when absent */
+    bool cache_1h; /* asks for a prompt cache that lasts an hour */
 };
 /* The conversation of a session's id; 0 when it is empty. */
 uint64_t codec_session_hash(struct slice id);
@@ -110,9 +111,9 @@ struct observation {
     struct usage usage;
     char model[96], stop_reason[32], message_id[64];
     char container[64]; /* the id of the one that tools have run in, "" = none */
-    bool meaningful; /* something other than ping, comment and message_start has been seen */
-    bool terminal;   /* the dialect's own end was seen: message_stop, or the JSON body whole */
-    bool blind;      /* the bytes made no sense at some point; what was read before still stands */
+    bool meaningful;    /* something other than ping, comment and message_start has been seen */
+    bool terminal;      /* the dialect's own end was seen: message_stop, or the JSON body whole */
+    bool blind; /* the bytes made no sense at some point; what was read before still stands */
     enum reply_error error;
     char error_type[48], error_message[256];
 };
@@ -159,6 +160,7 @@ struct ask_target {
     bool no_cache_control;      /* Anthropic: refuses top-level cache hints */
     bool adaptive_thinking;     /* Anthropic: thinking by effort, not by budget */
     bool no_images_by_url;      /* images must be inlined: refused with a 400 */
+    bool short_call_ids;        /* Mistral: ids of calls are 9 letters or digits */
     bool body_has_no_model;     /* Bedrock, Vertex, Gemini: the path names it */
     bool body_has_no_stream;    /* ... and whether it streams */
     struct slice version;       /* not "": "anthropic_version" to put into the body */

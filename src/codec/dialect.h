@@ -26,6 +26,7 @@ enum event_use {
 struct dialect_ops {
     const char *name;
     struct slice ping;
+    bool stop_ends; /* a stream whose framing ends after its stop reason is whole */
     enum err (*request)(struct slice body, struct request_facts *out, const char **why);
     enum event_use (*event_use)(struct slice name);
     /* One event's data; false when it made no sense. */

@@ -406,8 +406,11 @@ void observer_end(struct observer *o)
 {
     struct observation *seen = &o->reading.seen;
     assert(o->ops != NULL);
-    if (o->kind == REPLY_SSE) /* an event without its blank line is none, and framing is no end */
+    if (o->kind == REPLY_SSE) { /* an event without its blank line is none, framing is no end */
+        if (o->ops->stop_ends && seen->stop_reason[0] != '\0')
+            seen->terminal = true; /* unless all has been said by then */
         return;
+    }
     seen->terminal = true;
     if (o->kind == REPLY_JSON && o->json_started && !o->json_over &&
         !o->ops->body(&o->reading, buf_slice(&o->text)))

@@ -1,0 +1,39 @@
+/* Inside the codec room: what the files of the Chat Completions dialect share. */
+#ifndef SLUICE_CODEC_OPENAI_H
+#define SLUICE_CODEC_OPENAI_H
+
+#include "codec/dialect.h"
+
+/* The error that `root` tells, whatever its shape: {"error":{...}} or {"error":"text"}, bare, in an
+ * array, as base_resp, as detail. Fills error, error_type and error_message of `out`; returns what
+ * it would be as an HTTP status: `status` itself unless that is 0, as it is inside a stream. */
+int openai_error(int status, const struct json_val *root, struct observation *out);
+/* True when a reply that came with 200 tells an error after all. */
+bool openai_is_error(const struct json_val *root);
+
+/* The usage of a chunk or of a whole reply, wherever it stands; counted as Anthropic counts, input
+ * without what was read from or written to a cache. False, and `out` as it was: none is told. */
+bool openai_usage(const struct json_val *root, struct usage *out);
+
+/* True when a value says anything: not null, not "", [] or {}. */
+bool openai_says(const struct json_val *v);
+
+/* {"error":{...}}, the gateway's own or a translated one. */
+MUST_USE enum err openai_error_print(int status, struct slice message, struct slice request_id,
+                                     struct buf *out);
+
+/* True when a schema keeps the rules of "strict": closed objects in which all is required. */
+bool openai_schema_strict(struct slice schema);
+/* What of a request is neither model nor messages. */
+void openai_settings_put(struct jw *w, const struct ask *a, const struct ask_target *t,
+                         struct names *names);
+
+/* openai_ask.c, openai_put.c, openai_say.c, openai_tell.c: the four halves of canon_openai. */
+enum err openai_ask_read(struct slice body, struct ask *out, const char **why);
+enum err openai_ask_write(const struct ask *a, const struct ask_target *t, struct names *names,
+                          struct buf *out, const char **why);
+struct say_writer *openai_writer_new(const struct say_context *c, bool whole);
+void openai_writer_free(struct say_writer *w);
+enum err openai_write(struct say_writer *w, const struct say *s, struct buf *out);
+
+#endif
