@@ -233,7 +233,7 @@ static void advance(int64_t ms)
     settle();
 }
 
-static void let_go(enum verb v)
+static inline void let_go(enum verb v)
 {
     b.hold[v] = false;
     task_post(b.loop, &b.task);
@@ -291,7 +291,7 @@ static void bench_load(bool with_client)
 
 /* One account whose token has `left` ms to go of LIFE; 0 = has run out, and nobody was asked yet.
  */
-static void bench_open(int64_t left)
+static inline void bench_open(int64_t left)
 {
     bench_disk();
     disk_put(1, "at1", "rt1", loop_wall(b.loop) + left);
@@ -364,7 +364,7 @@ static void ask(struct waiter *x, bool forced, int64_t seen)
     assert_int_equal(x->called, 0); /* never inside the call */
 }
 
-static enum err asked(bool forced, int64_t seen)
+static inline enum err asked(bool forced, int64_t seen)
 {
     struct waiter x;
     ask(&x, forced, seen);
@@ -376,7 +376,7 @@ static enum err asked(bool forced, int64_t seen)
 #define LOGGED(text)     assert_logged(text, __LINE__)
 #define CREDENTIAL(text) assert_true(slice_eq(b.a->credential.value, S(text)))
 
-static void assert_logged(const char *want, int line)
+static inline void assert_logged(const char *want, int line)
 {
     if (!slice_eq(bytes_slice(&b.log), slice_of(want)))
         fail_msg("line %d: the store saw <%.*s>, wanted <%s>", line, (int)b.log.n, b.log.p, want);
