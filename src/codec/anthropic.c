@@ -1,5 +1,6 @@
 /* The Anthropic Messages dialect: what is read in requests, events, bodies and errors.
  * Facts: wire/anthropic-messages.md, sections 3 (requests), 5 and 6 (replies), 7 (errors). */
+#include "codec/anthropic.h"
 #include "codec/scan.h"
 
 #include <string.h>
@@ -203,7 +204,7 @@ static enum reply_error error_class(int status, struct slice type, struct slice 
 
 /* The object that tells type and message: `error`, or the body itself; compatible providers do
  * both. */
-static void error_value_read(int status, const struct json_val *root, struct observation *out)
+void anthropic_error(int status, const struct json_val *root, struct observation *out)
 {
     const struct json_val *e = json_get(root, "error");
     struct slice type, message = {"", 0}, code;
@@ -229,7 +230,7 @@ static void error_read(int status, struct slice body, struct observation *out)
     struct json *doc = NULL;
     out->error = reply_error_of(status);
     if (json_parse(body, &doc) == OK && json_type(json_root(doc)) == JSON_OBJECT)
-        error_value_read(status, json_root(doc), out);
+        anthropic_error(status, json_root(doc), out);
     json_free(doc);
 }
 
@@ -283,7 +284,7 @@ static void usage_settle(struct reading *r)
     u->web_fetches = or_zero(r->web_fetches);
 }
 
-static void usage_read(struct reading *r, const struct json_val *v)
+void anthropic_usage(struct reading *r, const struct json_val *v)
 {
     struct usage *u = &r->seen.usage;
     const struct json_val *split = json_get(v, "cache_creation");
@@ -313,7 +314,7 @@ static void message_read(struct reading *r, const struct json_val *m)
     reading_text(seen->message_id, sizeof seen->message_id, m, "id");
     reading_text(seen->stop_reason, sizeof seen->stop_reason, m, "stop_reason");
     reading_text(seen->container, sizeof seen->container, json_get(m, "container"), "id");
-    usage_read(r, json_get(m, "usage"));
+    anthropic_usage(r, json_get(m, "usage"));
 }
 
 enum event_kind { KIND_START, KIND_DELTA, KIND_STOP, KIND_ERROR, KIND_PING, KIND_PASS };
@@ -367,7 +368,7 @@ static void event_take(struct reading *r, enum event_kind kind, const struct jso
         seen->meaningful = true;
         reading_text(seen->stop_reason, sizeof seen->stop_reason, delta, "stop_reason");
         reading_text(seen->container, sizeof seen->container, json_get(delta, "container"), "id");
-        usage_read(r, json_get(root, "usage"));
+        anthropic_usage(r, json_get(root, "usage"));
         break;
     }
     case KIND_STOP:
@@ -375,7 +376,7 @@ static void event_take(struct reading *r, enum event_kind kind, const struct jso
         seen->terminal = true;
         break;
     case KIND_ERROR: /* not meaningful: before the first content another account may be tried */
-        error_value_read(0, root, seen);
+        anthropic_error(0, root, seen);
         break;
     case KIND_PING:
         break;
@@ -433,7 +434,7 @@ static bool body_read(struct reading *r, struct slice json)
     if (slice_eq(type, S("message")))
         message_read(r, root);
     else if (slice_eq(type, S("error")))
-        error_value_read(0, root, &r->seen);
+        anthropic_error(0, root, &r->seen);
     json_free(doc);
     return true;
 }
@@ -449,4 +450,5 @@ const struct dialect_ops dialect_anthropic = {
     .body = body_read,
     .error_type = error_type,
     .error_read = error_read,
+    .canon = &canon_anthropic,
 };

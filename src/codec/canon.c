@@ -149,8 +149,6 @@ static enum err number_print(struct buf *out, const struct json_val *v)
     return buf_puts(out, (struct slice){digits, text_from_f64(f, digits)});
 }
 
-static enum err val_print(struct buf *out, const struct json_val *v);
-
 static enum err members_print(struct buf *out, const struct json_val *v)
 {
     struct slice key;
@@ -164,7 +162,7 @@ static enum err members_print(struct buf *out, const struct json_val *v)
         if (e == OK)
             e = buf_puts(out, S(":"));
         if (e == OK)
-            e = val_print(out, value);
+            e = tree_print(out, value);
     }
     return e == OK ? buf_puts(out, S("}")) : e;
 }
@@ -177,14 +175,14 @@ static enum err elements_print(struct buf *out, const struct json_val *v)
         if (i > 0)
             e = buf_puts(out, S(","));
         if (e == OK)
-            e = val_print(out, json_at(v, i));
+            e = tree_print(out, json_at(v, i));
     }
     return e == OK ? buf_puts(out, S("]")) : e;
 }
 
 /* Not by a `jw`: that counts its depth, and this may stand as deep as the tree itself. The tree is
  * never deeper than JSON_DEPTH, so neither is this. */
-static enum err val_print(struct buf *out, const struct json_val *v)
+enum err tree_print(struct buf *out, const struct json_val *v)
 {
     struct slice s;
     bool b = false;
@@ -214,7 +212,7 @@ struct slice ask_json(struct ask *a, const struct json_val *v)
     if (v == NULL)
         return text;
     buf_init(&b, a->arena->max);
-    if (val_print(&b, v) == OK)
+    if (tree_print(&b, v) == OK)
         text = ask_keep(a, buf_slice(&b));
     else
         a->full = true;

@@ -93,6 +93,7 @@ struct tool *ask_tool(struct ask *a);
 /* A JSON value as text: the bytes it had in `body` are not known to a tree, so it is printed. ""
  * when the arena is full or v is NULL. */
 struct slice ask_json(struct ask *a, const struct json_val *v);
+MUST_USE enum err tree_print(struct buf *out, const struct json_val *v); /* as JSON, compact */
 struct slice ask_str(struct ask *a, const struct json_val *v); /* a copy in the arena; "" if none */
 struct slice ask_format(struct ask *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The body as a tree; ERR_LIMIT when it has so many values that the tree would not be bounded. */
