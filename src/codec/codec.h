@@ -136,6 +136,23 @@ void ref_watch_init(struct ref_watch *w);
 /* Takes `*bytes` from the front; true when an id is in w->id: ask again for the rest. */
 bool ref_watch_next(struct ref_watch *w, struct slice *bytes);
 
+/* A stream of Chat Completions tells its usage only when asked to, and what is not told cannot be
+ * booked. So where a client has not asked, the gateway does: it puts `put` in place of the bytes
+ * `cut` of the body (an empty span: nothing is taken away), and then keeps from the client the one
+ * event that it did not ask for. */
+struct usage_wish {
+    struct span cut;
+    struct slice put; /* static */
+};
+/* False: there is nothing to do; the body asks already, or streams no reply, or is none. */
+bool codec_usage_wish(enum dialect d, struct slice body, struct usage_wish *out);
+/* True when an event's data is a chunk that brings the usage and no choice: the one that comes only
+ * when asked for. Servers that tell usage on other chunks tell it there anyway. */
+bool codec_usage_only(enum dialect d, struct slice data);
+/* The same in bytes that hold whole events only (what observer_feed lets through): where the first
+ * such event stands, its blank line included. False when there is none; costs one search then. */
+bool codec_usage_event(enum dialect d, struct slice events, struct span *where);
+
 /* ---- translation ----------------------------------------------------------------------------- */
 
 /* How a reply's events are cut out of its bytes. */
@@ -229,13 +246,16 @@ void codec_error_read(enum dialect d, int status, struct slice body, struct obse
 /* ---- model lists ----------------------------------------------------------------------------- */
 
 /* Union of several GET /v1/models answers, newest first, each id once, with Anthropic's paging
- * (limit 1..1000, after_id, before_id). Bodies that do not parse are skipped. */
+ * (limit 1..1000, after_id, before_id). Bodies that do not parse are skipped. The bodies may be in
+ * Anthropic's shape or in OpenAI's; entries in the other one than asked for are written anew. */
 struct model_page {
     int64_t limit; /* 0 = 20 */
     struct slice after_id, before_id;
 };
 MUST_USE enum err codec_models_merge(const struct slice *bodies, int n,
                                      const struct model_page *page, struct buf *out);
+/* The same in OpenAI's shape, which has no pages: {"object":"list","data":[...]}. */
+MUST_USE enum err codec_models_list(const struct slice *bodies, int n, struct buf *out);
 
 /* ---- batches --------------------------------------------------------------------------------- */
 

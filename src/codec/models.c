@@ -1,5 +1,6 @@
-/* Model lists: the union of what several accounts offer, newest first, in Anthropic's paging
- * (wire/anthropic-messages.md section 8). Each entry is copied as its provider wrote it. */
+/* Model lists: the union of what several accounts offer, newest first, in Anthropic's shape and
+ * paging (wire/anthropic-messages.md section 8) or in OpenAI's (wire/openai.md section 6). An entry
+ * that is in the shape asked for is copied as its provider wrote it. */
 #include "codec/dialect.h"
 #include "codec/span.h"
 
@@ -12,7 +13,8 @@
 struct model {
     char id[MODEL_ID];
     int64_t created_at;
-    int order; /* of arrival: the first of equals stays first */
+    int order;      /* of arrival: the first of equals stays first */
+    bool anthropic; /* which shape it came in */
     struct slice raw;
 };
 
@@ -54,6 +56,14 @@ static bool model_read(struct slice raw, struct model *out)
     if (span_member(raw, S("created_at"), &v) && json_span_text(raw, v, created, sizeof created) &&
         !text_rfc3339(slice_of(created), &out->created_at))
         out->created_at = 0;
+    bool openai = span_member(raw, S("object"), &v);
+    if (span_member(raw, S("created"), &v)) {
+        int64_t s = 0;
+        openai = true;
+        if (text_i64(span_slice(raw, v), &s) && s > 0 && s < INT64_MAX / 1000)
+            out->created_at = s * 1000;
+    }
+    out->anthropic = !openai;
     return true;
 }
 
@@ -137,6 +147,56 @@ static void put_id(struct jw *w, const char *key, const char *id)
     jw_cstr(w, id);
 }
 
+/* The text of a member; "" when there is none. */
+static void entry_text(struct slice raw, struct slice key, char *out, size_t size)
+{
+    struct span v;
+    out[0] = '\0';
+    if (span_member(raw, key, &v))
+        (void)json_span_text(raw, v, out, size);
+}
+
+static void entry_anthropic(struct jw *w, const struct model *m)
+{
+    char name[MODEL_ID];
+    if (m->anthropic) {
+        jw_raw(w, m->raw);
+        return;
+    }
+    entry_text(m->raw, S("name"), name, sizeof name);
+    jw_obj(w);
+    jw_kcstr(w, "type", "model");
+    jw_kcstr(w, "id", m->id);
+    jw_kcstr(w, "display_name", name[0] != '\0' ? name : m->id);
+    if (m->created_at != 0)
+        jw_ktime(w, "created_at", m->created_at);
+    else
+        jw_kcstr(w, "created_at", "1970-01-01T00:00:00Z"); /* as the API has it when unknown */
+    jw_end_obj(w);
+}
+
+static void entry_openai(struct jw *w, const struct model *m)
+{
+    char owner[MODEL_ID];
+    struct slice vendor = slice_of(m->id), part;
+    struct span v;
+    if (!m->anthropic && span_member(m->raw, S("object"), &v)) {
+        jw_raw(w, m->raw);
+        return;
+    }
+    entry_text(m->raw, S("owned_by"), owner, sizeof owner);
+    if (owner[0] == '\0' && m->anthropic)
+        text_copy(owner, sizeof owner, S("anthropic"));
+    else if (owner[0] == '\0' && slice_cut(&vendor, '/', &part)) /* vendor/model, or the model */
+        text_copy(owner, sizeof owner, vendor.n > 0 ? part : S("system"));
+    jw_obj(w);
+    jw_kcstr(w, "id", m->id);
+    jw_kcstr(w, "object", "model");
+    jw_ki64(w, "created", m->created_at / 1000);
+    jw_kcstr(w, "owned_by", owner);
+    jw_end_obj(w);
+}
+
 static enum err page_print(const struct model_list *l, struct page p, struct buf *out)
 {
     struct jw w;
@@ -145,7 +205,7 @@ static enum err page_print(const struct model_list *l, struct page p, struct buf
     jw_key(&w, "data");
     jw_arr(&w);
     for (int i = p.from; i < p.to; i++)
-        jw_raw(&w, l->m[i].raw);
+        entry_anthropic(&w, &l->m[i]);
     jw_end_arr(&w);
     put_id(&w, "first_id", p.from < p.to ? l->m[p.from].id : NULL);
     put_id(&w, "last_id", p.from < p.to ? l->m[p.to - 1].id : NULL);
@@ -154,23 +214,56 @@ static enum err page_print(const struct model_list *l, struct page p, struct buf
     return w.err;
 }
 
+static enum err list_print(const struct model_list *l, struct buf *out)
+{
+    struct jw w;
+    jw_init(&w, out);
+    jw_obj(&w);
+    jw_kcstr(&w, "object", "list");
+    jw_key(&w, "data");
+    jw_arr(&w);
+    for (int i = 0; i < l->n; i++)
+        entry_openai(&w, &l->m[i]);
+    jw_end_arr(&w);
+    jw_end_obj(&w);
+    return w.err;
+}
+
+static enum err list_read(struct model_list *l, const struct slice *bodies, int n)
+{
+    enum err e = OK;
+    assert(n >= 0);
+    map_init(&l->known);
+    for (int i = 0; e == OK && i < n; i++)
+        e = list_add_body(l, bodies[i]);
+    if (e == OK && l->n > 1)
+        qsort(l->m, (size_t)l->n, sizeof *l->m, model_compare);
+    return e;
+}
+
+static void list_free(struct model_list *l)
+{
+    map_free(&l->known);
+    mem_free(l->m);
+}
+
 enum err codec_models_merge(const struct slice *bodies, int n, const struct model_page *page,
                             struct buf *out)
 {
     struct model_list l = {0};
-    enum err e = OK;
-    assert(n >= 0);
-    map_init(&l.known);
-    for (int i = 0; i < n; i++) {
-        e = list_add_body(&l, bodies[i]);
-        if (e != OK)
-            goto out;
-    }
-    if (l.n > 1)
-        qsort(l.m, (size_t)l.n, sizeof *l.m, model_compare);
-    e = page_print(&l, page_of(&l, page), out);
-out:
-    map_free(&l.known);
-    mem_free(l.m);
+    enum err e = list_read(&l, bodies, n);
+    if (e == OK)
+        e = page_print(&l, page_of(&l, page), out);
+    list_free(&l);
+    return e;
+}
+
+enum err codec_models_list(const struct slice *bodies, int n, struct buf *out)
+{
+    struct model_list l = {0};
+    enum err e = list_read(&l, bodies, n);
+    if (e == OK)
+        e = list_print(&l, out);
+    list_free(&l);
     return e;
 }
