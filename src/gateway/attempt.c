@@ -176,7 +176,7 @@ static struct limit_verdict attempt_verdict(const struct exchange *x)
 /* The verdict is in and another account would not do better. */
 static void attempt_settle(struct exchange *x, const struct limit_verdict *v)
 {
-    exchange_learn(x, v);
+    exchange_learn(x, v, REPLY_ERROR_NONE);
     exchange_note_attempt(x, v->reason);
 }
 
@@ -190,8 +190,11 @@ static void attempt_judge(struct exchange *x)
         exchange_next(x, &v, v.reason, OK);
         return;
     }
+    if (repair_replays(x, &v))
+        return;
     attempt_settle(x, &v);
-    relay_collected(x);
+    if (!repair_failed(x))
+        relay_collected(x);
 }
 
 /* An error reply broke off. Its head says enough for the verdict; half of its text is worth none.
@@ -350,6 +353,15 @@ void attempt_go(struct exchange *x)
         attempt_send(x, a, path);
 }
 
+void attempt_begin(struct exchange *x)
+{
+    ref_watch_init(&x->attempt.watch);
+    if (token_is_stale(x, x->attempt.account))
+        token_await(x, false);
+    else
+        attempt_go(x);
+}
+
 void attempt_start(struct exchange *x, struct account *a)
 {
     assert(x->attempt.account == NULL);
@@ -357,10 +369,16 @@ void attempt_start(struct exchange *x, struct account *a)
     relay_free(&x->relay);
     relay_init(&x->relay);
     account_hold(a);
-    if (token_is_stale(x, a))
-        token_await(x, false);
-    else
-        attempt_go(x);
+    attempt_begin(x);
+}
+
+void attempt_release(struct gateway *g, struct account *a)
+{
+    int64_t id = a->id;
+    account_release(g->p.accounts, a); /* may be its end */
+    a = list_empty(&g->line) ? NULL : accounts_by_id(g->p.accounts, id);
+    if (a != NULL)
+        line_look(g, a);
 }
 
 void attempt_drop(struct exchange *x)
@@ -370,7 +388,8 @@ void attempt_drop(struct exchange *x)
     if (a->request != NULL)
         http_request_abort(a->request);
     observer_free(a->observer);
+    retry_give(x);
     if (a->account != NULL)
-        account_release(x->g->p.accounts, a->account);
+        attempt_release(x->g, a->account);
     *a = (struct attempt){0};
 }

@@ -1,4 +1,5 @@
-/* The exchange: one request from its head to its record. States, the one mover, the choice. */
+/* The exchange: one request from its head to its record. States, the one mover, and what the
+ * client's connection tells. */
 #include "gateway/exchange.h"
 
 #include <string.h>
@@ -7,7 +8,6 @@ static const char *const STATE_NAME[X_STATES] = {"head",  "body",   "admit", "wa
                                                  "token", "dial",   "send",  "reply",
                                                  "relay", "refuse", "flush", "done"};
 
-#define LOOKUP_MS   10000  /* for the store to say whose object it is */
 #define RESERVE_MAX 262144 /* bytes; longer bodies grow as they come */
 
 #define TO(s)       (1u << (s))
@@ -22,7 +22,8 @@ static const unsigned LEGAL[X_STATES] = {
     [X_TOKEN] = TO(X_DIAL) | TO(X_ADMIT) | TO_END,
     [X_DIAL] = TO(X_SEND) | TO(X_ADMIT) | TO_END,
     [X_SEND] = TO(X_REPLY) | TO(X_ADMIT) | TO_END,
-    [X_REPLY] = TO(X_RELAY) | TO(X_TOKEN) | TO(X_ADMIT) | TO_END,
+    /* REPLY -> TOKEN and DIAL: the same account once more, with another token or another body */
+    [X_REPLY] = TO(X_RELAY) | TO(X_TOKEN) | TO(X_DIAL) | TO(X_ADMIT) | TO_END,
     /* RELAY -> ADMIT only while nothing is committed; exchange_next asserts it */
     [X_RELAY] = TO(X_ADMIT) | TO_END,
     [X_REFUSE] = TO(X_FLUSH) | TO(X_DONE),
@@ -41,265 +42,12 @@ void exchange_move(struct exchange *x, enum exchange_state to)
     log_debug("exchange", LF_STR("req", x->record.id), LF_STR("from", STATE_NAME[x->state]),
               LF_STR("to", STATE_NAME[to]));
     x->state = to;
+    if (to != X_WAIT && to != X_ADMIT) /* who looks keeps its place until it has found something */
+        line_leave(x);
     /* BODY and FLUSH are timed by the connection (body idle, write stall); every other state that
      * waits has this timer armed by the function that moved it there. */
     if (to == X_BODY || to == X_REFUSE || to == X_FLUSH || to == X_DONE)
         timer_stop(&x->timer);
-}
-
-/* ---- the book -------------------------------------------------------------------------------- */
-
-void exchange_note_attempt(struct exchange *x, const char *reason)
-{
-    struct record *r = &x->record;
-    assert(x->attempt.account != NULL);
-    if (x->attempt.noted)
-        return;
-    x->attempt.noted = true;
-    if (r->attempts >= STORE_ATTEMPTS)
-        memmove(&r->attempt[0], &r->attempt[1], (STORE_ATTEMPTS - 1) * sizeof r->attempt[0]);
-    int at = r->attempts < STORE_ATTEMPTS ? r->attempts : STORE_ATTEMPTS - 1;
-    struct record_attempt *a = &r->attempt[at];
-    *a = (struct record_attempt){.account_id = x->attempt.account->id,
-                                 .status = x->attempt.status,
-                                 .reason = reason,
-                                 .ms = (int32_t)(loop_now(x->g->p.loop) - x->attempt.started_at)};
-    text_copy(a->account, sizeof a->account, slice_of(x->attempt.account->name));
-    r->attempts++;
-}
-
-static void book_usage(struct exchange *x)
-{
-    const struct observation *o = observer_see(x->attempt.observer);
-    struct record *r = &x->record;
-    const struct usage *u = &o->usage;
-    r->usage_known = u->known;
-    r->input = u->input;
-    r->output = u->output;
-    r->cache_read = u->cache_read;
-    r->cache_write_5m = u->cache_write_5m;
-    r->cache_write_1h = u->cache_write_1h;
-    r->thinking = u->thinking;
-    r->web_searches = (int32_t)u->web_searches;
-    r->web_fetches = (int32_t)u->web_fetches;
-    text_copy(r->service_tier, sizeof r->service_tier, slice_of(u->service_tier));
-    text_copy(r->stop_reason, sizeof r->stop_reason, slice_of(o->stop_reason));
-    text_copy(r->model_answered, sizeof r->model_answered, slice_of(o->model));
-    if (!u->known || x->route.kind != ROUTE_MESSAGES)
-        return;
-    const char *date = "", *model = o->model[0] != '\0' ? o->model : x->facts.model;
-    r->cost_nano_usd = price_nano_usd(model, u, false, &date);
-    text_copy(r->price_date, sizeof r->price_date, slice_of(date));
-}
-
-/* Totals in memory move at the same moment as the book. */
-static void book_totals(struct exchange *x)
-{
-    struct gateway_stats *st = &x->g->stats;
-    const struct record *r = &x->record;
-    st->tokens.input += r->input;
-    st->tokens.output += r->output;
-    st->tokens.cache_read += r->cache_read;
-    st->tokens.cache_write_5m += r->cache_write_5m;
-    st->tokens.cache_write_1h += r->cache_write_1h;
-    if (r->cost_nano_usd > 0)
-        st->cost_nano_usd += r->cost_nano_usd;
-}
-
-void exchange_book(struct exchange *x, const char *end)
-{
-    if (x->counted)
-        return;
-    x->counted = true;
-    struct record *r = &x->record;
-    r->end = end;
-    r->duration_ms = (int32_t)(loop_now(x->g->p.loop) - x->opened_at);
-    r->cost_nano_usd = -1;
-    if (x->attempt.observer != NULL)
-        book_usage(x);
-    if (x->call != NULL)
-        r->bytes_out = http_bytes_out(x->call);
-    book_totals(x);
-    store_record(x->g->p.store, r);
-    log_info(
-        "request", LF_STR("req", r->id), LF_STR("key", r->key_name), LF_STR("route", r->route),
-        LF_STR("model", r->model_asked), LF_INT("status", r->status), LF_STR("end", end),
-        LF_STR("account",
-               r->attempts > 0
-                   ? r->attempt[r->attempts < STORE_ATTEMPTS ? r->attempts - 1 : STORE_ATTEMPTS - 1]
-                         .account
-                   : ""),
-        LF_INT("attempts", r->attempts), LF_INT("ttfb_ms", r->ttfb_ms),
-        LF_INT("dur_ms", r->duration_ms), LF_INT("in", r->input), LF_INT("out", r->output),
-        LF_INT("cr", r->cache_read), LF_INT("cw5", r->cache_write_5m),
-        LF_INT("cw1h", r->cache_write_1h));
-}
-
-/* ---- choosing -------------------------------------------------------------------------------- */
-
-static bool exchange_may_try(const struct exchange *x)
-{
-    return x->record.attempts < x->g->config->max_attempts && x->tried_n < EXCHANGE_TRIED_MAX;
-}
-
-/* None is ready but one soon: stand in line until then. False when it is not worth it. */
-static bool exchange_wait(struct exchange *x, const struct account_choice *c)
-{
-    struct loop *l = x->g->p.loop;
-    if (c->soonest == 0 || !exchange_may_try(x))
-        return false;
-    if (x->wait_until == 0)
-        x->wait_until = loop_now(l) + x->g->config->queue_timeout;
-    int64_t in = c->soonest - loop_wall(l);
-    int64_t at = loop_now(l) + (in > 0 ? in : 0) + 1;
-    if (at > x->wait_until)
-        return false;
-    exchange_move(x, X_WAIT);
-    x->tried_n = 0; /* who failed before the wait may do better after it */
-    timer_set(&x->timer, at);
-    return true;
-}
-
-static void exchange_choose(struct exchange *x, struct account_choice *c)
-{
-    struct account_wish w = {.model = x->facts.model,
-                             .conversation = x->conversation,
-                             .pinned = x->pinned,
-                             .tried = x->tried,
-                             .tried_n = x->tried_n};
-    accounts_choose(x->g->p.accounts, &w, loop_wall(x->g->p.loop), c);
-}
-
-void exchange_admit(struct exchange *x)
-{
-    struct account_choice c;
-    assert(x->attempt.account == NULL && x->fan == NULL);
-    if (x->state != X_ADMIT)
-        exchange_move(x, X_ADMIT);
-    exchange_choose(x, &c);
-    if (c.n > 0 && exchange_may_try(x)) {
-        x->tried[x->tried_n++] = c.ready[0]->id;
-        attempt_start(x, c.ready[0]);
-    } else if (!exchange_wait(x, &c)) {
-        exchange_fail(x);
-    }
-}
-
-/* Batches and files are made once: a second account would make, and bill, a second one. */
-static bool exchange_makes(const struct exchange *x)
-{
-    return (x->route.kind == ROUTE_BATCHES || x->route.kind == ROUTE_FILES) &&
-           http_call_head(x->call)->method == HTTP_POST;
-}
-
-void exchange_learn(struct exchange *x, const struct limit_verdict *v)
-{
-    const struct attempt *a = &x->attempt;
-    struct reply_facts r = {.status = a->status, .head = a->head, .model = x->facts.model};
-    accounts_learn(x->g->p.accounts, a->account, v, &r, loop_wall(x->g->p.loop));
-}
-
-void exchange_next(struct exchange *x, const struct limit_verdict *v, const char *reason,
-                   enum err failure)
-{
-    assert(!x->relay.committed);
-    assert(x->attempt.account != NULL);
-    exchange_learn(x, v);
-    exchange_note_attempt(x, reason);
-    log_info("attempt failed", LF_STR("req", x->record.id),
-             LF_STR("account", x->attempt.account->name), LF_STR("reason", reason),
-             LF_INT("status", x->attempt.status));
-    x->last = *v;
-    x->last.reason = reason;
-    x->last_failure = failure;
-    bool maybe_made = x->state != X_DIAL && x->state != X_TOKEN && failure != OK &&
-                      exchange_makes(x);
-    attempt_drop(x);
-    if (maybe_made) {
-        x->g->stats.failed++;
-        answer_error(x, 502,
-                     "sluice: the provider was lost after it had been asked to make this; it may "
-                     "have done so, look before asking again.",
-                     -1, false, "upstream_error");
-        return;
-    }
-    x->g->stats.failovers++;
-    exchange_admit(x);
-}
-
-/* Whole seconds, upwards, at least 1. */
-static int64_t seconds_until(const struct exchange *x, int64_t wall_ms)
-{
-    int64_t ms = wall_ms - loop_wall(x->g->p.loop);
-    return ms <= 0 ? 1 : (ms + 999) / 1000;
-}
-
-static void fail_cooling(struct exchange *x, const struct account_choice *c)
-{
-    char text[256];
-    int64_t wait = seconds_until(x, c->soonest);
-    bool busy = c->cooling_for == REPLY_ERROR_OVERLOADED || c->cooling_for == REPLY_ERROR_SERVER;
-    text_format(text, sizeof text,
-                "sluice: %s; the first of %d account%s can serve again in %" PRId64 " s.",
-                busy ? "the provider is overloaded or failing" : "every account is rate limited",
-                c->considered, c->considered == 1 ? "" : "s", wait);
-    /* Claude Code waits up to 60 s and gives up at once beyond; the SDKs would sleep for all of it
-     * (clients.md, fact 5) */
-    answer_error(x, busy ? 529 : 429, text, wait, wait <= 60, busy ? "overloaded" : "rate_limited");
-}
-
-/* The last attempt's failure, in the words of the field. */
-static void fail_last(struct exchange *x)
-{
-    char text[256];
-    const char *why = x->last.reason;
-    text_format(text, sizeof text, "sluice: no account could serve this request (last: %s).", why);
-    if (strcmp(why, "overloaded") == 0)
-        answer_error(x, 529, text, 5, true, "overloaded");
-    else if (strcmp(why, "rate_limited") == 0 || strcmp(why, "throttled") == 0)
-        answer_error(x, 429, text, 5, true, "rate_limited");
-    else if (x->last_failure == ERR_TIMEOUT)
-        answer_error(x, 504, text, -1, true, "timeout");
-    else if (x->last_failure == ERR_BUSY || x->last_failure == ERR_NOMEM)
-        answer_error(x, 503, "sluice: out of a resource this request needs; try again.", 5, true,
-                     "overloaded");
-    else if (x->last.login_needed)
-        answer_error(x, 503, text, -1, false, "no_account");
-    else
-        answer_error(x, 502, text, -1, true, "upstream_error");
-}
-
-void exchange_fail(struct exchange *x)
-{
-    struct account_choice c;
-    x->tried_n = 0; /* to see when the first one comes back, whoever it is */
-    exchange_choose(x, &c);
-    x->g->stats.failed++;
-    if (c.considered == 0 && x->pinned == 0)
-        answer_error(x, 503, "sluice: no account is configured; add one with `sluice account add`.",
-                     -1, false, "no_account");
-    else if (c.n == 0 && c.soonest != 0)
-        fail_cooling(x, &c);
-    else if (x->record.attempts > 0)
-        fail_last(x);
-    else if (x->pinned != 0)
-        answer_error(x, 503,
-                     c.considered == 0
-                         ? "sluice: the account that holds this object was removed."
-                         : "sluice: the account that holds this object cannot serve now; see "
-                           "`sluice account list`.",
-                     -1, false, "no_account");
-    else
-        answer_error(x, 503,
-                     "sluice: every account is paused or needs attention; see "
-                     "`sluice account list`.",
-                     -1, false, "no_account");
-}
-
-static void exchange_owner_unknown(struct exchange *x)
-{
-    answer_error(x, 503, "sluice: which account holds this object cannot be told now; try again.",
-                 5, true, "gateway_error");
 }
 
 /* ---- the deadline ---------------------------------------------------------------------------- */
@@ -310,10 +58,10 @@ static void exchange_timer(void *arg)
     assert(x->call != NULL);
     switch (x->state) {
     case X_ADMIT:
-        exchange_owner_unknown(x); /* a disk that hangs */
+        pin_unknown(x); /* a disk that hangs */
         break;
     case X_WAIT:
-        exchange_admit(x);
+        exchange_look(x);
         break;
     case X_TOKEN:
         token_timeout(x);
@@ -336,16 +84,6 @@ static void exchange_timer(void *arg)
 
 /* ---- what the connection tells --------------------------------------------------------------- */
 
-/* FNV-1a. Not keyed: another node, and this one after a restart, must send a conversation to the
- * same account, where its prompt cache is. */
-static uint64_t text_hash(struct slice s)
-{
-    uint64_t h = 0xcbf29ce484222325ULL;
-    for (size_t i = 0; i < s.n; i++)
-        h = (h ^ (uint8_t)s.p[i]) * 0x100000001b3ULL;
-    return h;
-}
-
 static void record_open(struct exchange *x, const struct http_head *head)
 {
     struct record *r = &x->record;
@@ -358,12 +96,8 @@ static void record_open(struct exchange *x, const struct http_head *head)
     crypto_random(random, sizeof random);
     text_uuid7(r->id, r->at, random);
     text_copy(r->client, sizeof r->client, slice_of(http_call_peer(x->call)->text));
-    const struct slice *session = http_find(head, "x-claude-code-session-id");
-    if (session != NULL && session->n > 0) {
-        /* a subagent is a conversation of its own */
-        const struct slice *agent = http_find(head, "x-claude-code-agent-id");
-        x->conversation = text_hash(*session) ^ (agent ? text_hash(*agent) * 31 : 0);
-    }
+    memcpy(&x->dice, random, sizeof x->dice);
+    talk_open(x, head);
 }
 
 /* Says no to a request without a good key; true when it did. */
@@ -388,6 +122,7 @@ static bool exchange_refused(struct exchange *x, const struct http_head *head)
     if (a == AUTH_OK) {
         text_copy(x->record.key_id, sizeof x->record.key_id, slice_of(key->id));
         text_copy(x->record.key_name, sizeof x->record.key_name, slice_of(key->name));
+        text_copy(x->group, sizeof x->group, slice_of(key->group));
         int64_t now = x->record.at;
         if (now - key->last_used_at >= 60000) {
             key->last_used_at = now;
@@ -413,9 +148,11 @@ static struct exchange *exchange_new(struct gateway *g, struct http_call *call)
     x->opened_at = loop_now(g->p.loop);
     x->facts.max_tokens = -1;
     list_init(&x->link);
+    list_init(&x->line);
     list_push(&g->exchanges, &x->link);
     buf_init(&x->body, (size_t)g->config->max_body);
     buf_init(&x->reply, COLLECT_MAX);
+    buf_init(&x->first, COLLECT_MAX);
     relay_init(&x->relay);
     timer_init(&x->timer, g->p.loop, exchange_timer, x);
     g->stats.active++;
@@ -491,13 +228,10 @@ static bool exchange_scan(struct exchange *x)
         answer_error(x, 400, text, -1, false, "refused");
         return false;
     }
-    if (x->conversation == 0)
-        x->conversation = x->facts.conversation;
+    talk_settle(x);
     x->record.stream = x->facts.stream;
     x->sse_asked = x->facts.stream && x->route.kind == ROUTE_MESSAGES;
     text_copy(x->record.model_asked, sizeof x->record.model_asked, slice_of(x->facts.model));
-    if (x->conversation != 0)
-        text_format(x->record.session, sizeof x->record.session, "%016" PRIx64, x->conversation);
     return true;
 }
 
@@ -506,28 +240,9 @@ void exchange_free(void *arg)
     struct exchange *x = arg;
     buf_free(&x->body);
     buf_free(&x->reply);
+    buf_free(&x->first);
     relay_free(&x->relay);
     mem_free(x);
-}
-
-static void exchange_owner_known(void *arg, enum err e, int64_t account_id)
-{
-    struct exchange *x = arg;
-    assert(x->lookup);
-    x->lookup = false;
-    if (x->state == X_DONE) {
-        list_remove(&x->link);
-        exchange_free(x);
-        return;
-    }
-    if (x->state != X_ADMIT)
-        return; /* it took too long: the client is being told so */
-    if (e != OK && e != ERR_NOTFOUND) {
-        exchange_owner_unknown(x); /* any other account could only say "not found" */
-        return;
-    }
-    x->pinned = account_id; /* 0 when nobody made it here */
-    exchange_admit(x);
 }
 
 static void exchange_complete(void *arg)
@@ -539,21 +254,14 @@ static void exchange_complete(void *arg)
     case ROUTE_MESSAGES:
     case ROUTE_COUNT:
         if (exchange_scan(x))
-            exchange_admit(x);
+            pin_find(x);
         break;
     case ROUTE_MODELS:
         models_start(x);
         break;
     case ROUTE_BATCHES:
     case ROUTE_FILES:
-        if (x->route.object.n > 0 && x->route.object.n < STORE_OBJECT_MAX) {
-            exchange_move(x, X_ADMIT);
-            timer_set(&x->timer, loop_now(x->g->p.loop) + LOOKUP_MS);
-            x->lookup = true;
-            store_object_get(x->g->p.store, x->route.object, exchange_owner_known, x);
-            break;
-        }
-        exchange_admit(x);
+        pin_find(x);
         break;
     default:
         exchange_admit(x);
@@ -601,7 +309,7 @@ void exchange_done(struct exchange *x)
     exchange_forget_body(x);
     assert(x->g->stats.active >= 0 && x->g->stats.buffered >= 0);
     list_remove(&x->link);
-    if (x->lookup)
+    if (x->lookups > 0)
         list_push(&x->g->orphans, &x->link);
     else
         loop_bury(x->g->p.loop, x, exchange_free);

@@ -2,67 +2,24 @@
  *
  *   route.c     path and method -> what kind of request this is
  *   auth.c      whose request it is
- *   exchange.c  the states, the one mover, the choice of an account, the book
+ *   talk.c      which conversation it belongs to
+ *   exchange.c  the states, the one mover, what the client's connection tells
+ *   pin.c       what lives on one account: found in requests, remembered from replies
+ *   choose.c    the choice of an account, and what is said when none can serve
+ *   line.c      who waits in line, and who is called
+ *   retry.c     how many retries may be under way
  *   attempt.c   one try at one account: the request upstream and its reply's head
  *   token.c     an account whose token runs out, or was refused, gets a fresh one first
+ *   repair.c    a request whose thinking was refused is sent once more without it
  *   relay.c     the body, once a reply is worth carrying
+ *   book.c      the record
  *   answer.c    what the gateway says itself
  *   models.c    GET /v1/models over the whole pool */
 #ifndef SLUICE_EXCHANGE_H
 #define SLUICE_EXCHANGE_H
 
+#include "gateway/desk.h"
 #include "gateway/gateway.h"
-
-/* ---- routes ---------------------------------------------------------------------------------- */
-
-enum route_kind {
-    ROUTE_HELLO, /* HEAD / and /api/hello: any answer will do (clients.md) */
-    ROUTE_LIVEZ,
-    ROUTE_READYZ,
-    ROUTE_MESSAGES,
-    ROUTE_COUNT,
-    ROUTE_BATCHES,
-    ROUTE_FILES,
-    ROUTE_MODELS,  /* the list, not one model */
-    ROUTE_OTHER,   /* any other /v1/...: to an Anthropic account */
-    ROUTE_UNKNOWN, /* 404 */
-    ROUTE_METHOD,  /* 405 */
-};
-struct route {
-    enum route_kind kind;
-    const char *name;    /* for the record */
-    struct slice object; /* batch or file id in the path, "" when none */
-};
-struct route route_find(enum http_method m, struct slice path);
-
-/* ---- whose request --------------------------------------------------------------------------- */
-
-enum auth_result {
-    AUTH_OK,
-    AUTH_ANONYMOUS,
-    AUTH_MISSING,
-    AUTH_WRONG,
-    AUTH_VENDOR_TOKEN,
-    AUTH_NOT_LOCAL
-};
-/* OK: *key is the client's row. ANONYMOUS: no key is configured and the client is local. */
-enum auth_result auth_check(struct key_set *keys, const struct http_head *head,
-                            const struct addr *peer, struct key_row **key);
-
-/* Sources that keep presenting bad keys, so that guessing is slow and cheap to refuse
- * (robustness.md B3: 10 a minute). By source, never by key: nobody can be locked out by somebody
- * else's guesses. */
-#define STRIKES_SLOTS   1024
-#define STRIKES_BURST   30
-#define STRIKES_EACH_MS 6000 /* one more is forgiven after each */
-struct strikes {
-    struct strikes_slot {
-        uint64_t source;
-        int64_t full_at; /* loop_now when nothing is held against it any more */
-    } slot[STRIKES_SLOTS];
-};
-/* Notes one bad key from `peer`; false when that was one too many. */
-bool strikes_allow(struct strikes *s, const struct addr *peer, int64_t now);
 
 /* ---- the exchange ---------------------------------------------------------------------------- */
 
@@ -105,6 +62,9 @@ struct attempt {             /* rebuilt from zero on every try */
     bool collect;           /* the body is kept in x->reply until its end, then looked at */
     bool sse;               /* the body is an event stream the observer can read */
     bool noted;             /* in the record */
+    bool kept;              /* what it has made is remembered: see pin_reply */
+    bool learnt;            /* what went wrong after the commit */
+    struct ref_watch watch; /* for files it makes */
     int64_t generation;     /* of the token the request was sent with */
     struct token_wait wait; /* in X_TOKEN */
 };
@@ -125,6 +85,10 @@ struct relay {
     int64_t hold_until; /* loop_now after which an opening without content goes out */
 };
 
+struct talk { /* what the head says of the conversation, hashed; 0 = nothing */
+    uint64_t session, agent, above;
+};
+
 struct exchange {
     struct gateway *g;
     struct link link; /* in g->exchanges */
@@ -140,17 +104,43 @@ struct exchange {
     struct models_fan *fan;
     int64_t tried[EXCHANGE_TRIED_MAX];
     int tried_n;
-    int64_t pinned; /* account id, 0 = any */
-    uint64_t conversation;
+    char group[STORE_GROUP_MAX]; /* of accounts, as the key names it; "" = the default */
+    struct talk talk;
+    uint64_t conversation, parent; /* 0 = none */
+    uint64_t dice;
+    int64_t pinned;            /* account id, 0 = any */
     int64_t opened_at;         /* loop_now */
-    int64_t wait_until;        /* loop_now, while waiting in line */
     struct limit_verdict last; /* of the last failed attempt */
     enum err last_failure;
+    /* in line */
+    struct link line;   /* in g->line */
+    int64_t wait_until; /* loop_now: no wait is longer, 0 = there was none yet */
+    int64_t warm_until; /* ... for a warm cache */
+    int64_t waits_for;  /* account id that alone will do, 0 = any */
+    int64_t called_for; /* account id whose free slot is kept for it, 0 = none */
+    bool called;        /* looks in the next turn */
+    bool for_slot;      /* waits for a free slot of an account */
+    bool for_retry;     /* ... for its turn to try again */
+    bool retrying;      /* the last attempt failed because a server did */
+    bool retry_held;    /* counts into g->retries */
+    bool pin_clash;     /* it names what lives on different accounts */
+    bool in_thread;     /* the reply's message will be named by the next turn */
     bool sse_asked;
-    bool replayed; /* a refused token has been renewed once already */
-    bool counted;  /* booked, or not worth booking */
-    bool lookup;   /* an answer of the store is on its way */
+    bool replayed;     /* a refused token has been renewed once already */
+    bool repaired;     /* its thinking has been left out */
+    bool counted;      /* booked, or not worth booking */
+    int lookups;       /* answers of the store that are on their way */
+    int made;          /* ids remembered of its reply */
+    struct buf first;  /* the error that led to a repair, for when that fails too */
+    int first_status;  /* 0 = there was none */
+    char first_id[64]; /* its request-id */
     struct record record;
+};
+
+/* What an account has shown lately; loop_now, INT64_MIN = nothing. */
+#define HEALTH_SLOTS 128
+struct health {
+    int64_t id, good_at, bad_at;
 };
 
 struct gateway {
@@ -158,33 +148,86 @@ struct gateway {
     const struct config *config;
     struct link exchanges;
     struct link orphans; /* done, but an answer of the store is still to come */
+    struct link line;    /* exchanges in X_WAIT, and those that are about to leave it */
+    int called;          /* of those in line */
+    int64_t retries;     /* attempts under way that are one */
+    struct health health[HEALTH_SLOTS];
     bool draining;
     struct gateway_stats stats;
     struct link probes;
     struct buf models; /* cached union, see models.c */
-    struct buf spare;  /* memory for the next relay that gathers */
+    char models_group[STORE_GROUP_MAX];
+    struct buf spare; /* memory for the next relay that gathers */
     int64_t models_at;
     struct strikes strikes;
 };
 
+/* talk.c */
+void talk_open(struct exchange *x, const struct http_head *head);
+void talk_settle(struct exchange *x); /* the body has been scanned */
+
 /* exchange.c */
 void exchange_move(struct exchange *x, enum exchange_state to);
+void exchange_done(struct exchange *x);        /* the answer has ended or the client has gone */
+void exchange_forget_body(struct exchange *x); /* nobody will send it again */
+void exchange_free(void *arg);
+
+/* pin.c */
+void pin_find(struct exchange *x);                    /* then it is admitted, or answered */
+void pin_unknown(struct exchange *x);                 /* the store cannot say: answers */
+void pin_made(struct exchange *x, struct slice body); /* a created batch, file or skill */
+void pin_watch(struct exchange *x, struct slice bytes);
+void pin_reply(struct exchange *x); /* the reply's end has been seen; later calls do nothing */
+
+/* choose.c */
 void exchange_admit(struct exchange *x); /* choose an account, or wait, or refuse */
+void exchange_look(struct exchange *x);  /* its turn in line has come, or its time is up */
+struct account_wish exchange_wish(const struct exchange *x);
 /* The attempt has failed and been let go; decides between another one and an answer. */
 void exchange_next(struct exchange *x, const struct limit_verdict *v, const char *reason,
                    enum err failure);
 /* The account learns from what the attempt came to. */
-void exchange_learn(struct exchange *x, const struct limit_verdict *v);
-void exchange_book(struct exchange *x, const char *end); /* exactly once; later calls do nothing */
-void exchange_done(struct exchange *x); /* the answer has ended or the client has gone */
-void exchange_note_attempt(struct exchange *x, const char *reason);
-void exchange_forget_body(struct exchange *x); /* nobody will send it again */
-void exchange_free(void *arg);
+void exchange_learn(struct exchange *x, const struct limit_verdict *v, enum reply_error in_stream);
 void exchange_fail(struct exchange *x); /* says why nobody could serve it */
+
+/* line.c */
+void line_join(struct exchange *x);   /* at the end; who is in it keeps its place */
+void line_leave(struct exchange *x);  /* idempotent */
+void line_answer(struct exchange *x); /* a called one looks now */
+/* What x was called for, and has not taken, is for those behind it. */
+void line_pass_on(struct exchange *x, int64_t account);
+/* False while the slots of `a` that are free are kept for others. */
+bool line_has_room(const struct exchange *x, const struct account *a);
+void line_look(struct gateway *g, const struct account *a); /* a slot of it may have come free */
+void line_look_retry(struct gateway *g);                    /* one more may try again */
+/* `a` has answered; `after_rest`: it was on trial, and everybody waits for the outcome. */
+void line_serves(struct gateway *g, const struct account *a, bool after_rest);
+
+/* retry.c */
+bool retry_is_due_to(const struct limit_verdict *v); /* a server's failure, not the account's */
+void retry_learn(struct exchange *x, const struct limit_verdict *v);
+bool retry_may(const struct exchange *x, const struct account *a);
+void retry_take(struct exchange *x, const struct account *a);
+void retry_give(struct exchange *x); /* idempotent */
+void retry_look(struct gateway *g);  /* calls who waits for it, if one more is allowed */
+
+/* repair.c */
+/* A refusal of thinking, the first time: true when it is asked again without. */
+bool repair_replays(struct exchange *x, const struct limit_verdict *v);
+/* It was in vain: true when the first refusal is on its way to the client. */
+bool repair_failed(struct exchange *x);
+
+/* book.c */
+void exchange_book(struct exchange *x, const char *end); /* exactly once; later calls do nothing */
+void exchange_note_attempt(struct exchange *x, const char *reason);
+void exchange_amend_attempt(struct exchange *x, const char *reason); /* it ended otherwise */
 
 /* attempt.c */
 void attempt_start(struct exchange *x, struct account *a);
-void attempt_drop(struct exchange *x); /* aborts and forgets; idempotent */
+void attempt_drop(struct exchange *x);  /* aborts and forgets; idempotent */
+void attempt_begin(struct exchange *x); /* asks x->attempt.account, once its credential is good */
+/* account_release, and a look at who waits for its slot. */
+void attempt_release(struct gateway *g, struct account *a);
 /* Nothing more will come of it, and nothing is committed: on to another one, or to an answer. */
 void attempt_lost(struct exchange *x, enum err e);
 #define BETA_MAX 2048
@@ -212,6 +255,7 @@ void relay_end(struct exchange *x);  /* framing complete */
 void relay_broken(struct exchange *x, enum err e, const char *why, const char *end);
 void relay_written(struct exchange *x);
 void relay_tick(struct exchange *x); /* the deadline has come */
+void relay_mask(struct exchange *x); /* the account's secret, in x->reply */
 /* Sends a whole collected reply (x->reply) with the upstream's status and headers. */
 void relay_collected(struct exchange *x);
 

@@ -12,6 +12,7 @@ struct gateway *gateway_new(const struct gateway_parts *p)
     g->config = p->config;
     list_init(&g->exchanges);
     list_init(&g->orphans);
+    list_init(&g->line);
     list_init(&g->probes);
     buf_init(&g->models, MODELS_MAX);
     buf_init(&g->spare, RELAY_MAX);
@@ -108,7 +109,7 @@ static void probe_over(struct probe *p, enum err e, const char *why)
     p->request = NULL;
     if (p->done != NULL)
         p->done(p->arg, e, p->status, why, loop_now(p->g->p.loop) - p->started_at);
-    account_release(p->g->p.accounts, p->account);
+    attempt_release(p->g, p->account);
     buf_free(&p->body);
     loop_bury(p->g->p.loop, p, probe_free);
 }
@@ -181,7 +182,7 @@ void gateway_probe(struct gateway *g, struct account *a, gateway_probe_fn *done,
 
 void gateway_free(struct gateway *g)
 {
-    assert(list_empty(&g->exchanges));
+    assert(list_empty(&g->exchanges) && list_empty(&g->line) && g->called == 0);
     while (!list_empty(&g->orphans)) {
         struct exchange *x = CONTAINER(g->orphans.next, struct exchange, link);
         list_remove(&x->link);

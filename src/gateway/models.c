@@ -62,10 +62,12 @@ static void models_answer(struct exchange *x, const struct slice *bodies, int n)
 }
 
 /* Keeps the union of the lists that came, as one list of everything. */
-static void models_keep(struct gateway *g, const struct slice *bodies, int n)
+static void models_keep(struct exchange *x, const struct slice *bodies, int n)
 {
+    struct gateway *g = x->g;
     struct model_page all = {.limit = 1000};
     buf_clear(&g->models);
+    text_copy(g->models_group, sizeof g->models_group, slice_of(x->group));
     if (codec_models_merge(bodies, n, &all, &g->models) == OK)
         g->models_at = loop_now(g->p.loop);
     else
@@ -84,7 +86,7 @@ void models_drop(struct exchange *x)
         if (leg->request != NULL)
             http_request_abort(leg->request);
         leg->request = NULL;
-        account_release(x->g->p.accounts, leg->account);
+        attempt_release(x->g, leg->account);
         buf_free(&leg->body);
     }
     loop_bury(x->g->p.loop, f, fan_free);
@@ -115,7 +117,7 @@ void models_finish(struct exchange *x)
         return;
     }
     if (whole)
-        models_keep(x->g, bodies, n);
+        models_keep(x, bodies, n);
     models_answer(x, bodies, n);
 }
 
@@ -199,11 +201,13 @@ void models_start(struct exchange *x)
 {
     struct gateway *g = x->g;
     struct account_choice c;
-    struct account_wish w = {.model = ""};
+    struct account_wish w = exchange_wish(x);
     assert(x->fan == NULL && x->state == X_BODY);
     accounts_choose(g->p.accounts, &w, loop_wall(g->p.loop), &c);
+    text_copy(x->record.group, sizeof x->record.group, slice_of(c.group));
     bool fresh = loop_now(g->p.loop) - g->models_at < FAN_CACHE_MS;
-    if (g->models.len > 0 && (fresh || c.n == 0)) { /* an old list is better than none */
+    bool same = strcmp(g->models_group, x->group) == 0;     /* another key may see other accounts */
+    if (same && g->models.len > 0 && (fresh || c.n == 0)) { /* an old list is better than none */
         struct slice kept = buf_slice(&g->models);
         models_answer(x, &kept, 1);
         return;

@@ -78,7 +78,7 @@ static void relay_note_served(struct exchange *x)
     struct limit_verdict v = limits_judge(x->attempt.account->provider, &f, now);
     if (x->attempt.noted)
         return;
-    exchange_learn(x, &v);
+    exchange_learn(x, &v, REPLY_ERROR_NONE);
     exchange_note_attempt(x, v.reason);
 }
 
@@ -253,6 +253,29 @@ static bool relay_failed_early(struct exchange *x, const struct observation *o)
     return true;
 }
 
+/* What goes wrong after the commit the client has to bear; the account learns from it all the same,
+ * and the record says so. */
+static void relay_learn(struct exchange *x, const struct reply_facts *f)
+{
+    struct limit_verdict v = limits_judge(x->attempt.account->provider, f, loop_wall(x->g->p.loop));
+    assert(x->relay.committed);
+    if (x->attempt.learnt || v.verdict != VERDICT_NEXT)
+        return;
+    x->attempt.learnt = true;
+    exchange_learn(x, &v, f->in_stream);
+    exchange_amend_attempt(x, v.reason);
+    log_info("failed after its beginning", LF_STR("req", x->record.id),
+             LF_STR("account", x->attempt.account->name), LF_STR("reason", v.reason));
+}
+
+static void relay_learn_late(struct exchange *x, const struct observation *o)
+{
+    struct reply_facts f = {
+        .status = x->attempt.status, .head = x->attempt.head, .in_stream = o->error};
+    if (o->error != REPLY_ERROR_NONE && x->attempt.sse)
+        relay_learn(x, &f);
+}
+
 /* True while an opening without content should stay here: another account could still serve. */
 static bool relay_holds(const struct exchange *x, const struct observation *o, size_t more)
 {
@@ -278,6 +301,11 @@ void relay_bytes(struct exchange *x, struct slice bytes)
     size_t boundary = observer_feed(x->attempt.observer, bytes);
     assert(boundary <= bytes.n);
     const struct observation *o = observer_see(x->attempt.observer);
+    pin_watch(x, bytes);
+    if (o->terminal)
+        pin_reply(x);
+    if (r->committed)
+        relay_learn_late(x, o);
     if (!r->committed) {
         if (sse && o->error != REPLY_ERROR_NONE && !o->meaningful && relay_failed_early(x, o))
             return;
@@ -347,6 +375,7 @@ void relay_end(struct exchange *x)
     const struct observation *o = observer_see(x->attempt.observer);
     bool was_blind = o->blind;
     observer_end(x->attempt.observer);
+    pin_reply(x);
     bool sse = x->attempt.sse;
     bool whole = !sse || o->terminal || o->blind || o->error != REPLY_ERROR_NONE;
     if (!whole) {
@@ -383,6 +412,10 @@ void relay_broken(struct exchange *x, enum err e, const char *why, const char *e
     if (relay_is_told(x)) { /* an error now would spoil a message that is complete */
         relay_close(x, false, "complete");
         return;
+    }
+    if (e != ERR_CANCELED) { /* else it is us who stop */
+        struct reply_facts f = {.failure = e};
+        relay_learn(x, &f);
     }
     struct buf event;
     char text[200];
@@ -450,14 +483,11 @@ static struct slice relay_origin(struct exchange *x, char *out, size_t size)
  * back here, or the client would carry its gateway key to the provider (clients.md, fact 9). */
 static void relay_rewrite(struct exchange *x)
 {
-    char id[STORE_OBJECT_MAX], origin[300];
+    char origin[300];
     struct buf out;
     struct slice body = buf_slice(&x->reply);
-    if (http_call_head(x->call)->method == HTTP_POST) {
-        codec_object_id(body, id, sizeof id);
-        if (id[0] != '\0')
-            store_object_put(x->g->p.store, slice_of(id), x->attempt.account->id, x->record.at);
-    }
+    if (http_call_head(x->call)->method == HTTP_POST)
+        pin_made(x, body);
     if (x->route.kind != ROUTE_BATCHES)
         return;
     buf_init(&out, COLLECT_MAX + 65536);
@@ -470,7 +500,7 @@ static void relay_rewrite(struct exchange *x)
 }
 
 /* Some providers repeat a credential they find fault with. */
-static void relay_mask(struct exchange *x)
+void relay_mask(struct exchange *x)
 {
     struct slice secret = x->attempt.account->credential.value, rest = buf_slice(&x->reply);
     ptrdiff_t at;

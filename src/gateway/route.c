@@ -23,6 +23,7 @@ static const struct route_row ROWS[] = {
     {"/v1/messages/count_tokens", false, M(HTTP_POST), ROUTE_COUNT, "count_tokens"},
     {"/v1/messages/batches", true, 0, ROUTE_BATCHES, "batches"},
     {"/v1/files", true, 0, ROUTE_FILES, "files"},
+    {"/v1/skills", true, 0, ROUTE_FILES, "skills"},
     {"/v1/models", false, M_READ, ROUTE_MODELS, "models"},
     {"/v1", true, 0, ROUTE_OTHER, "other"},
 };

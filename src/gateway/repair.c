@@ -1,0 +1,85 @@
+/* Repair: thinking that the account refuses.
+ *
+ * Thinking is signed for the account that produced it. When a conversation has to move, the new
+ * account answers with a 400 about the signature, and so would every other one. The blocks are
+ * worth less than the answer: they are taken out in place and the same account is asked once more.
+ * Whether the conversation is known to have moved does not matter: after a restart nobody knows,
+ * and blocks stay foreign for as long as the client sends them, long after the move. Should that
+ * fail too, the client gets the first answer, from which it may know what to do. */
+#include "gateway/exchange.h"
+
+#include <string.h>
+
+/* The error as it came, in case it is needed after all. */
+static void repair_keep(struct exchange *x)
+{
+    relay_mask(x);
+    x->first_status = x->attempt.status;
+    text_copy(x->first_id, sizeof x->first_id, slice_of(x->record.upstream_id));
+    buf_free(&x->first);
+    x->first = x->reply;
+    buf_init(&x->reply, x->first.max);
+}
+
+static bool repair_fits(const struct exchange *x)
+{
+    const struct attempt *a = &x->attempt;
+    if (x->repaired || a->status != 400 || a->account->provider->dialect != DIALECT_ANTHROPIC)
+        return false;
+    return x->route.kind == ROUTE_MESSAGES || x->route.kind == ROUTE_COUNT;
+}
+
+static bool repair_body(struct exchange *x)
+{
+    struct buf out;
+    int gone = 0;
+    buf_init(&out, x->body.max);
+    if (codec_thinking_strip(buf_slice(&x->body), &out, &gone) != OK || gone == 0) {
+        buf_free(&out);
+        return false;
+    }
+    x->g->stats.buffered += (int64_t)out.len - (int64_t)x->body.len;
+    buf_free(&x->body);
+    x->body = out;
+    log_info("thinking left out", LF_STR("req", x->record.id),
+             LF_STR("account", x->attempt.account->name), LF_INT("blocks", gone));
+    return true;
+}
+
+bool repair_replays(struct exchange *x, const struct limit_verdict *v)
+{
+    struct attempt *a = &x->attempt;
+    struct observation o = {0};
+    if (!repair_fits(x))
+        return false;
+    codec_error_read(a->account->provider->dialect, a->status, buf_slice(&x->reply), &o);
+    if (!codec_is_signature_error(slice_of(o.error_message)) || !repair_body(x))
+        return false;
+    x->repaired = true;
+    exchange_learn(x, v, REPLY_ERROR_NONE);
+    exchange_note_attempt(x, "signature");
+    repair_keep(x);
+    struct account *account = a->account;
+    assert(a->request == NULL && a->observer == NULL);
+    *a = (struct attempt){.account = account, .started_at = loop_now(x->g->p.loop)};
+    attempt_begin(x);
+    return true;
+}
+
+bool repair_failed(struct exchange *x)
+{
+    struct http_header h[3];
+    int n = 0;
+    if (x->first_status == 0 || x->attempt.status < 400)
+        return false;
+    h[n++] = (struct http_header){S("content-type"), S("application/json")};
+    h[n++] = (struct http_header){S("x-sluice-request-id"), slice_of(x->record.id)};
+    if (x->first_id[0] != '\0')
+        h[n++] = (struct http_header){S("request-id"), slice_of(x->first_id)};
+    attempt_drop(x);
+    buf_free(&x->reply);
+    x->reply = x->first;
+    buf_init(&x->first, x->reply.max);
+    answer_send(x, x->first_status, h, n, "client_error");
+    return true;
+}
