@@ -203,6 +203,11 @@ void affinity_shift(struct affinity *f, int64_t by)
     f->shift -= by;
 }
 
+size_t affinity_bytes(const struct affinity *f)
+{
+    return f->cap * (sizeof *f->entry + sizeof *f->head);
+}
+
 void affinity_free(struct affinity *f)
 {
     mem_free(f->entry);

@@ -14,28 +14,36 @@
 
 struct secret { /* the text of a credential header, or a refresh token; wiped at its end */
     struct secret *older; /* replaced, but perhaps still in flight */
-    size_t n;
+    size_t n, lead;       /* lead: of text, "Bearer " that was not given */
     char text[];
 };
 /* "Bearer " is put in front for AUTH_BEARER, unless it is there. */
 struct secret *secret_new(enum auth_scheme auth, struct slice given, struct secret *older);
 void secrets_free(struct secret *s); /* and all that are older */
 struct slice secret_slice(const struct secret *s);
+bool secret_same(const struct secret *s, struct slice given); /* NULL is "" */
 
 struct refresh;
-struct token { /* of an account whose provider has OAuth */
+struct fetch;
+struct token { /* of an account whose provider has OAuth, or is of a cloud */
+    enum grant grant;
+    enum auth_scheme auth; /* of what was fetched */
     struct oauth_config config;
-    struct secret *refresh; /* NULL: a long-lived token */
+    struct cloud_config cloud;
+    struct secret *refresh; /* NULL: a long-lived token; of a cloud: the secret as it was given */
     int64_t lifetime, refreshed_at, noted_at;
-    int32_t failures;   /* in a row; drives the backoff */
-    enum err last;      /* of the last failed refresh: what whoever asks meanwhile is told */
-    bool alerted;       /* a person has been called */
-    struct refresh *on; /* under way */
+    int32_t failures;    /* in a row; drives the backoff */
+    enum err last;       /* of the last failed refresh: what whoever asks meanwhile is told */
+    bool alerted;        /* a person has been called */
+    struct refresh *on;  /* under way: GRANT_REFRESH */
+    struct fetch *fetch; /* the other ones */
+    bool empty;          /* nothing has been fetched yet under this configuration */
+    uint64_t epoch;      /* grows with each change of the configuration */
     struct link waiters;
     struct timer timer; /* the next refresh that nobody asked for */
 };
 
-struct poll_state { /* what is known of asking for an account's use; times are monotonic */
+struct poll_state {   /* what is known of asking for an account's use; times are monotonic */
     int64_t used_at;  /* when it was last held, 0 = never */
     int64_t next_at;  /* not before */
     int64_t barred;   /* the token's generation that may not ask, 0 = none */
@@ -52,8 +60,9 @@ struct origin_trouble {
 struct entry {
     struct account a; /* first: an account pointer is an entry pointer */
     struct secret *secret;
+    enum auth_scheme auth; /* of it */
     struct account_set *set;
-    struct token *token;             /* NULL: a fixed secret */
+    struct token *token;             /* NULL: a fixed secret, and not of a cloud */
     int64_t stored_at[WINDOW_KINDS]; /* when the store was told of that bucket */
     struct poll_state poll;
 };
@@ -74,8 +83,8 @@ struct account_set {
     struct http_client *client; /* NULL: nothing is refreshed */
     struct entry **entry;       /* sorted by priority, then name, then id */
     int n, cap;
-    uint64_t pass; /* the largest that any account has come to */
-    uint64_t turn; /* requests held so far */
+    uint64_t pass;        /* the largest that any account has come to */
+    uint64_t turn;        /* requests held so far */
     struct group **group; /* stored ones, by name */
     int groups;
     struct affinity affinity;
@@ -84,24 +93,32 @@ struct account_set {
     bool loading, dead;
     int64_t wall, mono; /* the two clocks when they were last compared */
     struct account_set *next_orphan;
-    char holder[33];  /* of leases: this process */
-    uint64_t serial;  /* of refreshes */
-    struct link told; /* waiters whose answer is known, and the task that calls them */
+    struct sync *sync; /* under way: see sync.c */
+    char holder[33];   /* of leases: this process */
+    uint64_t serial;   /* of refreshes */
+    struct link told;  /* waiters whose answer is known, and the task that calls them */
     struct link calling;
     struct task task;
     struct origin_trouble trouble[ORIGINS_MAX];
     int troubles;
-    struct poll *poll;    /* NULL: without a client */
-    uint64_t logins_lost; /* accounts that came to need a person */
+    struct poll *poll;     /* NULL: without a client */
+    cloud_env_fn *env;     /* NULL: the environment is empty */
+    struct worker *worker; /* of fetches; NULL until one is needed */
+    uint64_t logins_lost;  /* accounts that came to need a person */
 };
 
 struct entry *entry_of(struct account *a);
 /* Makes `given` the credential; what requests in flight hold lives on. */
 void credential_set(struct entry *e, enum auth_scheme auth, struct slice given);
+/* The facts a row carries, unless memory knows newer ones. */
+void facts_load(struct account *a, const struct account_row *row);
+void sync_abandon(struct account_set *set); /* sync.c: nobody is told any more */
 /* Removes an entry that is leaving and that nobody holds any more. */
 void entry_settle(struct entry *e);
 void facts_store(struct account_set *set, const struct account *a);
 void facts_clear(struct account *a);
+/* The row's secret cannot be had: LOGIN until it can. */
+void secret_lost(struct account *a);
 /* A person must act: said once in the log, kept in the store. */
 void login_needed(struct entry *e, const char *reason);
 
@@ -133,7 +150,7 @@ void groups_free(struct account_set *set);
 /* ---- affinity.c ------------------------------------------------------------------------------ */
 
 void affinity_free(struct affinity *f);
-size_t affinity_bytes(const struct affinity *f); /* of memory */
+size_t affinity_bytes(const struct affinity *f);                   /* of memory */
 void affinity_forget(struct affinity *f, const struct account *a); /* which is leaving */
 void affinity_shift(struct affinity *f, int64_t by); /* the wall clock was set by so much */
 
@@ -145,7 +162,7 @@ struct asked { /* what a rank depends on, but for the account */
     const char *family; /* of the model; "" = not told */
     int64_t now;
 };
-struct rank { /* compared field by field, smaller is better */
+struct rank {       /* compared field by field, smaller is better */
     uint64_t order; /* above all strategies */
     uint64_t cost, turn;
     int at; /* place in the set: by priority, then name */
@@ -208,6 +225,8 @@ void token_open(struct entry *e); /* gives an OAuth account its token part */
 void token_free(struct entry *e);
 /* Takes the settings of the row; what a person has changed is tried at once. */
 void token_configure(struct entry *e, const struct account_row *row);
+/* Takes what a refresh or a fetch has brought, or what is stored: it is good from now on. */
+void token_take(struct entry *e, const struct token_row *row);
 /* Takes a stored pair if it is newer than the one in memory. */
 void token_adopt(struct entry *e, const struct token_row *row);
 void token_reset(struct entry *e); /* forgets the failures */
@@ -230,6 +249,14 @@ void refresh_start(struct entry *e);
 void refresh_abandon(struct refresh *r);
 bool refresh_waits_for_disk(const struct refresh *r); /* with a pair that nobody may use yet */
 bool refresh_is_serious(const struct refresh *r);     /* not only waiting for another's lease */
+
+/* ---- cloud_fetch.c --------------------------------------------------------------------------- */
+
+/* Takes secret and settings of the row of a cloud's account. */
+void cloud_apply(struct entry *e, const struct account_row *row, bool fresh);
+/* Comes to an end by token_ended, in a later turn. */
+void fetch_start(struct entry *e);
+void fetch_abandon(struct fetch *f); /* without a word to those who wait */
 
 /* ---- pure ------------------------------------------------------------------------------------ */
 

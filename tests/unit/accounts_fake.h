@@ -130,6 +130,25 @@ void http_request_abort(struct http_request *r)
     assert(!"nothing was sent here");
 }
 
+struct worker *worker_new(struct loop *l, const char *name)
+{
+    (void)l, (void)name;
+    assert(!"nothing is worked at here");
+    return NULL;
+}
+
+void worker_post(struct worker *w, struct job *j)
+{
+    (void)w, (void)j;
+    assert(!"nothing is worked at here");
+}
+
+void worker_free(struct worker *w)
+{
+    (void)w;
+    assert(!"nothing was worked at here");
+}
+
 static void fake_ready(void *arg, enum err e)
 {
     (void)arg;
@@ -137,7 +156,8 @@ static void fake_ready(void *arg, enum err e)
     fake.ready_err = e;
 }
 
-static struct account_row fake_row(int64_t id, const char *name, int32_t priority, int32_t weight)
+static inline struct account_row fake_row(int64_t id, const char *name, int32_t priority,
+                                          int32_t weight)
 {
     struct account_row r = {.id = id,
                             .version = 1,
