@@ -78,7 +78,8 @@ static void account_row_fill(struct account_row *row, const struct script_accoun
     row->weight = (int32_t)a->weight;
     row->paused = a->paused;
     row->allow_private = a->allow_private;
-    row->secret = a->secret;
+    row->secret = a->token.n > 0 ? S("") : a->secret;
+    text_copy(row->settings, sizeof row->settings, a->settings);
 }
 
 static void on_row(void *arg, enum err e, const struct account_row *rows, size_t n)
@@ -89,6 +90,39 @@ static void on_row(void *arg, enum err e, const struct account_row *rows, size_t
     for (size_t i = 0; e == OK && i < n; i++)
         accounts_apply(h->house.accounts, &rows[i]);
     h->added++;
+}
+
+static void on_token(void *arg, enum err e, const struct token_row *rows, size_t n)
+{
+    struct rig *h = arg;
+    if (e != OK)
+        h->error = e;
+    for (size_t i = 0; e == OK && i < n; i++)
+        accounts_token_put(h->house.accounts, &rows[i]);
+}
+
+/* As if somebody had imported them. Only then anything happens by itself: refreshes, polls. */
+static void tokens_import(struct rig *h, const struct script *s)
+{
+    bool some = false;
+    for (int i = 0; i < s->accounts; i++) {
+        const struct script_account *sa = &s->account[i];
+        const struct account *a = accounts_by_name(h->house.accounts, sa->name);
+        int64_t now = loop_wall(h->loop);
+        if (sa->token.n == 0 || a == NULL)
+            continue;
+        some = true;
+        const struct token_row row = {.account_id = a->id,
+                                      .generation = 1,
+                                      .expires_at = now + sa->token_ms,
+                                      .lifetime = sa->token_ms,
+                                      .refreshed_at = now,
+                                      .access = sa->token,
+                                      .refresh = S("rt1")};
+        store_token_swap(h->house.store, 0, &row, on_token, h);
+    }
+    if (some)
+        accounts_set_client(h->house.accounts, h->house.client);
 }
 
 /* ---- up and down --------------------------------------------------------------------- */
@@ -138,6 +172,11 @@ static bool rig_load(struct rig *h, const struct script *s, char *why, size_t wh
     }
     if (!sim_settle(h->loop) || h->added != s->accounts || h->error != OK) {
         text_format(why, why_size, "the store does not take the accounts");
+        return false;
+    }
+    tokens_import(h, s);
+    if (!sim_settle(h->loop) || h->error != OK) {
+        text_format(why, why_size, "the store does not take the tokens");
         return false;
     }
     return true;

@@ -561,6 +561,12 @@ static bool account_field(struct reader *r, struct script_account *a, struct sli
         a->url = value;
     else if (slice_eq(key, S("secret")))
         a->secret = value;
+    else if (slice_eq(key, S("settings")))
+        a->settings = value;
+    else if (slice_eq(key, S("token")))
+        a->token = value;
+    else if (slice_eq(key, S("expires")))
+        ok = text_duration(value, 1000, &a->token_ms);
     else if (slice_eq(key, S("priority")))
         ok = text_i64(value, &a->priority);
     else if (slice_eq(key, S("weight")))
@@ -590,6 +596,8 @@ static bool account_line(struct reader *r)
     struct script_account *a = &s->account[s->accounts++];
     *a = (struct script_account){
         .name = name, .provider = S("anthropic"), .url = S(""), .weight = 1, .line = r->line};
+    a->settings = a->token = S("");
+    a->token_ms = INT64_C(8) * 3600 * 1000;
     char secret[STORE_NAME_MAX + 16];
     text_format(secret, sizeof secret, "sk-ant-api03-%.*s", (int)name.n, name.p);
     a->secret = keep(s, slice_of(secret));

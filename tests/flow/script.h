@@ -71,7 +71,9 @@ struct step {
     int checks;
 };
 struct script_account {
-    struct slice name, provider, url, secret;
+    struct slice name, provider, url, secret, settings;
+    struct slice token; /* "" = none: the access token of an account that has one */
+    int64_t token_ms;   /* how long it is good */
     int64_t priority, weight;
     bool allow_private, paused;
     int line;
