@@ -147,6 +147,8 @@ static void choices_read(struct reading *r, const struct json_val *choices)
     struct observation *seen = &r->seen;
     for (size_t i = 0; i < json_len(choices) && i < 128; i++) {
         const struct json_val *c = json_at(choices, i);
+        if (openai_finish_failed(json_get_str(c, "finish_reason"), seen))
+            return;
         reading_text(seen->stop_reason, sizeof seen->stop_reason, c, "finish_reason");
         if (openai_says(json_get(c, "finish_reason")) || delta_says(json_get(c, "delta")) ||
             delta_says(json_get(c, "message")) || openai_says(json_get(c, "text")))

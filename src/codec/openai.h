@@ -11,6 +11,9 @@ int openai_error(int status, const struct json_val *root, struct observation *ou
 /* True when a reply that came with 200 tells an error after all. */
 bool openai_is_error(const struct json_val *root);
 
+/* True for a finish_reason that is no end but an error; fills that in. */
+bool openai_finish_failed(struct slice word, struct observation *out);
+
 /* The usage of a chunk or of a whole reply, wherever it stands; counted as Anthropic counts, input
  * without what was read from or written to a cache. False, and `out` as it was: none is told. */
 bool openai_usage(const struct json_val *root, struct usage *out);

@@ -242,6 +242,18 @@ int openai_error(int status, const struct json_val *root, struct observation *ou
     return status >= 400 ? status : status_of(out->error);
 }
 
+bool openai_finish_failed(struct slice word, struct observation *out)
+{
+    bool busy = slice_eq(word, S("insufficient_system_resource")); /* DeepSeek */
+    if (!busy && !slice_eq(word, S("error")))
+        return false;
+    out->error = busy ? REPLY_ERROR_OVERLOADED : REPLY_ERROR_SERVER;
+    text_copy(out->error_type, sizeof out->error_type, busy ? word : S("server_error"));
+    text_copy(out->error_message, sizeof out->error_message,
+              S("The upstream broke the reply off with an error"));
+    return true;
+}
+
 enum err openai_error_print(int status, struct slice message, struct slice request_id,
                             struct buf *out)
 {
@@ -305,18 +317,16 @@ static int64_t count_of(const struct json_val *a, const char *in_a, const struct
     return n < 0 ? 0 : n;
 }
 
-/* Output with its reasoning. Most count that into completion_tokens; where the total is more than
- * prompt and completion, what is missing are tokens of thinking (xAI, Gemini). */
-static int64_t output_of(const struct json_val *v, int64_t prompt, int64_t thinking)
+/* Most count reasoning into completion_tokens. Where the total is more than prompt and completion,
+ * what is missing there are tokens of thinking (xAI, Gemini). */
+static int64_t thinking_beside(const struct json_val *v, int64_t prompt, const struct usage *u)
 {
-    int64_t completion = count_of(v, "completion_tokens", v, "output_tokens"), total = 0;
+    int64_t total = 0;
     reading_count(&total, v, "total_tokens");
-    int64_t more = total - prompt - completion;
+    int64_t more = total - prompt - u->output;
     if (more <= 0)
-        return completion;
-    if (thinking > 0)
-        return completion + (more < thinking ? more : thinking);
-    return completion + more;
+        return 0;
+    return u->thinking > 0 && u->thinking < more ? u->thinking : more;
 }
 
 static void usage_read(const struct json_val *v, struct usage *u)
@@ -332,7 +342,11 @@ static void usage_read(const struct json_val *v, struct usage *u)
         write = count_of(v, "cache_creation_input_tokens", NULL, "");
     u->known = true;
     u->thinking = count_of(out, "reasoning_tokens", v, "reasoning_tokens");
-    u->output = output_of(v, prompt, u->thinking);
+    u->output = count_of(v, "completion_tokens", v, "output_tokens");
+    int64_t beside = thinking_beside(v, prompt, u);
+    u->output += beside;
+    if (u->thinking == 0)
+        u->thinking = beside;
     u->cache_read = read;
     u->cache_write_5m = write;
     u->input = prompt > read + write ? prompt - read - write : 0;

@@ -509,19 +509,6 @@ static const struct {
     {"eos", STOP_END},
 };
 
-/* What came to be no end at all is an error. */
-static bool finish_failed(struct slice word, struct observation *o)
-{
-    bool busy = slice_eq(word, S("insufficient_system_resource")); /* DeepSeek */
-    if (!busy && !slice_eq(word, S("error")))
-        return false;
-    o->error = busy ? REPLY_ERROR_OVERLOADED : REPLY_ERROR_SERVER;
-    text_copy(o->error_type, sizeof o->error_type, busy ? word : S("server_error"));
-    text_copy(o->error_message, sizeof o->error_message,
-              S("The upstream broke the reply off with an error"));
-    return true;
-}
-
 static void finish_take(struct say_reader *r, struct slice word)
 {
     r->finished = true;
@@ -588,7 +575,7 @@ static enum err choice_read(struct say_reader *r, const struct json_val *c, stru
         e = logprobs_say(r, data);
     if (e != OK || finish.n == 0)
         return e;
-    if (finish_failed(finish, &o))
+    if (openai_finish_failed(finish, &o))
         return error_say(r, o.error == REPLY_ERROR_OVERLOADED ? 503 : 502, &o);
     finish_take(r, finish);
     return OK;

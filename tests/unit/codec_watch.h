@@ -53,10 +53,10 @@ static inline void watch_piece(struct observer *o, struct slice piece, size_t *h
 
 /* Feeds `bytes` in pieces of `step` (0: all at once), the first one being `first` long (0: as the
  * rest). */
-static inline void watch_play(struct watch *w, enum reply_kind kind, struct slice bytes,
-                              size_t first, size_t step)
+static inline void watch_play_as(struct watch *w, enum dialect d, enum reply_kind kind,
+                                 struct slice bytes, size_t first, size_t step)
 {
-    struct observer *o = observer_new(DIALECT_ANTHROPIC, kind);
+    struct observer *o = observer_new(d, kind);
     size_t held = 0;
     w->forwarded = 0;
     for (size_t at = 0, n = 0; at < bytes.n; at += n) {
@@ -68,6 +68,12 @@ static inline void watch_play(struct watch *w, enum reply_kind kind, struct slic
     observer_end(o);
     watch_print(observer_see(o), w->seen, sizeof w->seen);
     observer_free(o);
+}
+
+static inline void watch_play(struct watch *w, enum reply_kind kind, struct slice bytes,
+                              size_t first, size_t step)
+{
+    watch_play_as(w, DIALECT_ANTHROPIC, kind, bytes, first, step);
 }
 
 #endif

@@ -1,8 +1,8 @@
 /* links: base codec */
-/* Plays the recorded replies of tests/golden/anthropic: each NAME.sse or NAME.json has a
- * NAME.expect that says what the observer must have seen. Every reply is played whole, in pieces of
- * 1 to 16 bytes, cut in two at every byte, and (streams) with its line ends as LF, CRLF and CR:
- * always the same must be seen. */
+/* Plays the recorded replies of tests/golden, a folder for each dialect: each NAME.sse or NAME.json
+ * has a NAME.expect that says what the observer must have seen. Every reply is played whole, in
+ * pieces of 1 to 16 bytes, cut in two at every byte, and (streams) with its line ends as LF, CRLF
+ * and CR: always the same must be seen. */
 #include "codec_watch.h"
 
 #include <dirent.h>
@@ -12,7 +12,15 @@
 
 #include <cmocka.h>
 
-#define FOLDER SLUICE_TESTS_DIR "/golden/anthropic/"
+static const struct folder {
+    const char *name;
+    enum dialect dialect;
+    int at_least; /* replies */
+} folders[] = {
+    {"anthropic", DIALECT_ANTHROPIC, 16},
+    {"openai", DIALECT_OPENAI, 20},
+};
+static const struct folder *here; /* whose replies are being played */
 
 static struct slice read_file(const char *name, const char *tail)
 {
@@ -20,7 +28,8 @@ static struct slice read_file(const char *name, const char *tail)
     static char room[4][65536];
     static int turn;
     char *into = room[turn++ % 4];
-    (void)text_format(path, sizeof path, FOLDER "%s%s", name, tail);
+    (void)text_format(path, sizeof path, SLUICE_TESTS_DIR "/golden/%s/%s%s", here->name, name,
+                      tail);
     FILE *f = fopen(path, "rb");
     if (f == NULL)
         fail_msg("%s cannot be read", path);
@@ -34,7 +43,7 @@ static void check(const char *name, const char *how, enum reply_kind kind, struc
                   size_t first, size_t step, struct slice want, size_t forwarded)
 {
     struct watch w;
-    watch_play(&w, kind, bytes, first, step);
+    watch_play_as(&w, here->dialect, kind, bytes, first, step);
     if (!slice_eq(slice_of(w.seen), want))
         fail_msg("%s (%s, first %zu, step %zu):\n%s--- expected:\n%.*s", name, how, first, step,
                  w.seen, (int)want.n, want.p);
@@ -47,7 +56,7 @@ static void play(const char *name, const char *how, enum reply_kind kind, struct
                  struct slice want)
 {
     struct watch w;
-    watch_play(&w, kind, bytes, 0, 0);
+    watch_play_as(&w, here->dialect, kind, bytes, 0, 0);
     check(name, how, kind, bytes, 0, 0, want, w.forwarded);
     for (size_t step = 1; step <= 16; step++)
         check(name, how, kind, bytes, 0, step, want, w.forwarded);
@@ -72,12 +81,13 @@ static void play_line_ends(const char *name, struct slice lf, struct slice want)
     buf_free(&b);
 }
 
-static void test_golden(void **state)
+static void play_folder(void)
 {
+    char path[512];
     int played = 0;
     struct dirent *e;
-    DIR *d = opendir(FOLDER);
-    (void)state;
+    (void)text_format(path, sizeof path, SLUICE_TESTS_DIR "/golden/%s", here->name);
+    DIR *d = opendir(path);
     assert_non_null(d);
     while ((e = readdir(d)) != NULL) {
         char name[128];
@@ -94,7 +104,16 @@ static void test_golden(void **state)
         played++;
     }
     (void)closedir(d);
-    assert_true(played >= 16);
+    assert_true(played >= here->at_least);
+}
+
+static void test_golden(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        here = &folders[i];
+        play_folder();
+    }
 }
 
 int main(void)
