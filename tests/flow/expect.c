@@ -407,6 +407,15 @@ static bool expect_upstream_end(struct run *r, const struct step *st, struct ups
 
 static bool expect_number(struct run *r, const struct step *st, struct upstream *u)
 {
+    if (st->kind == STEP_REQUESTS) {
+        bool ok = st->how == HOW_SO_FAR   ? u->requests < st->number
+                  : st->how == HOW_BROKEN ? u->requests > st->number
+                                          : u->requests == st->number;
+        if (!ok)
+            run_fail(r, st->line, "%.*s has received %d requests", (int)st->upstream.n,
+                     st->upstream.p, u->requests);
+        return ok;
+    }
     if (st->kind == STEP_DIALS) {
         if (u->host->dials != st->number)
             run_fail(r, st->line, "%.*s was dialled %d times, not %" PRId64, (int)st->upstream.n,
@@ -437,6 +446,7 @@ bool expect_upstream(struct run *r, const struct step *st, struct upstream *u)
     case STEP_STILL_OPEN:
         return expect_upstream_end(r, st, u);
     case STEP_DIALS:
+    case STEP_REQUESTS:
     case STEP_UNREAD:
         return expect_number(r, st, u);
     default:

@@ -46,6 +46,7 @@ static void key_add(struct rig *h, const struct script_key *k)
     struct key_row row = {.created_at = loop_wall(h->loop)};
     memcpy(row.id, k->text.p + 4, 8);
     text_copy(row.name, sizeof row.name, k->name);
+    text_copy(row.group, sizeof row.group, k->group);
     crypto_hmac_sha256(row.digest, store_pepper(h->house.store), 32, k->text);
     keys_put(h->house.keys, &row);
     store_key_add(h->house.store, &row, NULL, NULL);
@@ -159,11 +160,37 @@ static void on_accept(void *owner, struct stream *s)
     http_server_add(h->server, s);
 }
 
+static void on_group(void *arg, enum err e, const struct group_row *rows, size_t n)
+{
+    struct rig *h = arg;
+    if (e != OK)
+        h->error = e;
+    for (size_t i = 0; e == OK && i < n; i++)
+        accounts_group_apply(h->house.accounts, &rows[i]);
+}
+
+static bool groups_load(struct rig *h, const struct script *s, char *why, size_t why_size)
+{
+    for (int i = 0; i < s->groups; i++) {
+        struct group_row row = {.version = 0};
+        struct group group;
+        text_copy(row.name, sizeof row.name, s->group[i].name);
+        text_copy(row.strategy, sizeof row.strategy, s->group[i].strategy);
+        text_copy(row.settings, sizeof row.settings, s->group[i].settings);
+        if (group_read(&row, &group, why, why_size) != OK)
+            return false;
+        store_group_put(h->house.store, &row, on_group, h);
+    }
+    return true;
+}
+
 static bool rig_load(struct rig *h, const struct script *s, char *why, size_t why_size)
 {
     struct account_row row;
     for (int i = 0; i < s->keys; i++)
         key_add(h, &s->key[i]);
+    if (!groups_load(h, s, why, why_size))
+        return false;
     for (int i = 0; i < s->accounts; i++) {
         account_row_fill(&row, &s->account[i]);
         if (account_check(&row, why, why_size) != OK)
@@ -200,7 +227,7 @@ struct rig *rig_start(struct loop *l, const struct script *s, const struct confi
     h->config = c;
     h->ready = ERR_AGAIN;
     map_init(&h->words);
-    if (house_start(&h->house, l, c, true, on_ready, h, why, why_size) != OK) {
+    if (house_start(&h->house, l, c, HOUSE_MEMORY, on_ready, h, why, why_size) != OK) {
         mem_free(h);
         return NULL;
     }
@@ -322,6 +349,8 @@ bool rig_record_field(const struct record *r, struct slice field, char *out, siz
                  {"model", r->model_asked},
                  {"answered", r->model_answered},
                  {"session", r->session},
+                 {"group", r->group},
+                 {"why", r->why},
                  {"upstream_id", r->upstream_id},
                  {"end", r->end},
                  {"tier", r->service_tier},

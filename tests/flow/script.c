@@ -467,6 +467,13 @@ static bool upstream_number(struct reader *r, int i, struct step *st)
     uint64_t n = 0;
     if (word_is(r, i, "dials") && i + 1 < r->words && text_u64(r->word[i + 1], &n)) {
         st->kind = STEP_DIALS;
+    } else if (word_is(r, i, "requests") && i + 1 < r->words) {
+        bool less = word_is(r, i + 1, "<"), more = word_is(r, i + 1, ">");
+        int at = less || more ? i + 2 : i + 1;
+        st->kind = STEP_REQUESTS;
+        st->how = less ? HOW_SO_FAR : more ? HOW_BROKEN : HOW_WHOLE;
+        if (at >= r->words || !text_u64(r->word[at], &n))
+            return fail(r, "requests N, requests < N or requests > N");
     } else if (word_is(r, i, "unread") && i + 2 < r->words && text_u64(r->word[i + 2], &n)) {
         st->kind = STEP_UNREAD;
         st->at_least = word_is(r, i + 1, ">");
@@ -551,6 +558,75 @@ static bool small_step_line(struct reader *r)
 
 /* ---- what is there before the first step --------------------------------------------- */
 
+/* Puts one more member, `"KEY":` and its value between `quote`s, into the object `*json`. */
+static void member_put(struct reader *r, struct slice *json, struct slice key, const char *quote,
+                       struct slice value)
+{
+    struct bytes b = {0};
+    bytes_puts(&b, json->n > 2 ? slice_sub(*json, 0, json->n - 1) : S("{"));
+    bytes_puts(&b, json->n > 2 ? S(",\"") : S("\""));
+    bytes_puts(&b, key);
+    bytes_puts(&b, S("\":"));
+    bytes_puts(&b, slice_of(quote));
+    bytes_puts(&b, value);
+    bytes_puts(&b, slice_of(quote));
+    bytes_puts(&b, S("}"));
+    *json = keep(r->s, bytes_slice(&b));
+    bytes_free(&b);
+}
+
+/* "a,b" as ["a","b"] */
+static struct slice names_list(struct reader *r, struct slice names)
+{
+    struct bytes b = {0};
+    struct slice name;
+    while (slice_cut(&names, ',', &name)) {
+        bytes_puts(&b, b.n == 0 ? S("[\"") : S(",\""));
+        bytes_puts(&b, name);
+        bytes_puts(&b, S("\""));
+    }
+    bytes_puts(&b, S("]"));
+    struct slice kept = keep(r->s, bytes_slice(&b));
+    bytes_free(&b);
+    return kept;
+}
+
+/* '_' stands for a space. */
+static struct slice spaced(struct reader *r, struct slice text)
+{
+    struct bytes b = {0};
+    bytes_puts(&b, text);
+    for (size_t i = 0; i < b.n; i++)
+        b.p[i] = (char)(b.p[i] == '_' ? ' ' : b.p[i]);
+    struct slice kept = keep(r->s, bytes_slice(&b));
+    bytes_free(&b);
+    return kept;
+}
+
+static struct slice yes_no(struct slice value)
+{
+    return slice_eq(value, S("yes")) ? S("true") : S("false");
+}
+
+/* What stands in an account's settings. */
+static bool policy_field(struct reader *r, struct slice *settings, struct slice key,
+                         struct slice value)
+{
+    if (slice_eq(key, S("groups")))
+        member_put(r, settings, key, "", names_list(r, value));
+    else if (slice_eq(key, S("quota")))
+        member_put(r, settings, key, "\"", value);
+    else if (slice_eq(key, S("concurrency")) || slice_eq(key, S("pause_at")))
+        member_put(r, settings, key, "", value);
+    else if (slice_eq(key, S("pause_on_overage")))
+        member_put(r, settings, key, "", yes_no(value));
+    else if (slice_eq(key, S("peak")))
+        member_put(r, settings, S("peak_hours"), "\"", spaced(r, value));
+    else
+        return false;
+    return true;
+}
+
 static bool account_field(struct reader *r, struct script_account *a, struct slice key,
                           struct slice value)
 {
@@ -576,7 +652,7 @@ static bool account_field(struct reader *r, struct script_account *a, struct sli
     else if (slice_eq(key, S("paused")))
         a->paused = slice_eq(value, S("yes"));
     else
-        ok = false;
+        ok = policy_field(r, &a->settings, key, value);
     return ok || fail(r, "account field `%.*s`?", (int)key.n, key.p);
 }
 
@@ -627,10 +703,42 @@ static bool key_line(struct reader *r)
 {
     struct script *s = r->s;
     char text[KEY_TEXT_MAX];
+    struct slice key, group = S("");
     if (r->words < 2 || s->keys == SCRIPT_KEYS)
-        return fail(r, "key NAME");
+        return fail(r, "key NAME [group=NAME]");
+    if (r->words > 2 && (!pair_cut(r->word[2], &key, &group) || !slice_eq(key, S("group"))))
+        return fail(r, "key NAME [group=NAME]");
     rig_key_text(r->word[1], text);
-    s->key[s->keys++] = (struct script_key){keep(s, r->word[1]), keep(s, slice_of(text))};
+    s->key[s->keys++] = (struct script_key){keep(s, r->word[1]), keep(s, slice_of(text)),
+                                            keep(s, group)};
+    return true;
+}
+
+static bool group_line(struct reader *r)
+{
+    struct script *s = r->s;
+    struct slice key, value;
+    struct script_group g = {S(""), S("session"), S(""), S("")};
+    if (r->words < 2 || s->groups == SCRIPT_GROUPS)
+        return fail(r, "group NAME [strategy=NAME] [settings={...}]");
+    g.name = keep(s, r->word[1]);
+    for (int i = 2; i < r->words; i++) {
+        if (!pair_cut(r->word[i], &key, &value))
+            return fail(r, "group NAME [strategy=NAME] [settings={...}]");
+        if (slice_eq(key, S("strategy")))
+            g.strategy = keep(s, value);
+        else if (slice_eq(key, S("settings")))
+            g.settings = keep(s, value);
+        else if (slice_eq(key, S("affinity")))
+            member_put(r, &g.settings, key, "", yes_no(value));
+        else if (slice_starts(key, S("route.")))
+            member_put(r, &g.routes, slice_sub(key, 6, key.n), "\"", value);
+        else
+            return fail(r, "group field `%.*s`?", (int)key.n, key.p);
+    }
+    if (g.routes.n > 0)
+        member_put(r, &g.settings, S("routes"), "", g.routes);
+    s->group[s->groups++] = g;
     return true;
 }
 
@@ -700,6 +808,8 @@ static bool other_line(struct reader *r, struct slice line)
         return config_block(r);
     if (word_is(r, 0, "key"))
         return key_line(r);
+    if (word_is(r, 0, "group"))
+        return group_line(r);
     if (word_is(r, 0, "host"))
         return host_line(r);
     if (word_is(r, 0, "modes"))

@@ -6,6 +6,7 @@
 
 #define SCRIPT_ACCOUNTS 16
 #define SCRIPT_KEYS     8
+#define SCRIPT_GROUPS   8
 #define SCRIPT_HOSTS    16
 #define SCRIPT_CHECKS   48
 #define SCRIPT_CLIENTS  64
@@ -18,18 +19,19 @@ enum step_kind {
     STEP_STILL_OPEN, /* ... has not */
     STEP_END,        /* .how: close, reset, cut */
     STEP_SHUT,
-    STEP_READS,   /* .number: 1 or 0 */
-    STEP_VERDICT, /* .number: enum err of the next dials */
-    STEP_DELAY,   /* .number: ms */
-    STEP_DIALS,   /* .number */
-    STEP_SERVES,  /* .data; empty: no more */
-    STEP_UNREAD,  /* .at_least, .number */
-    STEP_CLOCK,   /* .number: ms */
-    STEP_RECORD,  /* .number: which, 0 = newest; .check */
-    STEP_RECORDS, /* .number */
-    STEP_ACCOUNT, /* .name, .check */
-    STEP_SIGNAL,  /* .number */
-    STEP_HOUSE    /* .name: a verb of house.h */
+    STEP_READS,    /* .number: 1 or 0 */
+    STEP_VERDICT,  /* .number: enum err of the next dials */
+    STEP_DELAY,    /* .number: ms */
+    STEP_DIALS,    /* .number */
+    STEP_REQUESTS, /* .how: HOW_WHOLE exactly, HOW_SO_FAR fewer than, HOW_BROKEN more; .number */
+    STEP_SERVES,   /* .data; empty: no more */
+    STEP_UNREAD,   /* .at_least, .number */
+    STEP_CLOCK,    /* .number: ms */
+    STEP_RECORD,   /* .number: which, 0 = newest; .check */
+    STEP_RECORDS,  /* .number */
+    STEP_ACCOUNT,  /* .name, .check */
+    STEP_SIGNAL,   /* .number */
+    STEP_HOUSE     /* .name: a verb of house.h */
 };
 enum expect_how {
     HOW_WHOLE,   /* the message is complete; it is used up */
@@ -79,7 +81,11 @@ struct script_account {
     int line;
 };
 struct script_key {
-    struct slice name, text;
+    struct slice name, text, group;
+};
+struct script_group {
+    struct slice name, strategy, settings;
+    struct slice routes; /* members of an object, on their way into it */
 };
 struct script_host { /* an upstream that no account's URL names */
     struct slice name, host;
@@ -90,8 +96,9 @@ struct script {
     struct arena arena; /* all text of the script */
     struct script_account account[SCRIPT_ACCOUNTS];
     struct script_key key[SCRIPT_KEYS];
+    struct script_group group[SCRIPT_GROUPS];
     struct script_host host[SCRIPT_HOSTS];
-    int accounts, keys, hosts;
+    int accounts, keys, hosts, groups;
     struct slice config;
     struct step *step;
     int steps, step_cap;
