@@ -18,6 +18,8 @@
 #define REST_FIRST INT64_C(1000)
 #define REST_LAST  INT64_C(48000) /* with the jitter: a minute */
 #define ORIGIN_MS  INT64_C(15000)
+#define CUT        4  /* a reply that breaks off weighs as much as so many that begin */
+#define CUT_TRIP   12 /* and so much is as bad as a row of failures */
 
 static uint64_t mix(uint64_t h)
 {
@@ -82,9 +84,11 @@ int64_t breaker_rest(int32_t failures, int64_t now, int64_t id)
     return ms + ms / 4 * (int64_t)dice / 1024;
 }
 
+/* Told when a reply begins: it may still break off, so that is forgotten bit by bit. */
 bool breaker_served(struct account_facts *f)
 {
     bool rested = rests_for_failures(f);
+    f->cut -= f->cut > 0;
     f->failures = 0;
     f->probe_at = 0;
     if (!rested)
@@ -94,7 +98,20 @@ bool breaker_served(struct account_facts *f)
     return true;
 }
 
-int64_t breaker_failed(struct account_facts *f, int64_t ordered, int64_t now, int64_t id)
+/* A reply that breaks off was a success when it began, and ended the row of failures. Where more
+ * than a quarter do so, a row is made of them. */
+static void breaker_cut(struct account_facts *f)
+{
+    f->cut += CUT;
+    if (f->cut < CUT_TRIP)
+        return;
+    f->cut = 0;
+    if (f->failures < TRIP - 1)
+        f->failures = TRIP - 1;
+}
+
+int64_t breaker_failed(struct account_facts *f, bool begun, int64_t ordered, int64_t now,
+                       int64_t id)
 {
     assert(ordered >= 0);
     if (breaker_is_tripped(f)) {
@@ -106,6 +123,8 @@ int64_t breaker_failed(struct account_facts *f, int64_t ordered, int64_t now, in
         if (f->failures < TRIP - 1) /* the row is not stored, the rest is */
             f->failures = TRIP - 1;
     }
+    if (begun)
+        breaker_cut(f);
     f->failures += f->failures < 1000;
     int64_t rest = breaker_rest(f->failures, now, id);
     return rest > ordered ? rest : ordered;

@@ -187,8 +187,10 @@ void breaker_hold(struct account_facts *f, int64_t now);
 void breaker_release(struct account_facts *f); /* in_flight is counted down already */
 /* A sign of life ends a rest for failures; true when there was one. */
 bool breaker_served(struct account_facts *f);
-/* How long the account is to rest, ms, 0 = not; at least what the reply ordered. */
-int64_t breaker_failed(struct account_facts *f, int64_t ordered, int64_t now, int64_t id);
+/* How long the account is to rest, ms, 0 = not; at least what the reply ordered. `begun`: a reply
+ * had begun. */
+int64_t breaker_failed(struct account_facts *f, bool begun, int64_t ordered, int64_t now,
+                       int64_t id);
 /* After so many failures in a row: 1 s, doubled up to 48 s, and up to a quarter more. Pure. */
 int64_t breaker_rest(int32_t failures, int64_t now, int64_t id);
 /* A rest that our own counting of failures ordered, not the provider. */

@@ -295,7 +295,7 @@ static bool is_answer(const struct limit_verdict *v)
 /* A success does not end a rest that the provider ordered: a cooling account gets no new requests,
  * so what succeeds on it now was let in before the limit was reached, and a GET that follows its
  * object says nothing about messages. */
-static bool verdict_learn(struct account *a, const struct limit_verdict *v, int64_t now)
+static bool verdict_learn(struct account *a, const struct limit_verdict *v, bool begun, int64_t now)
 {
     struct account_facts *f = &a->facts;
     bool news = false;
@@ -303,7 +303,7 @@ static bool verdict_learn(struct account *a, const struct limit_verdict *v, int6
     if (v->verdict != VERDICT_NEXT)
         return breaker_served(f);
     if (v->failure)
-        rest = breaker_failed(f, rest, now, a->id);
+        rest = breaker_failed(f, begun, rest, now, a->id);
     else if (is_answer(v))
         news = breaker_served(f);
     else
@@ -372,7 +372,8 @@ void accounts_learn(struct account_set *set, struct account *a, const struct lim
     if (now < f->seen_at && f->seen_at - now < CLOCK_STEP)
         return;
     f->seen_at = now;
-    bool news = verdict_learn(a, v, now);
+    bool begun = r != NULL && r->status >= 200 && r->status < 300;
+    bool news = verdict_learn(a, v, begun, now);
     if (v->verdict == VERDICT_NEXT && v->login_needed)
         login_needed(entry_of(a), v->reason);
     if (news)

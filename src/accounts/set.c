@@ -69,7 +69,7 @@ void facts_clear(struct account *a)
     a->facts.login_needed = false;
     a->facts.cool_until = 0;
     a->facts.cool_reason[0] = '\0';
-    a->facts.failures = 0;
+    a->facts.failures = a->facts.cut = 0;
     a->facts.probe_at = 0;
 }
 

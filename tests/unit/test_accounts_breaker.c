@@ -276,6 +276,50 @@ static void test_overload(void **state)
     accounts_free(set);
 }
 
+static void broken(void)
+{
+    static const struct limit_verdict reset = {
+        .verdict = VERDICT_NEXT, .reason = "reset", .failure = true};
+    struct reply_facts begun = {.status = 200};
+    account_hold(a);
+    learn(&served); /* when it begins */
+    accounts_learn(set, a, &reset, &begun, fake.wall);
+    account_release(set, a);
+}
+
+/* Replies that all break off bench, though each of them began well; a few among many do not. */
+static void test_broken_off(void **state)
+{
+    (void)state;
+    begin();
+    for (int i = 0; i < 3; i++) {
+        broken();
+        assert_int_equal(rest(), 0);
+    }
+    broken();
+    assert_true(rest() >= SEC && rest() <= SEC * 5 / 4);
+    assert_string_equal(a->facts.cool_reason, "reset");
+    fake.wall += rest();
+    ask(&served);
+    assert_true(chosen(a));
+    for (int i = 0; i < 500; i++) {
+        if (i % 5 == 0)
+            broken();
+        else
+            ask(&served);
+        assert_int_equal(rest(), 0);
+    }
+    accounts_free(set);
+    begin(); /* before their beginning was passed on: three in a row, like any failure */
+    struct reply_facts r = {.status = 200};
+    for (int i = 0; i < 3; i++)
+        accounts_learn(set, a, &failed, &r, fake.wall);
+    assert_true(rest() >= SEC);
+    accounts_reset(set, a);
+    assert_int_equal(a->facts.cut + a->facts.failures, 0);
+    accounts_free(set);
+}
+
 /* The row of failures is not stored, the rest is: behind it one tries first. */
 static void test_restart(void **state)
 {
@@ -469,14 +513,15 @@ static void test_origin_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_doubles),      cmocka_unit_test(test_half_open),
-        cmocka_unit_test(test_left),         cmocka_unit_test(test_older),
-        cmocka_unit_test(test_storm),        cmocka_unit_test(test_rescue),
-        cmocka_unit_test(test_answers),      cmocka_unit_test(test_overload),
-        cmocka_unit_test(test_restart),      cmocka_unit_test(test_reset),
-        cmocka_unit_test(test_clock),        cmocka_unit_test(test_jitter),
-        cmocka_unit_test(test_origin),       cmocka_unit_test(test_origin_behind),
-        cmocka_unit_test(test_origin_clock), cmocka_unit_test(test_origin_many),
+        cmocka_unit_test(test_doubles),       cmocka_unit_test(test_half_open),
+        cmocka_unit_test(test_left),          cmocka_unit_test(test_older),
+        cmocka_unit_test(test_storm),         cmocka_unit_test(test_rescue),
+        cmocka_unit_test(test_answers),       cmocka_unit_test(test_overload),
+        cmocka_unit_test(test_broken_off),    cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_reset),         cmocka_unit_test(test_clock),
+        cmocka_unit_test(test_jitter),        cmocka_unit_test(test_origin),
+        cmocka_unit_test(test_origin_behind), cmocka_unit_test(test_origin_clock),
+        cmocka_unit_test(test_origin_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
