@@ -484,8 +484,10 @@ static enum err error_say(struct say_reader *r, int status, const struct observa
                     .error = o->error,
                     .error_type = slice_of(o->error_type),
                     .text = slice_of(o->error_message)};
+    /* What is open is closed as it is; what waits behind it is not begun any more. */
+    enum err e = r->head != NULL && r->head->opened ? block_close(r, r->head) : OK;
     r->ended = true;
-    return say_out(r, &s);
+    return e == OK ? say_out(r, &s) : e;
 }
 
 static enum err error_read_say(struct say_reader *r, const struct json_val *root)

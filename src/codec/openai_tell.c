@@ -551,6 +551,8 @@ enum err openai_write(struct say_writer *w, const struct say *s, struct buf *out
 {
     if (w->ended) /* nothing follows an end or an error */
         return OK;
+    if (s->kind == SAY_START && slice_starts(s->id, S("chatcmpl-")))
+        text_copy(w->id, sizeof w->id, s->id);
     if (s->kind == SAY_STOP) {
         w->stop = s->stop;
         w->usage = s->usage;

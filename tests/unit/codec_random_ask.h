@@ -48,7 +48,7 @@ static inline void ask_rnd_image(struct rnd *r, unsigned can, struct part *p)
 
 static inline void ask_rnd_user(struct rnd *r, unsigned can, struct ask *a, struct turn *t)
 {
-    int n = 1 + rnd_below(r, 2);
+    int n = can & CAN_ASK_TEXTS ? 1 + rnd_below(r, 2) : 1;
     for (int i = 0; i < n; i++) {
         struct part *p = turn_part(a, t, PART_TEXT);
         p->text = ask_rnd_text(r, a);

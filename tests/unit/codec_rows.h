@@ -34,7 +34,8 @@ enum {
     CAN_ASK_STRICT = 1 << 21,  /* tools, and schemas of answers */
     CAN_ASK_MINIMAL = 1 << 22, /* effort: minimal */
     CAN_ASK_CHOICE = 1 << 23,
-    CAN_ASK_JSON = 1 << 24, /* JSON without a schema */
+    CAN_ASK_JSON = 1 << 24,  /* JSON without a schema */
+    CAN_ASK_TEXTS = 1 << 25, /* neighbouring texts of a message stay apart */
 };
 struct dialect_row {
     enum dialect d;
@@ -50,11 +51,21 @@ static const struct dialect_row rows[] = {
      .can = CAN_ORDER | CAN_THINKING | CAN_SIGN | CAN_REDACTED | CAN_COUNT_THINKING |
             CAN_COUNT_WRITES | CAN_COUNT_HOURS | CAN_COUNT_SEARCHES | CAN_IDS | CAN_ASK_CACHE |
             CAN_ASK_TOP_K | CAN_ASK_URL | CAN_ASK_DOCUMENT | CAN_ASK_IMAGES | CAN_ASK_ERROR |
-            CAN_ASK_THINKING | CAN_ASK_USER | CAN_ASK_PARALLEL | CAN_ASK_STRICT | CAN_ASK_CHOICE,
+            CAN_ASK_THINKING | CAN_ASK_USER | CAN_ASK_PARALLEL | CAN_ASK_STRICT | CAN_ASK_CHOICE |
+            CAN_ASK_TEXTS,
      .stops = STOP_BIT(STOP_END) | STOP_BIT(STOP_LENGTH) | STOP_BIT(STOP_SEQUENCE) |
               STOP_BIT(STOP_REFUSAL) | STOP_BIT(STOP_PAUSE) | STOP_BIT(STOP_CALLS),
      .id_prefix = "msg_",
      .model = "claude-opus-4-6"},
+    {.d = DIALECT_OPENAI,
+     .stream = FRAMING_SSE,
+     .can = CAN_THINKING | CAN_SIGN | CAN_COUNT_THINKING | CAN_COUNT_WRITES | CAN_IDS |
+            CAN_ASK_URL | CAN_ASK_DOCUMENT | CAN_ASK_USER | CAN_ASK_SAMPLING | CAN_ASK_PENALTIES |
+            CAN_ASK_PARALLEL | CAN_ASK_STRICT | CAN_ASK_MINIMAL | CAN_ASK_CHOICE | CAN_ASK_JSON,
+     .stops = STOP_BIT(STOP_END) | STOP_BIT(STOP_LENGTH) | STOP_BIT(STOP_REFUSAL) |
+              STOP_BIT(STOP_CALLS),
+     .id_prefix = "chatcmpl-",
+     .model = "gpt-6-sol"},
 };
 #define ROWS (sizeof rows / sizeof rows[0])
 
