@@ -12,9 +12,10 @@
 #include <math.h>
 #include <string.h>
 
-#define TOKENS_DEFAULT 32000
+#define TOKENS_DEFAULT 32000 /* what all models from 3.7 on can write */
 #define BUDGET_MIN     1024
-#define CACHE_MARKS    4 /* at most, in one request */
+#define BUDGET_LEAVES  4096 /* for the answer, of a limit that is ours */
+#define CACHE_MARKS    4    /* at most, in one request */
 
 /* ---- what a model takes ---------------------------------------------------------------------- */
 
@@ -66,15 +67,15 @@ static bool calls_unthought(const struct ask *a)
 }
 
 /* The budget counts towards max_tokens and must leave something of it. A client's own limit is kept
- * where that is possible. */
+ * where that is possible; ours is what the model can write, so the budget has to give way. */
 static void manner_budget(struct manner *m, int64_t budget, bool told)
 {
     m->budget = budget < BUDGET_MIN ? BUDGET_MIN : budget;
-    if (m->max_tokens > m->budget)
-        return;
-    if (told && m->max_tokens >= 2 * BUDGET_MIN)
+    if (!told && m->max_tokens > 2 * BUDGET_LEAVES && m->budget > m->max_tokens - BUDGET_LEAVES)
+        m->budget = m->max_tokens - BUDGET_LEAVES;
+    else if (m->max_tokens <= m->budget && m->max_tokens >= 2 * BUDGET_MIN)
         m->budget = m->max_tokens / 2;
-    else
+    else if (m->max_tokens <= m->budget)
         m->max_tokens += m->budget;
     assert(m->budget >= BUDGET_MIN && m->budget < m->max_tokens);
 }
@@ -102,7 +103,7 @@ static void manner_of(struct manner *m, const struct ask *a, const struct ask_ta
     m->structured = generation >= 45;
     m->max_tokens = a->max_tokens > 0 ? a->max_tokens : t->max_tokens;
     if (m->max_tokens <= 0)
-        m->max_tokens = TOKENS_DEFAULT;
+        m->max_tokens = generation == 30 ? 4096 : generation == 35 ? 8192 : TOKENS_DEFAULT;
     manner_think(m, a, t);
     m->prefill = generation < 46 && !m->thinks;
     bool forced = m->choice == CHOICE_ANY || m->choice == CHOICE_ONE;
