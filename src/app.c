@@ -12,6 +12,8 @@
 #define DRAIN_POLL_MS    20
 #define REAP_GRACE_MS    2000
 #define REFRESH_GRACE_MS 20000 /* losing a rotated token is worse than a late end (A5) */
+#define OVERLAP_GRACE_MS 1000  /* the doors stay open: see app_doors */
+#define OVERLAP_LOOK_MS  2000
 #define ADMIN_CLIENTS    64
 #define FULL_LOG_MS      60000
 #define DEMO_NAME        "demo"
@@ -30,9 +32,11 @@ struct app {
     const struct config_flag *flags;
     int flags_n;
     struct timer timer; /* drain */
-    int64_t drain_until;
+    struct timer look;  /* with `overlap`: whether the admin's socket is still ours */
+    int64_t drain_until, doors_until;
     int64_t full_log_at; /* a server that stays full says so again from then on */
     bool draining, reaped, demo_mode;
+    bool doors_open, full; /* newcomers are taken in; there is no place for them */
     struct demo *demo;
     uint16_t demo_port;
     char demo_secret[48], demo_key[KEY_TEXT_MAX];
@@ -75,10 +79,33 @@ static bool app_is_idle(const struct app *a)
     return st.active == 0 && accounts_refreshing(a->house.accounts) == 0;
 }
 
+/* A drain begins with closed doors. In company they stay open for a moment first: newcomers go to
+ * the other process, but who has come to this one, or is in its queue, has yet to speak, and must
+ * not find the line dead. True once they are closed. */
+static bool app_doors(struct app *a)
+{
+    int64_t now = loop_now(a->loop);
+    if (!a->doors_open)
+        return true;
+    if (now < a->doors_until || (a->full && now < a->drain_until))
+        return false;
+    a->doors_open = false;
+    /* the admin's socket stays: `sluice status` shows the drain */
+    for (int i = 1; i < a->listeners; i++)
+        listener_close(a->listener[i]);
+    a->listeners = a->listeners > 0 ? 1 : 0;
+    http_server_drain(a->clients);
+    return true;
+}
+
 static void app_drain_tick(void *arg)
 {
     struct app *a = arg;
     int64_t now = loop_now(a->loop);
+    if (!app_doors(a)) {
+        timer_set(&a->timer, now + DRAIN_POLL_MS);
+        return;
+    }
     if (app_is_idle(a)) {
         loop_stop(a->loop);
         return;
@@ -110,13 +137,10 @@ static void app_terminate(void *arg, int signum)
     log_info("draining", LF_INT("signal", signum), LF_INT("active", st.active),
              LF_INT("limit_ms", a->config->drain_timeout));
     a->draining = true;
-    /* the admin's socket stays: `sluice status` shows the drain */
-    for (int i = 1; i < a->listeners; i++)
-        listener_close(a->listener[i]);
-    a->listeners = a->listeners > 0 ? 1 : 0;
     gateway_drain(a->house.gateway);
-    http_server_drain(a->clients);
+    a->doors_until = loop_now(a->loop) + (a->started->overlap ? OVERLAP_GRACE_MS : 0);
     a->drain_until = loop_now(a->loop) + a->config->drain_timeout;
+    (void)app_doors(a);
     timer_set(&a->timer, loop_now(a->loop));
 }
 
@@ -179,6 +203,7 @@ static void on_full(void *arg, bool full)
 {
     struct app *a = arg;
     int64_t now = loop_now(a->loop);
+    a->full = full;
     if (full && now >= a->full_log_at) {
         a->full_log_at = now + FULL_LOG_MS;
         log_warn("every place for a client is taken, newcomers wait",
@@ -212,18 +237,63 @@ static void app_describe(void *arg, struct jw *w)
     jw_ki64(w, "pid", getpid());
 }
 
+static const struct listener_ops admin_ops = {on_admin};
+
+static void admin_path(const struct app *a, char *out, size_t size)
+{
+    text_format(out, size, "%s/%s", a->started->state_dir, ADMIN_SOCKET);
+}
+
+/* The newer process has taken the socket over. Should it end first, however that may be, the socket
+ * is ours again: `sluice` must reach whoever is there. */
+static void app_look(void *arg)
+{
+    struct app *a = arg;
+    struct listener *again;
+    char path[512];
+    timer_set(&a->look, loop_now(a->loop) + OVERLAP_LOOK_MS);
+    if (a->listeners == 0 || !listener_is_lost(a->listener[0]))
+        return;
+    admin_path(a, path, sizeof path);
+    if (listener_open(a->loop, NULL, path, &admin_ops, a, &again) != OK)
+        return; /* it is answered there */
+    log_info("the admin's socket is taken back");
+    listener_close(a->listener[0]);
+    a->listener[0] = again;
+}
+
 static bool app_listen_admin(struct app *a)
 {
-    static const struct listener_ops ops = {on_admin};
     char path[512];
-    text_format(path, sizeof path, "%s/%s", a->config->state_dir, ADMIN_SOCKET);
-    enum err e = listener_open(a->loop, NULL, path, &ops, a, &a->listener[0]);
+    admin_path(a, path, sizeof path);
+    enum err e = a->started->overlap
+                     ? listener_open_shared(a->loop, NULL, path, &admin_ops, a, &a->listener[0])
+                     : listener_open(a->loop, NULL, path, &admin_ops, a, &a->listener[0]);
     if (e != OK) {
         app_fail(a, path, err_name(e), 1);
         return false;
     }
     a->listeners = 1;
+    if (a->started->overlap)
+        timer_set(&a->look, loop_now(a->loop) + OVERLAP_LOOK_MS);
     return true;
+}
+
+static const char *listen_why(const struct app *a, enum err e)
+{
+    switch (e) {
+    case ERR_EXISTS:
+        return a->started->overlap
+                   ? "the address is in use by a program that does not share it (`overlap` must be "
+                     "on in both); stop it or choose another --listen"
+                   : "the address is in use; stop who has it or choose another --listen";
+    case ERR_DENIED:
+        return "not permitted; ports below 1024 need a privilege";
+    case ERR_UNSUPPORTED:
+        return "this system cannot share an address: `overlap` needs Linux";
+    default:
+        return err_name(e);
+    }
 }
 
 static bool app_listen(struct app *a, const char *text)
@@ -232,16 +302,13 @@ static bool app_listen(struct app *a, const char *text)
     struct addr addr;
     char what[128], line[160];
     enum err e = addr_parse(slice_of(text), &addr);
+    struct listener **at = &a->listener[a->listeners];
     if (e == OK)
-        e = listener_open(a->loop, &addr, NULL, &ops, a, &a->listener[a->listeners]);
+        e = a->started->overlap ? listener_open_shared(a->loop, &addr, NULL, &ops, a, at)
+                                : listener_open(a->loop, &addr, NULL, &ops, a, at);
     if (e != OK) {
         text_format(what, sizeof what, "cannot listen on %s", text);
-        app_fail(a, what,
-                 e == ERR_EXISTS
-                     ? "the address is in use; stop who has it or choose another --listen"
-                 : e == ERR_DENIED ? "not permitted; ports below 1024 need a privilege"
-                                   : err_name(e),
-                 1);
+        app_fail(a, what, listen_why(a, e), 1);
         return false;
     }
     const struct addr *bound = listener_addr(a->listener[a->listeners++]);
@@ -304,6 +371,7 @@ static void app_open(struct app *a)
     a->admins = http_server_new(a->loop, &own, admin_server_ops(), a->admin);
     a->clients = http_server_new(a->loop, &limits, gateway_server_ops(), a->house.gateway);
     http_server_on_full(a->clients, on_full, a);
+    a->doors_open = true;
     if (!app_listen_admin(a))
         return;
     for (int i = 0; i < a->config->listens; i++)
@@ -350,10 +418,13 @@ static void on_house_ready(void *arg, enum err e)
         app_fail(a, "cannot read the store", err_name(e), 1);
         return;
     }
-    if (a->demo_mode)
-        demo_open(a);
-    else
-        app_open(a);
+    if (a->demo_mode) {
+        demo_open(a); /* with an account that is in no store: nothing is compared with that */
+        return;
+    }
+    if (a->started->overlap)
+        house_watch(&a->house);
+    app_open(a);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
@@ -374,6 +445,7 @@ static void app_log_open(struct app *a)
 static void app_stop(struct app *a)
 {
     timer_stop(&a->timer);
+    timer_stop(&a->look);
     app_close_listeners(a);
     if (a->clients != NULL)
         http_server_free(a->clients);
@@ -404,7 +476,9 @@ static int app_serve(const struct config *c, const char *config_file,
                     .loop = loop_new()};
     app_log_open(&a);
     timer_init(&a.timer, a.loop, app_drain_tick, &a);
-    enum err e = house_start(&a.house, a.loop, c, false, on_house_ready, &a, why, sizeof why);
+    timer_init(&a.look, a.loop, app_look, &a);
+    enum err e = house_start(&a.house, a.loop, c, c->overlap ? HOUSE_SHARED : HOUSE_ALONE,
+                             on_house_ready, &a, why, sizeof why);
     if (e != OK) {
         fprintf(stderr, "sluice: %s\n", why);
         loop_run(a.loop);
@@ -450,8 +524,8 @@ static void offline_undo(void)
 static enum err app_offline_open(const struct config *c, struct admin **out, char *why, size_t size)
 {
     offline = (struct offline){.loop = loop_new()};
-    enum err e = house_start(&offline.house, offline.loop, c, false, on_offline_ready, &offline,
-                             why, size);
+    enum err e = house_start(&offline.house, offline.loop, c, HOUSE_ALONE, on_offline_ready,
+                             &offline, why, size);
     if (e != OK) {
         loop_run(offline.loop);
         loop_free(offline.loop);

@@ -20,12 +20,22 @@ struct house {
     void *arg;
     int loading;
     enum err failed;
+    struct timer resync; /* what another process has written could not be read: tried again */
+    bool watching, syncing, sync_again;
 };
-/* `memory`: a store without files (tests). On an error everything is undone and `why` says what to
+enum house_store {
+    HOUSE_MEMORY, /* without files, for tests */
+    HOUSE_ALONE,
+    HOUSE_SHARED, /* other processes may have the folder, too */
+};
+/* On an error everything is undone and `why` says what to
  * do. OK: `ready` comes once, in a later turn. */
-MUST_USE enum err house_start(struct house *h, struct loop *l, const struct config *c, bool memory,
-                              void (*ready)(void *arg, enum err e), void *arg, char *why,
-                              size_t why_size);
+MUST_USE enum err house_start(struct house *h, struct loop *l, const struct config *c,
+                              enum house_store kind, void (*ready)(void *arg, enum err e),
+                              void *arg, char *why, size_t why_size);
+/* Once ready, of a shared one: what another process changes of accounts, groups, tokens and keys is
+ * known here a second later. */
+void house_watch(struct house *h);
 void house_set_config(struct house *h, const struct config *c);
 /* How many descriptors clients may have at most. The rest is for as many upstreams, half as many
  * idle ones, and a reserve for files and listeners. */

@@ -59,14 +59,80 @@ static enum err house_client(struct house *h, char *why, size_t why_size)
     return OK;
 }
 
-enum err house_start(struct house *h, struct loop *l, const struct config *c, bool memory,
+/* ---- another process on the same folder ------------------------------------------------------ */
+
+#define RESYNC_MS 1000
+
+static void house_sync(struct house *h);
+
+static void sync_over(struct house *h, enum err e)
+{
+    h->syncing = false;
+    gateway_accounts_changed(h->gateway);
+    if (e != OK)
+        timer_set(&h->resync, loop_now(h->loop) + RESYNC_MS);
+    else if (h->sync_again)
+        house_sync(h);
+}
+
+/* Revoked keys keep their rows: none is ever missing. */
+static void on_keys_again(void *arg, enum err e, const struct key_row *rows, size_t n)
+{
+    struct house *h = arg;
+    for (size_t i = 0; e == OK && i < n; i++)
+        keys_put(h->keys, &rows[i]);
+    sync_over(h, e);
+}
+
+static void on_accounts_again(void *arg, enum err e)
+{
+    struct house *h = arg;
+    if (e != OK)
+        sync_over(h, e);
+    else
+        store_keys_load(h->store, on_keys_again, h);
+}
+
+static void house_sync(struct house *h)
+{
+    h->sync_again = h->syncing;
+    if (h->syncing)
+        return;
+    h->syncing = true;
+    timer_stop(&h->resync);
+    accounts_sync(h->accounts, on_accounts_again, h);
+}
+
+static void on_resync(void *arg)
+{
+    house_sync(arg);
+}
+
+static void on_news(void *arg)
+{
+    house_sync(arg);
+}
+
+void house_watch(struct house *h)
+{
+    assert(h->loading == 0 && !h->watching);
+    h->watching = true;
+    timer_init(&h->resync, h->loop, on_resync, h);
+    store_watch(h->store, on_news, h);
+}
+
+/* ---- up and down ----------------------------------------------------------------------------- */
+
+enum err house_start(struct house *h, struct loop *l, const struct config *c, enum house_store kind,
                      void (*ready)(void *arg, enum err e), void *arg, char *why, size_t why_size)
 {
+    bool memory = kind == HOUSE_MEMORY;
     *h = (struct house){.loop = l, .config = c, .ready = ready, .arg = arg, .loading = 2};
     struct store_options o = {.dir = memory ? NULL : c->state_dir,
                               .records_max_age_ms = c->request_log_max_age,
                               .records_max_bytes = c->request_log_max_size,
-                              .ring = memory ? 256 : 0};
+                              .ring = memory ? 256 : 0,
+                              .shared = kind == HOUSE_SHARED};
     enum err e = store_open(l, &o, &h->store, why, why_size);
     if (e != OK)
         return e;
@@ -98,6 +164,8 @@ void house_set_config(struct house *h, const struct config *c)
 
 void house_stop(struct house *h)
 {
+    if (h->watching)
+        timer_stop(&h->resync);
     accounts_set_client(h->accounts, NULL); /* an answer that waits for the disk is handed over */
     store_close(h->store);                  /* first: from here on it tells nobody anything */
     gateway_free(h->gateway);

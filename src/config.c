@@ -23,6 +23,9 @@ const struct option CONFIG_OPTIONS[] = {
      "where clients connect; may be given several times"},
     {"state_dir", OPT_STRING, NULL, 0, 0, false, AT(state_dir), "DIR",
      "the folder of the database, the master key and the admin socket"},
+    {"overlap", OPT_BOOL, "false", 0, 0, false, AT(overlap), NULL,
+     "let another sluice use the same state folder and addresses at the same time, for restarts "
+     "nobody notices"},
     {"allow_public_listen", OPT_BOOL, "false", 0, 0, false, AT(allow_public_listen), NULL,
      "permit plain HTTP on an address that is not loopback (behind a TLS balancer)"},
     {"public_url", OPT_STRING, NULL, 0, 0, true, AT(public_url), "URL",

@@ -20,13 +20,14 @@ enum config_origin { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENV, CONFIG_FLAG };
 struct config {
     const char *listen[CONFIG_LISTEN_MAX]; /* default 127.0.0.1:8080 */
     int listens;
-    const char *state_dir;       /* --state-dir, $SLUICE_STATE_DIR, $STATE_DIRECTORY,
-                                    $XDG_STATE_HOME/sluice, ~/.local/state/sluice */
-    const char *log_level;       /* debug, info (default), warn, error */
-    const char *log_format;      /* auto (default: text on a terminal), text, json */
-    const char *ca_file;         /* NULL: $SSL_CERT_FILE, then the system's */
-    const char *ca_env;          /* what $SSL_CERT_FILE held, NULL if unset; not an option */
-    const char *public_url;      /* NULL: from the request's Host */
+    const char *state_dir;  /* --state-dir, $SLUICE_STATE_DIR, $STATE_DIRECTORY,
+                               $XDG_STATE_HOME/sluice, ~/.local/state/sluice */
+    const char *log_level;  /* debug, info (default), warn, error */
+    const char *log_format; /* auto (default: text on a terminal), text, json */
+    const char *ca_file;    /* NULL: $SSL_CERT_FILE, then the system's */
+    const char *ca_env;     /* what $SSL_CERT_FILE held, NULL if unset; not an option */
+    const char *public_url; /* NULL: from the request's Host */
+    bool overlap; /* another process may use the folder and the addresses at the same time: false */
     bool allow_public_listen;    /* plain HTTP on an address that is not loopback: false */
     bool pass_ratelimit_headers; /* false */
     /* clients */

@@ -14,6 +14,7 @@
 #include "store/store.h"
 #include "accounts/oauth.h"
 #include "accounts/policy.h"
+#include "accounts/sync.h"
 #include "accounts/windows.h"
 
 /* ---- providers: data ------------------------------------------------------------------------- */
@@ -134,8 +135,7 @@ struct account_set;
 struct account_set *accounts_new(struct loop *l, struct store *s, store_done_fn *ready, void *arg);
 void accounts_free(struct account_set *set);
 int accounts_count(const struct account_set *set);
-/* How often an account came to need a person (LOGIN), since start. */
-uint64_t accounts_logins_lost(const struct account_set *set);
+uint64_t accounts_logins_lost(const struct account_set *set); /* needed a person, since start */
 struct account *accounts_at(struct account_set *set, int i); /* by priority, then name */
 struct account *accounts_by_name(struct account_set *set, struct slice name);
 struct account *accounts_by_id(struct account_set *set, int64_t id);

@@ -210,8 +210,7 @@ void entry_settle(struct entry *e)
         set_remove(e->set, set_index(e->set, e->a.id));
 }
 
-/* The facts a row carries; memory may already know better ones. */
-static void facts_load(struct account *a, const struct account_row *row)
+void facts_load(struct account *a, const struct account_row *row)
 {
     struct account_facts *f = &a->facts;
     if (row->facts_seen_at < f->seen_at)
@@ -418,6 +417,7 @@ void accounts_free(struct account_set *set)
     if (set == NULL)
         return;
     tokens_free(set);
+    sync_abandon(set);
     for (int i = 0; i < set->n; i++) {
         assert(set->entry[i]->a.refs == 0);
         entry_free(set->entry[i]);
