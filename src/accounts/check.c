@@ -25,11 +25,13 @@ static enum err wrong(char *why, size_t size, const char *text)
 static enum err check_secret(const struct account_row *row, char *why, size_t size)
 {
     struct slice s = row->secret;
+    const struct provider *p = provider_find(slice_of(row->provider));
+    bool may_lack = row->id != 0 || (p != NULL && p->oauth != NULL); /* it is made by a login */
     if (s.n == 0)
-        return row->id != 0 ? OK
-                            : wrong(why, size,
-                                    "the secret is empty: put the provider's key "
-                                    "into the file or on standard input");
+        return may_lack ? OK
+                        : wrong(why, size,
+                                "the secret is empty: put the provider's key "
+                                "into the file or on standard input");
     if (s.n >= STORE_SECRET_MAX)
         return wrong(why, size, "the secret is too long to be a key");
     if (slice_starts(s, S("Bearer ")))
@@ -93,17 +95,36 @@ static enum err check_base(const struct account_row *row, const struct provider 
     return check_url(row, "base URL", url, &t, why, size);
 }
 
-/* What an account with OAuth has in place of a secret. The pair itself is stored apart from the
+/* An address that a login or a refresh sends its secrets to. */
+static enum err check_endpoint(const struct account_row *row, const char *what, const char *url,
+                               char *why, size_t size)
+{
+    struct http_target t;
+    enum err e = check_url(row, what, url, &t, why, size);
+    if (e != OK)
+        return e;
+    /* They cross no network in the clear; within one's own, a name has no dot. */
+    if (!t.tls && !is_private_host(t.host) && slice_find(t.host, '.') >= 0) {
+        text_format(why, size, "the %s must begin with https://", what);
+        return ERR_SYNTAX;
+    }
+    if (!t.tls && !row->allow_private) {
+        text_format(why, size, "a %s without https:// needs private addresses allowed", what);
+        return ERR_DENIED;
+    }
+    return OK;
+}
+
+/* What an account needs whose credential comes of a login. A token pair is stored apart from the
  * row. */
 static enum err check_oauth(const struct account_row *row, const struct provider *p, char *why,
                             size_t size)
 {
     struct oauth_config c;
-    struct http_target t;
-    if (row->secret.n > 0)
+    if (row->secret.n > 0 && provider_rotates(p))
         return wrong(why, size,
-                     "an account of this provider has no secret: import its tokens with "
-                     "--token-file");
+                     "an account of this provider has no secret: log in with `sluice account "
+                     "login NAME`, or import its tokens with --token-file");
     enum err e = oauth_config_read(p->oauth, slice_of(row->settings), &c, why, size);
     if (e != OK)
         return e;
@@ -113,17 +134,10 @@ static enum err check_oauth(const struct account_row *row, const struct provider
                      "has given you (--client-id). Read the provider's terms first: Anthropic "
                      "keeps the login of Claude plans for its own applications; an API key "
                      "(--provider anthropic) is the way for everything else");
-    e = check_url(row, "token URL", c.token_url, &t, why, size);
-    if (e != OK)
-        return e;
-    /* A refresh token crosses no network in the clear; within one's own, a name has no dot. */
-    if (!t.tls && !is_private_host(t.host) && slice_find(t.host, '.') >= 0)
-        return wrong(why, size, "the token URL must begin with https://");
-    if (!t.tls && !row->allow_private) {
-        text_copy(why, size, S("a token URL without https:// needs private addresses allowed"));
-        return ERR_DENIED;
-    }
-    return OK;
+    e = check_endpoint(row, "token URL", c.token_url, why, size);
+    if (e == OK && p->login == LOGIN_CONSOLE)
+        e = check_endpoint(row, "key URL", c.key_url, why, size);
+    return e;
 }
 
 static const struct provider *check_provider(const struct account_row *row, char *why, size_t size)
@@ -161,7 +175,11 @@ enum err account_check(const struct account_row *row, char *why, size_t why_size
         text_copy(why, why_size, S("weight must be from 1 to 1000"));
         return ERR_RANGE;
     }
-    enum err e = p->oauth != NULL ? check_oauth(row, p, why, why_size)
-                                  : check_secret(row, why, why_size);
+    struct account_policy policy;
+    enum err e = p->oauth != NULL ? check_oauth(row, p, why, why_size) : OK;
+    if (e == OK && !provider_rotates(p))
+        e = check_secret(row, why, why_size);
+    if (e == OK)
+        e = account_policy_read(slice_of(row->settings), &policy, why, why_size);
     return e == OK ? check_base(row, p, why, why_size) : e;
 }

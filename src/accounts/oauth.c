@@ -1,5 +1,6 @@
 /* The messages of OAuth 2.0 with PKCE (RFC 6749, RFC 7636), as the providers speak it
- * (wire/anthropic-oauth.md). Pure: bytes in, bytes out; who sends them is token.c's business. */
+ * (wire/anthropic-oauth.md). Pure: bytes in, bytes out; who sends them is the business of
+ * login.c and refresh.c. */
 #include "accounts/inside.h"
 
 #include <string.h>
@@ -46,7 +47,7 @@ static const char *setting_wrong(const char *key, struct slice s)
         return "must be printable and without spaces";
     if (strcmp(key, "client_id") == 0)
         return NULL;
-    if (strcmp(key, "token_url") == 0)
+    if (strcmp(key, "token_url") == 0 || strcmp(key, "key_url") == 0)
         return http_url_parse(s, &t, &prefix, &why) == OK ? NULL : why;
     return is_page(s) ? NULL : "must begin with https:// (or http:// for this machine)";
 }
@@ -64,7 +65,8 @@ enum err oauth_config_read(const struct oauth_config *presets, struct slice sett
                 {"token_url", out->token_url, sizeof out->token_url},
                 {"redirect_uri", out->redirect_uri, sizeof out->redirect_uri},
                 {"scope", out->scope, sizeof out->scope},
-                {"client_id", out->client_id, sizeof out->client_id}};
+                {"client_id", out->client_id, sizeof out->client_id},
+                {"key_url", out->key_url, sizeof out->key_url}};
     assert(why_size > 0);
     why[0] = '\0';
     if (settings.n == 0)

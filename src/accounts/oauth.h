@@ -16,10 +16,12 @@ struct account_set;
  * presets for all but client_id. */
 struct oauth_config {
     char authorize_url[256], token_url[256], redirect_uri[256], scope[256], client_id[128];
+    char key_url[256]; /* where a login makes an API key; "" = it makes none */
 };
 /* The presets of a provider with an account's settings over them: the keys authorize_url,
- * token_url, redirect_uri, scope and client_id of a JSON object ("" is {}), others are not looked
- * at. ERR_SYNTAX with a sentence in `why`. Pure. client_id may stay empty: see account_check. */
+ * token_url, redirect_uri, scope, client_id and key_url of a JSON object ("" is {}), others are not
+ * looked at. ERR_SYNTAX with a sentence in `why`. Pure. client_id may stay empty: see account_check.
+ */
 MUST_USE enum err oauth_config_read(const struct oauth_config *presets, struct slice settings,
                                     struct oauth_config *out, char *why, size_t why_size);
 
@@ -78,14 +80,16 @@ enum login_mode { LOGIN_TOKENS, LOGIN_CONSOLE };
  * makes an API key at the provider's key URL (wire/anthropic-oauth.md), which takes the place of
  * the pair. `done` comes once, in a later turn, with slices that are valid during it: `tokens` in
  * mode TOKENS, `api_key` in mode CONSOLE; or an error and a sentence for a person in `why`
- * (ERR_DENIED: the code was refused; ERR_TIMEOUT, ERR_CONNECT, ...: the endpoint, try again).
- * Nothing is stored here. NULL: out of a resource. */
+ * (ERR_DENIED: the code, the configuration or the person's rights were refused; ERR_TIMEOUT,
+ * ERR_CONNECT, ERR_BUSY, ERR_PROTOCOL, ...: an endpoint, try again). All of it takes 30 s at most.
+ * `allow_private`: the endpoints may be in one's own network. Everything is copied; nothing is
+ * stored here. Never NULL. */
 struct login;
 typedef void login_done_fn(void *arg, enum err e, const struct oauth_tokens *tokens,
                            struct slice api_key, const char *why);
 struct login *login_start(struct loop *l, struct http_client *client, const struct oauth_config *c,
-                          enum login_mode mode, const struct oauth_login *o, struct slice code,
-                          login_done_fn *done, void *arg);
+                          enum login_mode mode, bool allow_private, const struct oauth_login *o,
+                          struct slice code, login_done_fn *done, void *arg);
 void login_abort(struct login *g); /* `done` will not be called; NULL is fine */
 
 /* ---- the refresh: at most one an account ---------------------------------------------------- */

@@ -9,6 +9,15 @@ static const struct oauth_config claude = {
     .scope = "user:profile user:inference",
 };
 
+/* Section 7: the login makes an API key, which does not rotate. */
+static const struct oauth_config console = {
+    .authorize_url = "https://platform.claude.com/oauth/authorize",
+    .token_url = "https://platform.claude.com/v1/oauth/token",
+    .redirect_uri = "https://platform.claude.com/oauth/code/callback",
+    .scope = "org:create_api_key user:profile",
+    .key_url = "https://api.anthropic.com/api/oauth/claude_cli/create_api_key",
+};
+
 static const struct provider rows[] = {
     {.name = "anthropic",
      .dialect = DIALECT_ANTHROPIC,
@@ -29,18 +38,32 @@ static const struct provider rows[] = {
      .auth = AUTH_BEARER,
      .beta = "oauth-2025-04-20",
      .oauth = &claude,
+     .usage_path = "/api/oauth/usage",
      .help =
          "the Claude API, with OAuth tokens and a client_id of your own; Anthropic's terms keep "
          "the login of Claude plans for its own applications, and whether you may use yours "
          "here is for you to judge"},
+    {.name = "console",
+     .dialect = DIALECT_ANTHROPIC,
+     .base_url = "https://api.anthropic.com",
+     .auth = AUTH_X_API_KEY,
+     .beta = "",
+     .oauth = &console,
+     .login = LOGIN_CONSOLE,
+     .help = "the Claude API, with an API key that `sluice account login` makes, by a client_id of "
+             "your own"},
 };
 
 #define ROWS ((int)(sizeof rows / sizeof rows[0]))
 
 const struct provider *provider_at(int i)
-     .usage_path = "/api/oauth/usage",
 {
     return i >= 0 && i < ROWS ? &rows[i] : NULL;
+}
+
+bool provider_rotates(const struct provider *p)
+{
+    return p->oauth != NULL && p->login == LOGIN_TOKENS;
 }
 
 const struct provider *provider_find(struct slice name)
