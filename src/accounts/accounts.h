@@ -83,8 +83,8 @@ struct account_facts { /* everything status is derived from */
     int32_t in_flight;
     int64_t probe_at; /* a rest for failures is over, and one request is finding out whether it can
                          serve again: when that began, wall ms; 0 = none does. Others see COOLING
-    int32_t cut;      /* grows with replies that break off, sinks with those that begin */
                          for as long as it may take, ACCOUNT_PROBE_MS */
+    int32_t cut;      /* grows with replies that break off, sinks with those that begin */
     struct window window[WINDOW_KINDS];
     struct family_rest family[ACCOUNT_FAMILIES];
     /* of an account with a rotating token; TOKEN_NONE: it has a fixed secret */
