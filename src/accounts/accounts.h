@@ -12,14 +12,15 @@
 #include "http/http.h"
 #include "net/net.h"
 #include "store/store.h"
+#include "accounts/cloud.h"
 #include "accounts/oauth.h"
 #include "accounts/policy.h"
 #include "accounts/sync.h"
+#include "accounts/sign.h"
 #include "accounts/windows.h"
 
 /* ---- providers: data ------------------------------------------------------------------------- */
 
-enum auth_scheme { AUTH_X_API_KEY, AUTH_BEARER };
 struct provider {
     const char *name; /* "anthropic", "anthropic-compatible", "claude-oauth", "console" */
     enum dialect dialect;
@@ -30,6 +31,7 @@ struct provider {
      * that ends in is another matter: see provider_rotates. */
     const struct oauth_config *oauth;
     enum login_mode login; /* of `oauth` */
+    const struct cloud_config *cloud; /* presets of one of a cloud, see cloud.h; else NULL */
     const char *usage_path; /* of the endpoint that tells how full the windows are; NULL = none */
     const char *help;       /* one line for `account add --help` */
 };
@@ -80,11 +82,11 @@ struct account_facts { /* everything status is derived from */
     char cool_reason[32]; /* of the cooldown, or of login_needed */
     int64_t seen_at;
     int32_t failures; /* in a row: connect errors, resets, 5xx; drives the backoff */
+    int32_t cut;      /* grows with replies that break off, sinks with those that begin */
     int32_t in_flight;
     int64_t probe_at; /* a rest for failures is over, and one request is finding out whether it can
                          serve again: when that began, wall ms; 0 = none does. Others see COOLING
                          for as long as it may take, ACCOUNT_PROBE_MS */
-    int32_t cut;      /* grows with replies that break off, sinks with those that begin */
     struct window window[WINDOW_KINDS];
     struct family_rest family[ACCOUNT_FAMILIES];
     /* of an account with a rotating token; TOKEN_NONE: it has a fixed secret */
@@ -121,7 +123,8 @@ struct account {
     char settings[STORE_SETTINGS_MAX]; /* as stored: an update hands them back */
     int64_t created_at;
     struct account_facts facts;
-    /* Ready to send: {"x-api-key", secret} or {"authorization", "Bearer ..."} */
+    /* Ready to send: {"x-api-key", secret} or {"authorization", "Bearer ..."}; both "" when there
+     * is none that is the same for every request. For all accounts alike: account_sign. */
     struct http_header credential;
     int64_t generation;      /* of the token in it, 0 = a fixed secret: see account_token_get */
     uint64_t served, failed; /* since start */

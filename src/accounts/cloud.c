@@ -156,6 +156,15 @@ enum err cloud_config_read(const struct cloud_config *presets, struct slice sett
     return e;
 }
 
+bool cloud_config_same(const struct cloud_config *a, const struct cloud_config *b)
+{
+    bool same = a->cloud == b->cloud && a->from == b->from && a->ipv6 == b->ipv6 &&
+                strcmp(a->service, b->service) == 0;
+    for (size_t i = 0; same && i < FIELDS; i++)
+        same = strcmp((const char *)a + fields[i].at, (const char *)b + fields[i].at) == 0;
+    return same;
+}
+
 enum grant cloud_grant(const struct cloud_config *c, bool has_secret)
 {
     bool any = c->from == CREDENTIAL_ANY;
@@ -299,13 +308,13 @@ enum err cloud_target(const struct cloud_request *q, bool allow_private, struct 
 {
     struct slice url = slice_of(q->url), base = url, prefix;
     *path = S("/");
-    *why = "";
     ptrdiff_t query = slice_find(url, '?');
     if (query >= 0)
         base = slice_sub(url, 0, (size_t)query);
     enum err e = http_url_parse(base, t, &prefix, why);
     if (e != OK)
         return e;
+    *why = "";
     /* The path as it is in the URL: a slash at its end is not nothing to a metadata service. */
     size_t from = (size_t)(t->host.p - url.p) + t->host.n;
     while (from < base.n && url.p[from] != '/')

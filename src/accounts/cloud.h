@@ -47,6 +47,8 @@ MUST_USE enum err cloud_config_read(const struct cloud_config *presets, struct s
                                     struct cloud_config *out, char *why, size_t why_size);
 const char *cloud_credential_name(enum credential_from f);
 
+bool cloud_config_same(const struct cloud_config *a, const struct cloud_config *b);
+
 /* How what a request carries is come by. */
 enum grant {
     GRANT_REFRESH,  /* OAuth: a rotating pair, see oauth.h */
@@ -117,9 +119,12 @@ MUST_USE enum err google_request(const struct google_key *k, const struct cloud_
 
 /* ---- AWS's keys ------------------------------------------------------------------------------ */
 
+struct account_set;
 typedef const char *cloud_env_fn(enum config_env which); /* config_env, or a test's */
-struct aws_profile {                                     /* slices into the texts */
-    struct aws_keys keys;                                /* id "": none */
+/* Who knows the environment; without one it is empty. Before accounts_set_client. */
+void accounts_set_env(struct account_set *set, cloud_env_fn *env);
+struct aws_profile {      /* slices into the texts */
+    struct aws_keys keys; /* id "": none */
     struct slice region;
     bool found; /* there is such a profile */
     bool

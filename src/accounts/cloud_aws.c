@@ -139,9 +139,9 @@ enum err aws_container_request(cloud_env_fn *env, struct slice token, struct clo
     if (e == OK && relative != NULL && relative[0] != '/')
         e = ERR_SYNTAX; /* it would be part of the host's name */
     q->metadata = true;
-    token = slice_trim(token);
     while (token.n > 0 && (token.p[token.n - 1] == '\n' || token.p[token.n - 1] == '\r'))
         token.n--; /* a file ends in one */
+    token = slice_trim(token);
     for (size_t i = 0; e == OK && i < token.n; i++) {
         if (token.p[i] < ' ' || token.p[i] > '~')
             e = ERR_SYNTAX;

@@ -45,12 +45,13 @@ struct secret *secret_new(enum auth_scheme auth, struct slice given, struct secr
     struct secret *s = mem_new(sizeof *s + lead + given.n + 1);
     s->older = older;
     s->n = lead + given.n;
+    s->lead = lead;
     memcpy(s->text, bearer.p, lead);
     memcpy(s->text + lead, given.p, given.n);
     return s;
 }
 
-static bool secret_same(const struct secret *s, struct slice given)
+bool secret_same(const struct secret *s, struct slice given)
 {
     struct slice have = s != NULL ? secret_slice(s) : (struct slice){"", 0};
     if (have.n != given.n && slice_starts(have, S("Bearer ")) && !slice_starts(given, S("Bearer ")))
@@ -92,12 +93,19 @@ void credential_set(struct entry *e, enum auth_scheme auth, struct slice given)
 {
     struct account *a = &e->a;
     e->secret = secret_new(auth, given, e->secret);
-    a->credential.name = auth == AUTH_BEARER ? S("authorization") : S("x-api-key");
-    a->credential.value = secret_slice(e->secret);
+    e->auth = auth;
+    a->credential.name = slice_of(auth_header(auth));
+    a->credential.value = a->credential.name.n > 0 ? secret_slice(e->secret) : S("");
     if (a->refs == 0) {
         secrets_free(e->secret->older);
         e->secret->older = NULL;
     }
+}
+
+void secret_lost(struct account *a)
+{
+    a->facts.login_needed = true;
+    text_copy(a->facts.cool_reason, sizeof a->facts.cool_reason, S("secret_unreadable"));
 }
 
 /* Takes the row's secret if it brings a new one. True when the credential has changed. */
@@ -109,15 +117,15 @@ static bool credential_apply(struct entry *e, const struct account_row *row)
         a->facts.token = TOKEN_NO_KEY; /* the login that makes it has not been yet */
         return false;
     }
+    if (without && !row->secret_unreadable && a->provider->auth == AUTH_NONE)
+        return false;
     if (row->secret_unreadable || without) {
-        a->facts.login_needed = true;
-        text_copy(a->facts.cool_reason, sizeof a->facts.cool_reason, S("secret_unreadable"));
+        secret_lost(a);
         return false;
     }
     if (row->secret.n == 0 || secret_same(e->secret, row->secret))
         return false;
-    bool bearer = a->provider->auth == AUTH_BEARER || slice_starts(row->secret, S("Bearer "));
-    credential_set(e, bearer ? AUTH_BEARER : AUTH_X_API_KEY, row->secret);
+    credential_set(e, auth_of_secret(a->provider->auth, row->secret), row->secret);
     a->facts.token = TOKEN_NONE;
     return true;
 }
@@ -229,6 +237,10 @@ static void row_credential(struct entry *e, const struct account_row *row, bool 
     if (provider_rotates(a->provider)) {
         token_open(e);
         token_configure(e, row);
+        return;
+    }
+    if (a->provider->cloud != NULL) {
+        cloud_apply(e, row, fresh);
         return;
     }
     if (credential_apply(e, row) && !fresh) { /* a new credential deserves a new start */

@@ -87,7 +87,7 @@ static int64_t token_due(const struct entry *e)
     const struct token *t = e->token;
     int64_t end = e->a.facts.token_expires_at, life = t->lifetime;
     if (end == 0)
-        return 0;
+        return t->empty ? 1 : 0; /* what was never fetched is due */
     if (life <= 0)
         life = t->refreshed_at > 0 && t->refreshed_at < end ? end - t->refreshed_at : 0;
     if (life <= 0)
@@ -114,9 +114,10 @@ static void token_arm(struct entry *e)
     bool refresh = token_may_refresh(e);
     bool alert = e->set->client != NULL && f->token == TOKEN_HELD && !f->token_refreshable;
     int64_t at = refresh ? token_due(e) : alert && !t->alerted ? f->token_expires_at : 0;
-    if (refresh && t->on == NULL && t->failures > 0 && timer_armed(&t->timer))
+    bool busy = token_is_busy(e);
+    if (refresh && !busy && t->failures > 0 && timer_armed(&t->timer))
         return;
-    if (t->on != NULL || at == 0) {
+    if (busy || at == 0) {
         timer_stop(&t->timer);
         return;
     }
@@ -125,16 +126,25 @@ static void token_arm(struct entry *e)
     timer_set(&t->timer, loop_now(l) + in);
 }
 
+static void token_start(struct entry *e)
+{
+    assert(e->token->grant != GRANT_FIXED && !token_is_busy(e));
+    if (e->token->grant == GRANT_REFRESH)
+        refresh_start(e);
+    else
+        fetch_start(e);
+}
+
 static void token_tick(void *arg)
 {
     struct entry *e = arg;
     struct token *t = e->token;
     const struct account_facts *f = &e->a.facts;
     int64_t now = wall_of(e);
-    if (t->on != NULL)
+    if (token_is_busy(e))
         return;
     if (token_may_refresh(e) && (t->failures > 0 || is_at(token_due(e), now))) {
-        refresh_start(e);
+        token_start(e);
         return;
     }
     if (!f->token_refreshable && is_at(f->token_expires_at, now) && !t->alerted) {
@@ -153,9 +163,12 @@ static void token_install(struct entry *e, const struct token_row *row)
     struct account_facts *f = &e->a.facts;
     struct token *t = e->token;
     assert(row->generation > e->a.generation && row->access.n > 0);
-    credential_set(e, AUTH_BEARER, row->access);
-    secrets_free(t->refresh);
-    t->refresh = row->refresh.n > 0 ? secret_new(AUTH_X_API_KEY, row->refresh, NULL) : NULL;
+    credential_set(e, t->auth, row->access);
+    if (t->grant == GRANT_REFRESH) {
+        secrets_free(t->refresh);
+        t->refresh = row->refresh.n > 0 ? secret_new(AUTH_X_API_KEY, row->refresh, NULL) : NULL;
+    }
+    t->empty = false;
     t->lifetime = row->lifetime;
     t->refreshed_at = row->refreshed_at;
     t->noted_at = row->noted_at;
@@ -163,7 +176,8 @@ static void token_install(struct entry *e, const struct token_row *row)
     e->a.generation = row->generation;
     f->token = TOKEN_HELD;
     f->token_refused = false;
-    f->token_refreshable = t->refresh != NULL && t->config.client_id[0] != '\0';
+    f->token_refreshable = t->grant != GRANT_REFRESH ||
+                           (t->refresh != NULL && t->config.client_id[0] != '\0');
     f->token_expires_at = row->expires_at;
     /* Of a short life not all may count as its end, or every request would refresh. */
     int64_t margin = row->lifetime > 0 && row->lifetime < 4 * STALE_MS ? row->lifetime / 4
@@ -197,11 +211,19 @@ void token_recovered(struct entry *e)
     timer_stop(&e->token->timer);
 }
 
+void token_take(struct entry *e, const struct token_row *row)
+{
+    token_install(e, row);
+    token_recovered(e);
+    login_forgive(e);
+    token_arm(e);
+}
+
 void token_adopt(struct entry *e, const struct token_row *row)
 {
     struct account_facts *f = &e->a.facts;
     assert(row->account_id == e->a.id);
-    if (row->generation < e->a.generation ||
+    if (e->token->grant != GRANT_REFRESH || row->generation < e->a.generation ||
         (row->generation == e->a.generation && f->token != TOKEN_UNREADABLE))
         return;
     if (row->unreadable || row->access.n == 0) { /* kept as it is: the right key may come back */
@@ -214,17 +236,14 @@ void token_adopt(struct entry *e, const struct token_row *row)
     }
     if (row->generation == e->a.generation)
         e->a.generation--; /* was unreadable, and is not any more */
-    token_install(e, row);
-    token_recovered(e);
-    login_forgive(e);
-    token_arm(e);
+    token_take(e, row);
 }
 
 void token_reset(struct entry *e)
 {
     if (e->token == NULL)
         return;
-    e->a.facts.token_refused = false;
+    e->a.facts.token_refused = e->token->empty;
     token_recovered(e);
     token_arm(e);
 }
@@ -268,6 +287,7 @@ int64_t token_failed(struct entry *e, enum err err, const char *why, int64_t wai
 void token_ended(struct entry *e, enum err result)
 {
     e->token->on = NULL;
+    e->token->fetch = NULL;
     waiters_tell(e, result);
     token_arm(e);
     entry_settle(e);
@@ -281,7 +301,7 @@ static enum err token_ask(struct entry *e, bool forced, int64_t seen)
     struct token *t = e->token;
     struct account_facts *f = &e->a.facts;
     int64_t now = wall_of(e);
-    if (t == NULL)
+    if (t == NULL || t->grant == GRANT_FIXED)
         return forced ? ERR_DENIED : OK;
     if (f->login_needed || f->token != TOKEN_HELD)
         return ERR_DENIED;
@@ -294,11 +314,11 @@ static enum err token_ask(struct entry *e, bool forced, int64_t seen)
             login_needed(e, "unauthorized");
         return token_is_used_up(f, now) ? ERR_DENIED : OK;
     }
-    if (t->on != NULL && !refresh_waits_for_disk(t->on))
+    if (t->fetch != NULL || (t->on != NULL && !refresh_waits_for_disk(t->on)))
         return ERR_AGAIN;
     bool resting = t->on != NULL || (t->failures > 0 && timer_armed(&t->timer));
     if (!resting && token_may_refresh(e)) {
-        refresh_start(e);
+        token_start(e);
         return ERR_AGAIN;
     }
     if (!token_is_used_up(f, now))
@@ -339,6 +359,7 @@ void token_open(struct entry *e)
     if (e->token != NULL)
         return;
     e->token = NEW(struct token);
+    e->token->auth = AUTH_BEARER;
     list_init(&e->token->waiters);
     timer_init(&e->token->timer, e->set->loop, token_tick, e);
     e->a.facts.token = TOKEN_MISSING;
@@ -365,7 +386,7 @@ void token_configure(struct entry *e, const struct account_row *row)
 
 bool token_is_busy(const struct entry *e)
 {
-    return e->token != NULL && e->token->on != NULL;
+    return e->token != NULL && (e->token->on != NULL || e->token->fetch != NULL);
 }
 
 void accounts_set_client(struct account_set *set, struct http_client *client)
@@ -384,12 +405,19 @@ void accounts_set_client(struct account_set *set, struct http_client *client)
         struct entry *e = set->entry[i];
         if (e->token == NULL)
             continue;
-        if (client == NULL && e->token->on != NULL) {
-            refresh_abandon(e->token->on);
+        if (client == NULL && token_is_busy(e)) {
+            if (e->token->on != NULL)
+                refresh_abandon(e->token->on);
+            else
+                fetch_abandon(e->token->fetch);
             waiters_tell(e, ERR_CANCELED);
         }
         token_arm(e);
         entry_settle(e);
+    }
+    if (client == NULL && set->worker != NULL) {
+        worker_free(set->worker);
+        set->worker = NULL;
     }
 }
 
@@ -398,7 +426,7 @@ void token_free(struct entry *e)
     struct token *t = e->token;
     if (t == NULL)
         return;
-    assert(t->on == NULL && list_empty(&t->waiters));
+    assert(t->on == NULL && t->fetch == NULL && list_empty(&t->waiters));
     timer_stop(&t->timer);
     secrets_free(t->refresh);
     mem_free(t);
