@@ -142,11 +142,12 @@ test('overlap: what a person changes reaches both within two seconds', async (t)
   const { gw, prov, keys } = await t.setup({ accounts: { a: {}, b: {} }, config: { overlap: true } });
   const other = beside(t, gw);
   await start(other);
+  let talk = 0; // each a conversation of its own, which is warm nowhere
   const served = async (g, want, why) => {
     const from = Date.now();
     await until(async () => {
       const n = (await prov.requests()).length;
-      const r = await g.post(message());
+      const r = await g.post(message({ text: `Talk ${++talk}` }));
       return r.status === 200 && (await prov.requests())[n]?.key === want;
     }, 3000, why);
     ok(Date.now() - from < 2200, `${why} after ${Date.now() - from} ms`);
@@ -264,6 +265,9 @@ test('overlap: the older process ends its streams while the newer one serves new
     equal(r.status, 200, r.text);
   }
   ok(gw.proc.running, 'the older one waits for its stream');
+  const served = (g) => g.logged().split('\n').filter((l) => l.includes('"msg":"request"')).length;
+  await until(() => served(other) === 50, 5000, 'all of them in the log of the newer one');
+  equal(served(gw), 0);
   await prov.release();
   const r = await stream.answer();
   ok(r.complete && r.text.includes('message_stop'), r.text);
