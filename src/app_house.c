@@ -144,6 +144,7 @@ enum err house_start(struct house *h, struct loop *l, const struct config *c, en
     }
     h->keys = keys_new(store_pepper(h->store));
     h->accounts = accounts_new(l, h->store, on_accounts, h);
+    accounts_set_env(h->accounts, config_env);
     struct gateway_parts parts = {.loop = l,
                                   .store = h->store,
                                   .accounts = h->accounts,

@@ -26,7 +26,8 @@ static enum err check_secret(const struct account_row *row, char *why, size_t si
 {
     struct slice s = row->secret;
     const struct provider *p = provider_find(slice_of(row->provider));
-    bool may_lack = row->id != 0 || (p != NULL && p->oauth != NULL); /* it is made by a login */
+    /* It is made by a login, or nobody asks for one. */
+    bool may_lack = row->id != 0 || (p != NULL && (p->oauth != NULL || p->auth == AUTH_NONE));
     if (s.n == 0)
         return may_lack ? OK
                         : wrong(why, size,
@@ -140,6 +141,30 @@ static enum err check_oauth(const struct account_row *row, const struct provider
     return e;
 }
 
+/* What an account of a cloud has in place of a secret, or as one. A secret that is not given is the
+ * one that is stored. */
+static enum err check_cloud(const struct account_row *row, const struct provider *p, char *why,
+                            size_t size)
+{
+    struct cloud_config c;
+    struct http_target t = {0};
+    struct slice prefix;
+    const char *reason;
+    enum err e = cloud_config_read(p->cloud, slice_of(row->settings), &c, why, size);
+    if (e == OK && c.token_url[0] != '\0')
+        e = check_endpoint(row, "token URL", c.token_url, why, size);
+    if (e == OK && (row->id == 0 || row->secret.n > 0))
+        e = cloud_check(&c, row->secret, why, size);
+    if (e != OK || c.cloud != CLOUD_AWS || c.region[0] != '\0' || row->base_url[0] == '\0')
+        return e;
+    if (http_url_parse(slice_of(row->base_url), &t, &prefix, &reason) == OK &&
+        aws_region_of(t.host).n == 0)
+        return wrong(why, size,
+                     "the base URL does not tell its region, which a signature needs: give the "
+                     "setting \"region\"");
+    return OK;
+}
+
 static const struct provider *check_provider(const struct account_row *row, char *why, size_t size)
 {
     const char *names[16];
@@ -177,7 +202,9 @@ enum err account_check(const struct account_row *row, char *why, size_t why_size
     }
     struct account_policy policy;
     enum err e = p->oauth != NULL ? check_oauth(row, p, why, why_size) : OK;
-    if (e == OK && !provider_rotates(p))
+    if (e == OK && p->cloud != NULL)
+        e = check_cloud(row, p, why, why_size);
+    else if (e == OK && !provider_rotates(p))
         e = check_secret(row, why, why_size);
     if (e == OK)
         e = account_policy_read(slice_of(row->settings), &policy, why, why_size);

@@ -865,7 +865,8 @@ static void test_schemes(void **state)
                                  .path = S("/"),
                                  .query = S(""),
                                  .body = S("")};
-        text_copy(b.account.base_url, sizeof b.account.base_url, S("https://x.eu-west-1.amazonaws.com"));
+        text_copy(b.account.base_url, sizeof b.account.base_url,
+                  S("https://x.eu-west-1.amazonaws.com"));
         accounts_apply(b.set, &b.account);
         assert_int_equal(account_sign(b.a, &r, wall(), h, &n, memory, sizeof memory), OK);
         assert_true(n >= 1 && slice_eq(h[n - 1].name, slice_of(rows[i].name)));
@@ -876,6 +877,49 @@ static void test_schemes(void **state)
     }
     (void)let_go;
     (void)bench_open;
+}
+
+static void test_account_check(void **state)
+{
+    static const struct {
+        const char *provider, *settings, *base_url, *secret;
+        int64_t id;
+        enum err e;
+    } rows[] = {
+        {"azure-foundry", "{}", "https://r.services.ai.azure.com", CANARY, 0, OK},
+        {"azure-foundry", "{}", "https://r.services.ai.azure.com", "", 0, ERR_SYNTAX},
+        {"azure-foundry", "{}", "https://r.services.ai.azure.com", "", 7, OK},
+        {"azure-foundry", "{}", "", CANARY, 0, ERR_SYNTAX},
+        {"azure-foundry", "{\"client_id\":\"c\"}", "https://r.azure.com", CANARY, 0, ERR_SYNTAX},
+        {"azure-foundry",
+         "{\"tenant_id\":\"t\",\"client_id\":\"c\",\"token_url\":\"http://x.com/t\"}",
+         "https://r.azure.com", CANARY, 0, ERR_SYNTAX},
+        {"azure-foundry",
+         "{\"tenant_id\":\"t\",\"client_id\":\"c\",\"token_url\":\"https://10.0.0.1/t\"}",
+         "https://r.azure.com", CANARY, 0, ERR_DENIED},
+        {"bedrock", "{}", "https://bedrock-runtime.eu-west-1.amazonaws.com", "AK:" CANARY, 0, OK},
+        {"bedrock", "{}", "https://vpc.example.com", "AK:" CANARY, 0, ERR_SYNTAX},
+        {"bedrock", "{\"region\":\"eu-west-1\"}", "https://vpc.example.com", "", 0, OK},
+        {"bedrock", "{\"credential\":\"env\",\"region\":\"eu-west-1\"}", "https://vpc.example.com",
+         "AK:" CANARY, 0, ERR_SYNTAX},
+        {"vertex-ai", "{}", "https://aiplatform.googleapis.com", CANARY, 0, ERR_SYNTAX},
+        {"vertex-ai", "{}", "https://aiplatform.googleapis.com", "", 0, OK},
+        {"vertex-ai", "{}", "http://10.0.0.1", "", 0, ERR_DENIED},
+    };
+    char why[300];
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct account_row row = {
+            .id = rows[i].id, .priority = 1, .weight = 1, .secret = slice_of(rows[i].secret)};
+        text_copy(row.name, sizeof row.name, S("a"));
+        text_copy(row.provider, sizeof row.provider, slice_of(rows[i].provider));
+        text_copy(row.settings, sizeof row.settings, slice_of(rows[i].settings));
+        text_copy(row.base_url, sizeof row.base_url, slice_of(rows[i].base_url));
+        enum err e = account_check(&row, why, sizeof why);
+        if (e != rows[i].e || (e == OK) != (why[0] == '\0'))
+            fail_msg("row %zu: %s, %s", i, err_name(e), why);
+        assert_true(slice_search(slice_of(why), S(CANARY)) < 0);
+    }
 }
 
 /* ---- providers that stand in for the rows of the real table ------------------------------------
@@ -926,6 +970,7 @@ int main(void)
         cmocka_unit_test(test_aws_instance),   cmocka_unit_test(test_aws_nowhere),
         cmocka_unit_test(test_abandoned),      cmocka_unit_test(test_torture),
         cmocka_unit_test(test_refused),        cmocka_unit_test(test_schemes),
+        cmocka_unit_test(test_account_check),
     };
 
     crypto_init();
