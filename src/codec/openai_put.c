@@ -335,24 +335,6 @@ static void user_put(struct put *p)
     p->shown_n = 0;
 }
 
-/* One message of what stands in neighbouring turns of the user. */
-static const struct turn *user_turns(struct put *p, const struct turn *t, int *turn)
-{
-    for (; t != NULL && t->role == ROLE_USER; t = t->next, ++*turn) {
-        for (const struct part *one = t->parts; one != NULL; one = one->next) {
-            if (one->kind != PART_RESULT) {
-                shown_push(p, one);
-                continue;
-            }
-            assert(p->results_at < p->results_n);
-            if (!p->results[p->results_at++].used)
-                shown_push(p, one);
-        }
-    }
-    user_put(p);
-    return t;
-}
-
 static void system_join(struct put *p, const struct turn *t)
 {
     for (const struct part *one = t->parts; one != NULL; one = one->next) {
@@ -364,19 +346,63 @@ static void system_join(struct put *p, const struct turn *t)
 
 static const struct turn *system_turns(struct put *p, const struct turn *t, int *turn)
 {
-    bool first = *turn == 0;
     user_put(p); /* what results still have to show */
     buf_clear(&p->text);
-    if (!first && p->t->first_system_only)
-        text_add(p, S("<system-reminder>\n"));
-    size_t front = p->text.len;
     for (; t != NULL && t->role == ROLE_SYSTEM; t = t->next, ++*turn)
         system_join(p, t);
-    if (p->text.len == front)
-        return t;
-    if (!first && p->t->first_system_only)
-        text_add(p, S("\n</system-reminder>"));
-    message_text(p, front > 0 ? "user" : "system", buf_slice(&p->text));
+    if (p->text.len > 0)
+        message_text(p, "system", buf_slice(&p->text));
+    return t;
+}
+
+/* A system turn where none may stand any more: words within the user's next message. */
+static void reminder_push(struct put *p, const struct turn *t)
+{
+    struct part *made = arena_try(p->a->arena, sizeof *made);
+    struct buf b;
+    buf_clear(&p->text);
+    system_join(p, t);
+    if (p->text.len == 0)
+        return;
+    buf_init(&b, p->text.len + 64);
+    fail(p, buf_puts(&b, S("<system-reminder>\n")), "");
+    fail(p, buf_puts(&b, buf_slice(&p->text)), "");
+    fail(p, buf_puts(&b, S("\n</system-reminder>")), "");
+    struct slice text = arena_dup(p->a->arena, buf_slice(&b));
+    buf_free(&b);
+    if (made == NULL || text.p == NULL) {
+        fail(p, ERR_LIMIT, "The request is too large to be translated");
+        return;
+    }
+    *made = (struct part){.kind = PART_TEXT, .text = text};
+    shown_push(p, made);
+}
+
+/* True for turns that go into a message of the user's. */
+static bool is_users(const struct put *p, const struct turn *t, int turn)
+{
+    return t->role == ROLE_USER || (t->role == ROLE_SYSTEM && turn > 0 && p->t->first_system_only);
+}
+
+/* One message of what stands in neighbouring turns of the user. */
+static const struct turn *user_turns(struct put *p, const struct turn *t, int *turn)
+{
+    for (; t != NULL && is_users(p, t, *turn); t = t->next, ++*turn) {
+        if (t->role == ROLE_SYSTEM) {
+            reminder_push(p, t);
+            continue;
+        }
+        for (const struct part *one = t->parts; one != NULL; one = one->next) {
+            if (one->kind != PART_RESULT) {
+                shown_push(p, one);
+                continue;
+            }
+            assert(p->results_at < p->results_n);
+            if (!p->results[p->results_at++].used)
+                shown_push(p, one);
+        }
+    }
+    user_put(p);
     return t;
 }
 
@@ -526,10 +552,10 @@ static void messages_put(struct put *p)
     jw_key(&p->w, "messages");
     jw_arr(&p->w);
     while (t != NULL && p->err == OK && p->w.err == OK) {
-        if (t->role == ROLE_SYSTEM)
-            t = system_turns(p, t, &turn);
-        else if (t->role == ROLE_USER)
+        if (is_users(p, t, turn))
             t = user_turns(p, t, &turn);
+        else if (t->role == ROLE_SYSTEM)
+            t = system_turns(p, t, &turn);
         else
             t = assistant_turns(p, t, &turn);
     }
