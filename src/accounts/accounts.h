@@ -30,7 +30,7 @@ struct provider {
     /* Not NULL: a person can log in; presets without a client_id, which is the operator's own. What
      * that ends in is another matter: see provider_rotates. */
     const struct oauth_config *oauth;
-    enum login_mode login; /* of `oauth` */
+    enum login_mode login;            /* of `oauth` */
     const struct cloud_config *cloud; /* presets of one of a cloud, see cloud.h; else NULL */
     const char *usage_path; /* of the endpoint that tells how full the windows are; NULL = none */
     const char *help;       /* one line for `account add --help` */
@@ -139,7 +139,7 @@ struct account_set *accounts_new(struct loop *l, struct store *s, store_done_fn 
 void accounts_free(struct account_set *set);
 int accounts_count(const struct account_set *set);
 uint64_t accounts_logins_lost(const struct account_set *set); /* needed a person, since start */
-struct account *accounts_at(struct account_set *set, int i); /* by priority, then name */
+struct account *accounts_at(struct account_set *set, int i);  /* by priority, then name */
 struct account *accounts_by_name(struct account_set *set, struct slice name);
 struct account *accounts_by_id(struct account_set *set, int64_t id);
 /* After the store has confirmed an add, update or remove: brings memory in line with the row. */
@@ -163,7 +163,8 @@ MUST_USE enum err account_check(const struct account_row *row, char *why, size_t
 
 /* NULL when there is none of that name; GROUP_DEFAULT always is. */
 const struct group *accounts_group(const struct account_set *set, const char *name);
-const struct group *accounts_group_at(const struct account_set *set, int i); /* by name */
+/* By name; NULL behind the last. Valid until the group is dropped. */
+const struct group *accounts_group_at(const struct account_set *set, int i);
 /* After the store has confirmed it; `row` was checked with group_read. */
 void accounts_group_apply(struct account_set *set, const struct group_row *row);
 void accounts_group_drop(struct account_set *set, const char *name);
@@ -215,18 +216,20 @@ struct account_choice {
     int full;                    /* FULL ones: soonest does not count them */
     char group[STORE_GROUP_MAX]; /* whose accounts were looked at, behind MODEL's routes */
     int64_t soonest; /* wall ms at which the first resting one comes back; 0 = none will */
-    int considered;  /* accounts in the set that are not LEAVING */
+    int considered;  /* accounts of the group that are not LEAVING */
     int cooling, login, paused;   /* cooling: also those whose windows are used up */
     enum reply_error cooling_for; /* why the soonest one cools: RATE_LIMIT, OVERLOADED, SERVER... */
 };
 /* Pure but for reading the set. Lower priority number first; within one priority as the group's
- * strategy says; a warm conversation's account before all. With `pinned` only that account is
- * looked at and counted, whatever its group. Under 5 us with 64 accounts and 10,000 live
+ * strategy says; a warm conversation's account before all, then its parent's; and those whose
+ * provider fails after all others. If none can, one that rests only for failures which we have
+ * counted ourselves is there for whoever comes first (WHY_RESCUE). With `pinned` only that account
+ * is looked at and counted, whatever its group. Under 5 us with 64 accounts and 10,000 live
  * conversations. */
 void accounts_choose(struct account_set *set, const struct account_wish *w, int64_t now,
                      struct account_choice *out);
 /* The same choice with every account's reason, for `route explain` and the book: chosen ones first
- * in their order, then the others. Returns how many. */
+ * in their order, then the others, but with `pinned` none that is not pinned. Returns how many. */
 struct account_explained {
     const struct account *account;
     enum why why;

@@ -83,6 +83,7 @@ static void entry_drop(struct affinity *f, uint32_t i)
         at = &entry_at(f, *at)->next;
     *at = e->next;
     row_leave(f, e);
+    assert(f->n > 0 && f->n <= f->used);
     e->account = NULL;
     e->next = f->spare;
     f->spare = i;
@@ -127,6 +128,7 @@ static uint32_t entry_take(struct affinity *f, int64_t now)
     }
     f->n++;
     uint32_t i = f->spare;
+    assert(f->n <= f->cap && f->cap <= AFFINITY_MAX && (i != 0 || f->used < f->cap));
     if (i == 0)
         return ++f->used;
     f->spare = entry_at(f, i)->next;

@@ -73,7 +73,9 @@ void accounts_group_apply(struct account_set *set, const struct group_row *row)
         set->group[at] = NEW(struct group);
         set->groups++;
     }
+    assert(strcmp(set->group[at]->name, "") == 0 || strcmp(set->group[at]->name, g.name) == 0);
     *set->group[at] = g;
+    assert(at == 0 || strcmp(set->group[at - 1]->name, g.name) < 0);
 }
 
 void accounts_group_drop(struct account_set *set, const char *name)
@@ -102,6 +104,7 @@ static const char *route_of(const struct group *g, struct slice model)
 {
     const struct group_route *best = NULL;
     size_t longest = 0;
+    assert(g->strategy == STRATEGY_MODEL && g->routes <= GROUP_ROUTES_MAX);
     for (int i = 0; i < g->routes; i++) {
         struct slice prefix = slice_of(g->route[i].prefix);
         if (slice_starts(model, prefix) && (best == NULL || prefix.n > longest)) {

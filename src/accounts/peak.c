@@ -45,8 +45,9 @@ static bool days_read(struct slice s, uint8_t *out)
                 break;
         }
     }
+    assert(days != 0 && days <= ALL_DAYS);
     *out = days;
-    return days != 0;
+    return true;
 }
 
 static bool digits_read(struct slice s, size_t least, uint64_t max, int *out)
@@ -104,6 +105,7 @@ static bool zone_read(struct slice s, int16_t *out)
     if (!digits_read(slice_sub(s, 0, lead), 1, 14, &h) ||
         ((rest.n > 0 || colon) && !digits_read(rest, 2, 59, &m)) || h * 60 + m > ZONE_MAX)
         return false;
+    assert(h >= 0 && m >= 0 && h * 60 + m <= ZONE_MAX);
     *out = (int16_t)(east ? h * 60 + m : -(h * 60 + m));
     return true;
 }
@@ -141,6 +143,7 @@ enum err peak_hours_read(struct slice text, struct peak_hours *out)
 static int64_t span_end(const struct peak_hours *p, int64_t local)
 {
     int64_t length = (p->to > p->from ? p->to - p->from : p->to + DAY_MIN - p->from) * MINUTE;
+    assert(length > 0 && length <= DAY);
     int64_t today = local >= 0 ? local / DAY : -((DAY - 1 - local) / DAY);
     for (int64_t day = today; day >= today - 1; day--) { /* yesterday's may go on after midnight */
         int weekday = (int)(((day + 3) % 7 + 7) % 7);    /* 1970-01-01 was a Thursday */
@@ -162,5 +165,6 @@ int64_t peak_hours_until(const struct peak_hours *p, int64_t now)
             break;
         end = next;
     }
+    assert(end == 0 || end - zone > now);
     return end == 0 ? 0 : end - zone;
 }

@@ -107,6 +107,7 @@ static enum err number_read(const struct sheet *s, const char *key, int64_t max,
     int64_t n = 0;
     if (is_absent(v))
         return OK;
+    assert(max > 0 && max <= INT32_MAX);
     if (!json_i64(v, &n) || n < 0 || n > max)
         return wrong(s->why, s->size, "%s must be a whole number from 0 to %d: %s", key, (int)max,
                      help);
@@ -209,6 +210,7 @@ static enum err route_read(struct group *g, struct slice prefix, const struct js
         if (slice_eq(prefix, slice_of(g->route[i].prefix)))
             return wrong(why, size, "route \"%.*s\" is given twice", (int)prefix.n, prefix.p);
     }
+    assert(g->routes >= 0 && g->routes < GROUP_ROUTES_MAX && prefix.n < sizeof g->route[0].prefix);
     struct group_route *r = &g->route[g->routes++];
     text_copy(r->prefix, sizeof r->prefix, prefix);
     text_copy(r->group, sizeof r->group, name);
@@ -258,6 +260,7 @@ enum err group_read(const struct group_row *row, struct group *out, char *why, s
     e = flag_read(&s, "affinity", &g.affinity);
     if (e == OK)
         e = routes_read(s.root, &g, why, why_size);
+    assert(e != OK || (g.strategy == STRATEGY_MODEL) == (g.routes > 0));
     if (e == OK)
         *out = g;
     json_free(doc);

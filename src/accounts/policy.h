@@ -14,8 +14,8 @@
 #define GROUP_ROUTES_MAX   16
 
 /* A daily span in which an account is not used, because its provider charges more then:
- * "[DAYS ]HH:MM-HH:MM[ ZONE]", DAYS as "Mon-Fri" or "Sat,Sun", ZONE as "+08:00" or "UTC" (the
- * default). A span that ends before it begins goes on after midnight. */
+ * "[DAYS ]HH:MM-HH:MM[ ZONE]", DAYS as "Mon-Fri" or "Sat,Sun", ZONE as "+08:00", "UTC+8" or
+ * "UTC" (the default). A span that ends before it begins goes on after midnight. */
 struct peak_hours {
     bool set;
     uint8_t days;     /* bit 0 = Monday, the day on which the span begins */

@@ -169,6 +169,7 @@ static void worth_note(struct pick *p, struct account *a, const struct account_s
         until = s->until;
     else if (s->state != ACCOUNT_FULL)
         return;
+    assert(p->out->worth_waiting == NULL && a->id != 0);
     p->out->worth_waiting = a;
     p->out->worth_until = until;
 }
@@ -274,6 +275,7 @@ static enum why next_why(const struct place *first, const struct place *next)
 static void pick_finish(struct pick *p)
 {
     struct account_choice *out = p->out;
+    assert(out->n >= 0 && out->n <= ACCOUNTS_MAX);
     for (int i = 0; i < out->n; i++) {
         const struct place *first = &p->place[p->order[0]], *at = &p->place[p->order[i]];
         out->ready[i] = at->account;
@@ -303,7 +305,7 @@ void accounts_choose(struct account_set *set, const struct account_wish *w, int6
 int accounts_explain(struct account_set *set, const struct account_wish *w, int64_t now,
                      struct account_explained out[ACCOUNTS_MAX])
 {
-    struct account_explained others[ACCOUNTS_MAX];
+    struct account_explained others[ACCOUNTS_MAX] = {{0}};
     struct account_choice c = {0};
     struct pick p;
     int n = 0;
@@ -318,5 +320,6 @@ int accounts_explain(struct account_set *set, const struct account_wish *w, int6
         if (c.n == 0 || others[i].account != c.ready[0]) /* a rescued one stands in front */
             out[n++] = others[i];
     }
+    assert(n >= c.n && n <= ACCOUNTS_MAX);
     return n;
 }

@@ -154,6 +154,7 @@ static struct account_status status_of(const struct account_facts *f, bool failu
     if (token.state == ACCOUNT_LOGIN)
         return token;
     struct account_status rest = rest_status(f, token, failures, now);
+    assert(rest.until == 0 || rest.until > now);
     if (rest.until != 0)
         return rest;
     if (is_full(f))

@@ -212,11 +212,12 @@ static void test_policy(void **state)
     assert_true(account_policy_in(&p, "premium") && account_policy_in(&p, "b.2"));
     assert_false(account_policy_in(&p, "b") || account_policy_in(&p, GROUP_DEFAULT));
     /* nothing said, in all ways to say nothing */
-    static const char *const nothing[] = {
-        "", "{}",
+    static const char nulls[] =
         "{\"groups\":null,\"quota\":null,\"concurrency\":null,\"pause_at\":null,"
-        "\"pause_on_overage\":null,\"peak_hours\":null}",
-        "{\"groups\":[],\"quota\":\"\",\"concurrency\":0,\"pause_at\":0,\"peak_hours\":\"\"}"};
+        "\"pause_on_overage\":null,\"peak_hours\":null}";
+    static const char zeros[] = "{\"groups\":[],\"quota\":\"\",\"concurrency\":0,\"pause_at\":0,"
+                                "\"peak_hours\":\"\"}";
+    static const char *const nothing[] = {"", "{}", nulls, zeros};
     for (size_t i = 0; i < COUNT(nothing); i++) {
         assert_int_equal(account_policy_read(slice_of(nothing[i]), &p, why, sizeof why), OK);
         assert_int_equal(p.groups, 0);
