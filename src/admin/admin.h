@@ -25,6 +25,7 @@ struct admin_parts { /* all borrowed; they outlive the admin */
     struct account_set *accounts;
     struct key_set *keys;
     struct gateway *gateway;
+    struct http_client *client; /* for logins */
     const struct config *config;
     bool daemon;        /* false: the CLI runs the handlers itself */
     int64_t started_at; /* wall ms */
@@ -47,18 +48,20 @@ enum arg_type {
     ARG_STRING,
     ARG_INT,
     ARG_BOOL,
-    ARG_SECRET /* read by the CLI from a file or stdin */
+    ARG_SWITCH, /* on, off, or empty for the default; in JSON also true and false */
+    ARG_SECRET  /* read by the CLI from a file or stdin */
 };
 struct arg_spec {
     const char
         *name; /* JSON member; the flag is --name with '-' for '_' ("secret" is --secret-file) */
     enum arg_type type;
     bool positional, required;
+    bool many;         /* of a string: may be given again, or as a JSON array; joined with commas */
     const char *value; /* for help: "N", "URL" */
     const char *help;
     char letter; /* the flag's short form ('f' for -f); 0 = none */
 };
-#define VERB_ARGS_MAX 16
+#define VERB_ARGS_MAX 32
 struct verb_call;
 struct verb {
     const char *name; /* "account add" */

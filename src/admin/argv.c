@@ -8,6 +8,8 @@ bool verb_takes_options(const struct verb *v)
     return strcmp(v->name, "serve") == 0 || strcmp(v->name, "config check") == 0;
 }
 
+#define VERBS_MAX 96 /* more than there are: for the nearest one to a misspelt one */
+
 struct parser {
     struct command *c;
     char **argv;
@@ -46,11 +48,11 @@ static const struct verb *verb_named(const char *a, const char *b)
 /* First words, or second ones behind `group`. */
 static const char *verb_closest(const char *group, const char *word)
 {
-    static char names[40][32];
-    const char *list[40];
+    static char names[VERBS_MAX][32];
+    const char *list[VERBS_MAX];
     const struct verb *v;
     size_t n = 0;
-    for (int i = 0; (v = verb_at(i)) != NULL && n < 40; i++) {
+    for (int i = 0; (v = verb_at(i)) != NULL && n < VERBS_MAX; i++) {
         struct slice rest = slice_of(v->name), first;
         slice_cut(&rest, ' ', &first);
         if (group != NULL && !slice_eq(first, slice_of(group)))
@@ -86,9 +88,25 @@ static enum err take_verb_word(struct parser *p, const char *word)
     return OK;
 }
 
+/* `requests` is a command, and so is `requests show`: the second word decides. */
+static bool take_second_word(struct command *c, const char *word)
+{
+    const struct verb *v = c->words_n == 1 ? verb_named(c->words[0], word) : NULL;
+    for (int i = 0; v != NULL && i < verb_args_n(c->verb); i++)
+        if (c->args.v[i].given)
+            return false;
+    if (v == NULL)
+        return false;
+    c->verb = v;
+    c->words[c->words_n++] = word;
+    return true;
+}
+
 static enum err take_positional(struct parser *p, const char *word)
 {
     struct command *c = p->c;
+    if (!p->only_words && take_second_word(c, word))
+        return OK;
     int n = verb_args_n(c->verb);
     for (int i = 0; i < n; i++)
         if (c->verb->arg[i].positional && !c->args.v[i].given)
@@ -228,27 +246,30 @@ static const char *flag_closest(const struct verb *v, struct slice name)
     return text_closest(name, list, 2);
 }
 
-static bool takes_secret(const struct verb *v)
+static const struct arg_spec *secret_of(const struct verb *v)
 {
     for (int i = 0; i < verb_args_n(v); i++)
         if (v->arg[i].type == ARG_SECRET)
-            return true;
-    return false;
+            return &v->arg[i];
+    return NULL;
 }
 
 static enum err unknown_flag(struct parser *p, struct slice name)
 {
-    static const char *const SECRETS[] = {"secret", "api-key",    "apikey",   "key",
-                                          "token",  "auth-token", "password", "credential"};
+    static const char *const SECRETS[] = {"secret",     "api-key",  "apikey",     "key",    "token",
+                                          "auth-token", "password", "credential", "answer", "code"};
     const struct verb *v = p->c->verb;
     for (size_t i = 0; v != NULL && i < sizeof SECRETS / sizeof *SECRETS; i++) {
-        if (!takes_secret(v) || !slice_eq(name, slice_of(SECRETS[i])))
+        const struct arg_spec *secret = secret_of(v);
+        char flag[64];
+        if (secret == NULL || !slice_eq(name, slice_of(SECRETS[i])))
             continue;
+        verb_arg_flag(secret, flag, sizeof flag);
         text_format(p->why, p->size,
                     "there is no --%s, on purpose: what is on a command line is seen by every "
-                    "user of this machine and kept in the shell's history; use --secret-file FILE, "
-                    "or --secret-file - and standard input",
-                    SECRETS[i]);
+                    "user of this machine and kept in the shell's history; use %s FILE, or %s - "
+                    "and standard input",
+                    SECRETS[i], flag, flag);
         return ERR_SYNTAX;
     }
     bool takes;

@@ -1,5 +1,5 @@
 /* The program as its users see it: argv in; text or JSON and an exit code out. */
-#include "admin/inside.h"
+#include "admin/cli.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -10,36 +10,17 @@
 
 #include "sluice/sluice.h"
 
-#define OUT_MAX     (4 * ADMIN_REPLY_MAX)
 #define LOCK_TRIES  100 /* with a pause each: another command holds the folder only for a moment */
 #define LOCK_PAUSE  50  /* ms */
 #define FOLLOW_MS   500
 #define FOLLOW_ROWS 10
-
-enum exit_code {
-    EXIT_OK = 0,
-    EXIT_FAIL = 1,
-    EXIT_USAGE = 2,
-    EXIT_UNREACHABLE = 3,
-    EXIT_DENIED = 77,
-    EXIT_CONFIG = 78,
-    EXIT_INTERRUPTED = 130
-};
-
-struct cli {
-    const struct cli_hooks *hooks;
-    struct command cmd;
-    struct config *config;
-    struct look look;
-    char why[ADMIN_WHY_MAX];
-};
 
 /* ---- output
  * -----------------------------------------------------------------------------------------------
  */
 
 /* False when nobody reads it any more, which is no fault of ours (`sluice requests | head`). */
-static bool emit(struct buf *out)
+bool cli_emit(struct buf *out)
 {
     if (out->len > 0)
         fwrite(out->p, 1, out->len, stdout);
@@ -47,10 +28,10 @@ static bool emit(struct buf *out)
     return fflush(stdout) == 0 && !ferror(stdout);
 }
 
-static int emit_end(struct buf *out, int code)
+int cli_emit_end(struct buf *out, int code)
 {
     errno = 0;
-    bool good = emit(out);
+    bool good = cli_emit(out);
     int why = errno;
     if (out->p != NULL) /* a new key may have been in it */
         crypto_wipe(out->p, out->cap);
@@ -61,7 +42,7 @@ static int emit_end(struct buf *out, int code)
     return EXIT_FAIL;
 }
 
-static int complain(const char *why, int code)
+int cli_complain(const char *why, int code)
 {
     struct buf out;
     buf_init(&out, OUT_MAX);
@@ -86,13 +67,6 @@ static struct look look_find(void)
 /* ---- calling a verb
  * --------------------------------------------------------------------------------------- */
 
-struct answer {
-    struct loop *loop;
-    bool done;
-    int status;
-    struct buf body;
-};
-
 static void on_answer(void *arg, int status, struct slice json)
 {
     struct answer *a = arg;
@@ -103,21 +77,34 @@ static void on_answer(void *arg, int status, struct slice json)
     loop_stop(a->loop);
 }
 
-static void answer_free(struct answer *a)
+void answer_free(struct answer *a)
 {
     if (a->body.p != NULL)
         crypto_wipe(a->body.p, a->body.cap);
     buf_free(&a->body);
 }
 
-static int offline_call(struct cli *x, struct admin *admin, struct answer *a)
+void answer_init(struct answer *a)
 {
-    a->loop = admin_loop(admin);
-    call_start(admin, x->cmd.verb, &x->cmd.args, on_answer, a);
+    *a = (struct answer){.status = 0};
+    buf_init(&a->body, ADMIN_REPLY_MAX);
+}
+
+static int offline_call(struct cli *x, const struct verb *v, struct verb_args *args,
+                        struct answer *a)
+{
+    a->loop = admin_loop(x->admin);
+    call_start(x->admin, v, args, on_answer, a);
     while (!a->done)
         loop_run(a->loop);
-    x->hooks->offline_close(admin);
     return EXIT_OK;
+}
+
+void cli_close(struct cli *x)
+{
+    if (x->admin != NULL)
+        x->hooks->offline_close(x->admin);
+    x->admin = NULL;
 }
 
 static void socket_path(const struct cli *x, char *out, size_t size)
@@ -139,23 +126,23 @@ static int local_exit(enum err e)
 
 /* Asks the daemon; without one, opens the store itself. Another command may hold the folder for a
  * moment, or a daemon may just be starting: then both are tried again for a while. */
-static int call(struct cli *x, struct answer *a)
+int cli_call(struct cli *x, const struct verb *v, struct verb_args *args, struct answer *a)
 {
     char path[1200];
-    struct admin *admin = NULL;
+    if (x->admin != NULL)
+        return offline_call(x, v, args, a);
     socket_path(x, path, sizeof path);
     for (int i = 0;; i++) {
-        enum err e = local_call(path, x->cmd.verb, &x->cmd.args, &a->status, &a->body, x->why,
-                                sizeof x->why);
+        enum err e = local_call(path, v, args, &a->status, &a->body, x->why, sizeof x->why);
         if (e == OK)
             return EXIT_OK;
         if (e != ERR_NOTFOUND)
-            return complain(x->why, local_exit(e));
-        e = x->hooks->offline_open(x->config, &admin, x->why, sizeof x->why);
+            return cli_complain(x->why, local_exit(e));
+        e = x->hooks->offline_open(x->config, &x->admin, x->why, sizeof x->why);
         if (e == OK)
-            return offline_call(x, admin, a);
+            return offline_call(x, v, args, a);
         if (e != ERR_BUSY)
-            return complain(x->why, e == ERR_DENIED ? EXIT_DENIED : EXIT_FAIL);
+            return cli_complain(x->why, e == ERR_DENIED ? EXIT_DENIED : EXIT_FAIL);
         if (i == LOCK_TRIES)
             break;
         poll(NULL, 0, LOCK_PAUSE);
@@ -164,7 +151,7 @@ static int call(struct cli *x, struct answer *a)
                 "a process holds the state folder %s, but does not answer on %s; is a gateway "
                 "stopping or starting? Try again, or look at its log",
                 x->config->state_dir, path);
-    return complain(x->why, EXIT_UNREACHABLE);
+    return cli_complain(x->why, EXIT_UNREACHABLE);
 }
 
 /* The words and the exit code of a reply that is an error. */
@@ -177,14 +164,14 @@ static int answer_error(struct cli *x, const struct answer *a, const struct json
         buf_init(&out, OUT_MAX);
         if (buf_puts(&out, buf_slice(&a->body)) == OK)
             out_printf(&out, "\n");
-        emit_end(&out, EXIT_OK);
+        cli_emit_end(&out, EXIT_OK);
     }
     text_copy(x->why, sizeof x->why,
               message.n > 0 ? message : S("the gateway's answer is not understood"));
-    return complain(x->why, fail_exit(json_get_str(error, "code")));
+    return cli_complain(x->why, fail_exit(json_get_str(error, "code")));
 }
 
-static int answer_show(struct cli *x, const struct answer *a)
+int answer_show(struct cli *x, const struct verb *v, const struct answer *a)
 {
     struct json *doc = NULL;
     struct buf out;
@@ -196,68 +183,26 @@ static int answer_show(struct cli *x, const struct answer *a)
         if (buf_puts(&out, buf_slice(&a->body)) == OK)
             out_printf(&out, "\n");
     } else {
-        show_reply(x->cmd.verb, json_root(doc), &x->look, &out);
+        show_reply(v, json_root(doc), &x->look, &out);
     }
     json_free(doc);
-    return emit_end(&out, code);
+    return cli_emit_end(&out, code);
 }
 
 static int run_call(struct cli *x)
 {
-    struct answer a = {0};
-    buf_init(&a.body, ADMIN_REPLY_MAX);
-    int code = call(x, &a);
+    struct answer a;
+    answer_init(&a);
+    int code = cli_call(x, x->cmd.verb, &x->cmd.args, &a);
+    cli_close(x); /* nobody waits for the folder while a terminal is slow */
     if (code == EXIT_OK)
-        code = answer_show(x, &a);
+        code = answer_show(x, x->cmd.verb, &a);
     answer_free(&a);
     return code;
 }
 
 /* ---- requests -f
  * ------------------------------------------------------------------------------------------ */
-
-static void json_copy(struct jw *w, const struct json_val *v)
-{
-    struct slice s;
-    const struct json_val *m;
-    int64_t i;
-    double d;
-    bool b;
-    switch (json_type(v)) {
-    case JSON_OBJECT:
-        jw_obj(w);
-        for (size_t k = 0; json_member(v, k, &s, &m); k++) {
-            char key[64];
-            text_copy(key, sizeof key, s);
-            jw_key(w, key);
-            json_copy(w, m);
-        }
-        jw_end_obj(w);
-        break;
-    case JSON_ARRAY:
-        jw_arr(w);
-        for (size_t k = 0; k < json_len(v); k++)
-            json_copy(w, json_at(v, k));
-        jw_end_arr(w);
-        break;
-    case JSON_STRING:
-        json_str(v, &s);
-        jw_str(w, s);
-        break;
-    case JSON_NUMBER:
-        if (json_i64(v, &i))
-            jw_i64(w, i);
-        else if (json_f64(v, &d))
-            jw_f64(w, d);
-        break;
-    case JSON_BOOL:
-        json_bool(v, &b);
-        jw_bool(w, b);
-        break;
-    default:
-        jw_null(w);
-    }
-}
 
 static void follow_json(const struct json_val *list, struct buf *out)
 {
@@ -289,26 +234,26 @@ static bool follow_print(struct cli *x, const struct json_val *root, bool first,
         show_requests(root, &x->look, first, &out);
     for (size_t i = 0; i < json_len(list); i++)
         *last = json_get_i64(json_at(list, i), "row", *last);
-    bool good = emit(&out);
+    bool good = cli_emit(&out);
     buf_free(&out);
     return good;
 }
 
 static int follow_poll(struct cli *x, const char *path, bool first, int64_t *last, bool *over)
 {
-    struct answer a = {0};
+    struct answer a;
     struct json *doc = NULL;
     int code = EXIT_OK;
-    buf_init(&a.body, ADMIN_REPLY_MAX);
+    answer_init(&a);
     enum err e = local_call(path, x->cmd.verb, &x->cmd.args, &a.status, &a.body, x->why,
                             sizeof x->why);
     *over = true;
     if (e == ERR_NOTFOUND) {
         text_format(x->why, sizeof x->why, "no gateway is running in %s: nothing to follow%s",
                     x->config->state_dir, first ? "" : " any more");
-        code = complain(x->why, EXIT_UNREACHABLE);
+        code = cli_complain(x->why, EXIT_UNREACHABLE);
     } else if (e != OK) {
-        code = complain(x->why, local_exit(e));
+        code = cli_complain(x->why, local_exit(e));
     } else if (json_parse(buf_slice(&a.body), &doc) != OK || a.status != 200) {
         code = answer_error(x, &a, json_root(doc));
     } else {
@@ -350,7 +295,7 @@ static int run_version(const struct cli *x)
         out_printf(&out, "{\"schema\":1,\"name\":\"sluice\",\"version\":\"%s\"}\n", SLUICE_VERSION);
     else
         out_printf(&out, "sluice %s\n", SLUICE_VERSION);
-    return emit_end(&out, EXIT_OK);
+    return cli_emit_end(&out, EXIT_OK);
 }
 
 static int run_config_check(const struct cli *x)
@@ -362,7 +307,7 @@ static int run_config_check(const struct cli *x)
     enum err e = config_dump(x->config, x->cmd.json, &out);
     if (x->cmd.json)
         out_printf(&out, "}\n");
-    return emit_end(&out, e == OK ? EXIT_OK : EXIT_FAIL);
+    return cli_emit_end(&out, e == OK ? EXIT_OK : EXIT_FAIL);
 }
 
 static int run_serve(const struct cli *x)
@@ -381,7 +326,7 @@ static int run_help(const struct command *c)
         help_verb(c->verb, &out);
     else if (c->words_n == 0 || !help_group(c->words[0], &out))
         help_all(&out);
-    return emit_end(&out, EXIT_OK);
+    return cli_emit_end(&out, EXIT_OK);
 }
 
 /* `sluice account`: which of them? */
@@ -404,7 +349,7 @@ static int take_secret(struct cli *x)
     int i = x->cmd.secret;
     if (x->cmd.secret_file == NULL)
         return EXIT_OK;
-    enum err e = local_secret(x->cmd.secret_file, &secret, x->why, sizeof x->why);
+    enum err e = local_secret(x->cmd.secret_file, "Secret", false, &secret, x->why, sizeof x->why);
     if (e == OK)
         e = verb_arg_set(x->cmd.verb, &x->cmd.args, i, buf_slice(&secret), x->why, sizeof x->why);
     if (secret.p != NULL)
@@ -412,9 +357,9 @@ static int take_secret(struct cli *x)
     buf_free(&secret);
     if (e == OK)
         return EXIT_OK;
-    return complain(x->why, e == ERR_NOTFOUND   ? EXIT_FAIL
-                            : e == ERR_CANCELED ? EXIT_INTERRUPTED
-                                                : EXIT_USAGE);
+    return cli_complain(x->why, e == ERR_NOTFOUND   ? EXIT_FAIL
+                                : e == ERR_CANCELED ? EXIT_INTERRUPTED
+                                                    : EXIT_USAGE);
 }
 
 static int run_verb(struct cli *x)
@@ -424,6 +369,8 @@ static int run_verb(struct cli *x)
         return run_serve(x);
     if (strcmp(name, "config check") == 0)
         return run_config_check(x);
+    if (strcmp(name, "account login") == 0)
+        return run_login(x);
     int code = take_secret(x);
     if (code != EXIT_OK)
         return code;
@@ -434,7 +381,7 @@ static int run_verb(struct cli *x)
 static int usage_error(const struct cli *x)
 {
     const struct verb *v = x->cmd.verb;
-    complain(x->why, EXIT_USAGE);
+    cli_complain(x->why, EXIT_USAGE);
     fprintf(stderr, "`sluice %s%s--help` tells more.\n",
             v != NULL ? v->name : (x->cmd.words_n > 0 ? x->cmd.words[0] : ""),
             v != NULL || x->cmd.words_n > 0 ? " " : "");
@@ -454,7 +401,7 @@ static int cli_run(struct cli *x)
     if (strcmp(c->verb->name, "version") == 0)
         return run_version(x);
     if (config_load(c->config_file, c->flag, c->flags, &x->config, &ce) != OK)
-        return complain(ce.text, EXIT_CONFIG);
+        return cli_complain(ce.text, EXIT_CONFIG);
     return run_verb(x);
 }
 
@@ -465,6 +412,7 @@ int cli_main(int argc, char **argv, const struct cli_hooks *hooks)
     x->look = look_find();
     int code = command_parse(&x->cmd, argc, argv, x->why, sizeof x->why) == OK ? cli_run(x)
                                                                                : usage_error(x);
+    cli_close(x);
     config_free(x->config);
     command_free(&x->cmd);
     mem_free(x);

@@ -93,6 +93,13 @@ static void help_providers(struct buf *out)
             help_row(out, p->name, p->help);
 }
 
+static void help_strategies(struct buf *out)
+{
+    out_printf(out, "\nstrategies (S):\n");
+    for (int i = 0; i < STRATEGY_COUNT; i++)
+        help_row(out, strategy_name((enum strategy)i), strategy_help((enum strategy)i));
+}
+
 void help_verb(const struct verb *v, struct buf *out)
 {
     help_usage(v, out);
@@ -103,6 +110,8 @@ void help_verb(const struct verb *v, struct buf *out)
         help_globals(out);
     if (strcmp(v->name, "account add") == 0)
         help_providers(out);
+    if (strcmp(v->name, "group set") == 0)
+        help_strategies(out);
     if (verb_takes_options(v)) {
         out_printf(out, "\noptions (also in the file as name: value, and as $SLUICE_NAME):\n");
         if (config_help(out) != OK)

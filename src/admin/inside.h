@@ -2,6 +2,9 @@
  *
  *   argv --args.c--> verb_args --+--> call (offline) ------------+
  *                                `--> local.c ~~socket~~> api.c --+--> handler --> JSON --> show.c
+ *
+ *   verbs.c      the table           settings.c  flags of accounts as JSON, and back
+ *   service.c    a call's life       verbs_*.c   handlers
  */
 #ifndef SLUICE_ADMIN_INSIDE_H
 #define SLUICE_ADMIN_INSIDE_H
@@ -45,6 +48,7 @@ void verb_arg_flag(const struct arg_spec *s, char *out, size_t size);
 struct admin {
     struct admin_parts p;
     struct link calls, faces; /* of struct verb_call; of the API's open calls */
+    struct link logins;       /* of verbs_login.c: begun, and waiting for a person */
 };
 
 /* Why a verb failed: a stable word, the HTTP status of the API and the exit code of the CLI. */
@@ -84,11 +88,15 @@ struct verb_call {
     enum err failed;
     struct key_row key;
     char key_text[KEY_TEXT_MAX];
+    void *more; /* the handler's own, freed with the call */
+    void (*more_free)(void *);
+    bool (*leave)(void *more); /* whoever asked has left: true if the call is to end at once */
 };
 /* Runs the verb's handler in the next turn; takes the arguments over. `done` comes once, later. */
 struct verb_call *call_start(struct admin *a, const struct verb *v, struct verb_args *args,
                              call_done_fn *done, void *arg);
-void call_forget(struct verb_call *c); /* done will not be called; the handler goes on */
+/* `done` will not be called. The handler goes on, unless it says that this is no use. */
+void call_forget(struct verb_call *c);
 const char *call_text(const struct verb_call *c, const char *name); /* NULL when not given */
 int64_t call_int(const struct verb_call *c, const char *name, int64_t absent);
 bool call_flag(const struct verb_call *c, const char *name, bool absent);
@@ -114,11 +122,21 @@ void verb_account_reset_limit(struct verb_call *c);
 void verb_account_remove(struct verb_call *c);
 void verb_account_rename(struct verb_call *c);
 void verb_account_set(struct verb_call *c);
+void verb_account_login(struct verb_call *c); /* verbs_login.c */
+void verb_account_callback(struct verb_call *c);
+void verb_account_import(struct verb_call *c);
 void verb_account_test(struct verb_call *c); /* verbs_probe.c */
-void verb_key_add(struct verb_call *c);      /* verbs_key.c */
+void verb_group_list(struct verb_call *c);   /* verbs_group.c */
+void verb_group_show(struct verb_call *c);
+void verb_group_set(struct verb_call *c);
+void verb_group_remove(struct verb_call *c);
+void verb_key_add(struct verb_call *c); /* verbs_key.c */
 void verb_key_list(struct verb_call *c);
 void verb_key_revoke(struct verb_call *c);
-void verb_requests(struct verb_call *c); /* verbs_status.c */
+void verb_key_set(struct verb_call *c);
+void verb_route_explain(struct verb_call *c); /* verbs_route.c */
+void verb_requests(struct verb_call *c);      /* verbs_status.c */
+void verb_request_show(struct verb_call *c);
 void verb_status(struct verb_call *c);
 void verb_reload(struct verb_call *c);
 
@@ -129,8 +147,33 @@ void account_write(struct jw *w, const struct account *a, int64_t now);
 /* The row of an account as it stands, to be changed: without its secret, which then stays, and with
  * its settings, which an update replaces as a whole. */
 void account_row_of(const struct account *a, struct account_row *row);
+/* The answer of a verb that has changed an account: as it is now. */
+void account_answer(struct verb_call *c, int64_t id);
+/* What a change of an account's row came to: memory follows it, then the answer. */
+void account_stored(void *arg, enum err e, const struct account_row *rows, size_t n);
+/* The text of --token-file, read; false: it is none, and the call has been failed. */
+bool call_tokens(struct verb_call *c, struct oauth_tokens *t);
+/* Logins that were begun and not ended; of one account, or all for 0. */
+void login_forget(struct admin *a, int64_t account_id); /* 0: all */
 /* A name of a key: 1 to 63 letters, digits, '.', '_' and '-'. */
 bool name_is_good(struct slice s);
+
+/* ---- settings (settings.c)
+ * ------------------------------------------------------------------------------- */
+
+/* Brings the flags of the call into an account's settings; what they do not name stays as it is.
+ * False: they do not fit in there, or name a group that is none, and the call has been failed. */
+bool settings_merge(struct verb_call *c, char settings[STORE_SETTINGS_MAX]);
+/* The name of a flag of the call that only accounts with a login have; NULL = there is none. */
+const char *settings_of_login(const struct verb_call *c);
+/* The sentence for a word of a choice, be it one of enum why or a state; "" when there is none. */
+const char *why_sentence(struct slice word);
+/* Members of an open object: groups, quota, ... */
+void settings_write(struct jw *w, const struct account *a);
+/* The group of that name; NULL: there is none, and the call has been failed. */
+const struct group *call_group(struct verb_call *c, const char *name);
+/* A copy of `v` as the next value. */
+void json_copy(struct jw *w, const struct json_val *v);
 
 /* ---- the API (api.c)
  * ------------------------------------------------------------------------------------- */
@@ -176,8 +219,11 @@ MUST_USE enum err local_call(const char *socket_path, const struct verb *v,
                              size_t why_size);
 /* The request that local_call sends. */
 void local_request(const struct verb *v, const struct verb_args *args, struct buf *out);
-/* Reads a secret from a file, or standard input for "-": ERR_* and a sentence. */
-MUST_USE enum err local_secret(const char *file, struct buf *out, char *why, size_t why_size);
+/* Reads a secret from a file, or standard input for "-": ERR_* and a sentence. A terminal is asked
+ * with `prompt`, and does not show what is typed; with `one_line` standard input is read up to a
+ * line's end and not to its own. */
+MUST_USE enum err local_secret(const char *file, const char *prompt, bool one_line, struct buf *out,
+                               char *why, size_t why_size);
 
 /* Tables (table.c). */
 struct column {
@@ -212,7 +258,7 @@ void out_printf(struct buf *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Draws a verb's reply (show.c). */
 void show_reply(const struct verb *v, const struct json_val *root, const struct look *l,
                 struct buf *out);
-/* Rows of `requests`, with or without the table's head. */
+/* Rows of `requests`, with or without the table's head (show_request.c). */
 void show_requests(const struct json_val *root, const struct look *l, bool head, struct buf *out);
 
 #endif

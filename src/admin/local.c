@@ -15,7 +15,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define LOCAL_TIMEOUT_S 30
+#define LOCAL_TIMEOUT_S 45 /* longer than the longest verb: a login waits 30 s */
 #define LOCAL_REPLY_MAX (ADMIN_REPLY_MAX + 65536)
 
 /* ---- the request
@@ -294,12 +294,13 @@ static enum err read_all(int fd, struct buf *out, bool one_line)
 }
 
 /* Typed at a terminal: asked for, and not shown. Ctrl-C must not leave the terminal blind. */
-static enum err read_terminal(struct buf *out)
+static enum err read_terminal(const char *prompt, struct buf *out)
 {
     struct termios shown, hidden;
     struct sigaction ours = {.sa_handler = on_interrupt}, before;
     bool hides = tcgetattr(STDIN_FILENO, &shown) == 0;
-    fputs("Secret (it is not shown): ", stderr);
+    interrupted = 0;
+    fprintf(stderr, "%s (it is not shown): ", prompt);
     sigaction(SIGINT, &ours, &before);
     if (hides) {
         hidden = shown;
@@ -340,7 +341,8 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-enum err local_secret(const char *file, struct buf *out, char *why, size_t why_size)
+enum err local_secret(const char *file, const char *prompt, bool one_line, struct buf *out,
+                      char *why, size_t why_size)
 {
     enum err e;
     why[0] = '\0';
@@ -348,13 +350,14 @@ enum err local_secret(const char *file, struct buf *out, char *why, size_t why_s
     if (strcmp(file, "-") != 0)
         e = read_file(file, out, why, why_size);
     else
-        e = isatty(STDIN_FILENO) ? read_terminal(out) : read_all(STDIN_FILENO, out, false);
+        e = isatty(STDIN_FILENO) ? read_terminal(prompt, out)
+                                 : read_all(STDIN_FILENO, out, one_line);
     if (e != OK) {
         if (why[0] == '\0')
             text_copy(why, why_size,
                       e == ERR_IO         ? S("standard input cannot be read")
                       : e == ERR_CANCELED ? S("interrupted; nothing was changed")
-                                          : S("the secret is larger than 16 KiB: that is no key"));
+                                          : S("it is larger than 16 KiB: that is no secret"));
         return e;
     }
     while (out->len > 0 && is_blank(out->p[out->len - 1]))
@@ -365,6 +368,7 @@ enum err local_secret(const char *file, struct buf *out, char *why, size_t why_s
     buf_consume(out, lead);
     if (out->len > 0)
         return OK;
-    text_copy(why, why_size, S("the secret is empty"));
+    text_format(why, why_size, "%s is empty",
+                strcmp(file, "-") != 0 ? file : "what standard input has brought");
     return ERR_SYNTAX;
 }

@@ -1,5 +1,5 @@
 /* Replies drawn for people. */
-#include "admin/inside.h"
+#include "admin/show.h"
 
 #include <string.h>
 
@@ -7,93 +7,8 @@
     "You must have the right to use this account this way under its provider's terms.\n" \
     "sluice passes requests on as what they are and never imitates another client.\n"
 
-/* ---- values
- * -----------------------------------------------------------------------------------------------
- */
-
-static const char *str_of(const struct json_val *o, const char *key, char *out, size_t size)
-{
-    text_copy(out, size, json_get_str(o, key));
-    return out;
-}
-
-/* "2026-08-22T10:15:04.123Z" as "08-22 10:15:04". */
-static void cell_time(struct table *t, struct slice s)
-{
-    if (s.n < 19)
-        table_cell(t, S(""));
-    else
-        table_cellf(t, "%.5s %.8s", s.p + 5, s.p + 11);
-}
-
-static void text_ms(char *out, size_t size, int64_t ms)
-{
-    if (ms < 1000)
-        text_format(out, size, "%" PRId64 "ms", ms);
-    else if (ms < 60000)
-        text_format(out, size, "%.1fs", (double)ms / 1000);
-    else if (ms < 3600000)
-        text_format(out, size, "%" PRId64 "m%02" PRId64 "s", ms / 60000, ms / 1000 % 60);
-    else if (ms < 86400000)
-        text_format(out, size, "%" PRId64 "h%02" PRId64 "m", ms / 3600000, ms / 60000 % 60);
-    else
-        text_format(out, size, "%" PRId64 "d%02" PRId64 "h", ms / 86400000, ms / 3600000 % 24);
-}
-
-static void text_count(char *out, size_t size, int64_t n)
-{
-    if (n < 10000)
-        text_format(out, size, "%" PRId64, n);
-    else if (n < 1000000)
-        text_format(out, size, "%.1fk", (double)n / 1e3);
-    else if (n < 1000000000)
-        text_format(out, size, "%.1fM", (double)n / 1e6);
-    else
-        text_format(out, size, "%.1fG", (double)n / 1e9);
-}
-
-static void cell_ms(struct table *t, const struct json_val *v)
-{
-    char text[32] = "";
-    int64_t ms;
-    if (json_i64(v, &ms))
-        text_ms(text, sizeof text, ms);
-    table_cell(t, slice_of(text));
-}
-
-static void cell_count(struct table *t, int64_t n)
-{
-    char text[32];
-    text_count(text, sizeof text, n);
-    table_cell(t, slice_of(text));
-}
-
-static void text_usd(char *out, size_t size, const struct json_val *v)
-{
-    double usd;
-    if (json_f64(v, &usd))
-        text_format(out, size, usd < 1 ? "$%.4f" : "$%.2f", usd);
-    else
-        text_copy(out, size, S("-"));
-}
-
 /* ---- accounts
  * --------------------------------------------------------------------------------------------- */
-
-/* "rate_limited, 4m10s" */
-static void text_reason(char *out, size_t size, const struct json_val *a)
-{
-    char reason[64], wait[32];
-    int64_t seconds;
-    str_of(a, "reason", reason, sizeof reason);
-    if (json_i64(json_get(a, "until_in_seconds"), &seconds)) {
-        text_ms(wait, sizeof wait, seconds * 1000);
-        text_format(out, size, "%s, %s", reason, wait);
-    } else {
-        bool said = strcmp(reason, "paused") == 0 || strcmp(reason, "removed") == 0;
-        text_copy(out, size, said ? S("") : slice_of(reason));
-    }
-}
 
 /* "42 %" */
 static void text_share(char *out, size_t size, const struct json_val *v)
@@ -120,13 +35,22 @@ static void cell_window(struct table *t, const struct json_val *a, struct slice 
     }
     text_share(share, sizeof share, json_get(w, "used"));
     if (json_i64(json_get(w, "resets_in_seconds"), &seconds))
-        text_ms(wait, sizeof wait, seconds * 1000);
+        value_ms(wait, sizeof wait, seconds * 1000);
     table_cellf(t, "%s%s%s", share, wait[0] != '\0' ? ", " : "", wait);
 }
 
 static bool has_token(const struct json_val *a)
 {
     return json_type(json_get(a, "token")) == JSON_OBJECT;
+}
+
+/* It serves others than those who name no group. */
+static bool has_groups(const struct json_val *a)
+{
+    const struct json_val *list = json_get(a, "groups");
+    struct slice first;
+    return json_len(list) > 1 ||
+           (json_str(json_at(list, 0), &first) && !slice_eq(first, S(GROUP_DEFAULT)));
 }
 
 /* "missing"; "expired"; "7h12m"; "held" when its end is not known. */
@@ -139,7 +63,7 @@ static void text_token(char *out, size_t size, const struct json_val *token)
     else if (json_get_bool(token, "expired", false))
         text_copy(out, size, S("expired"));
     else if (json_i64(json_get(token, "expires_in_seconds"), &seconds))
-        text_ms(out, size, seconds * 1000);
+        value_ms(out, size, seconds * 1000);
     else
         text_copy(out, size, state);
 }
@@ -174,19 +98,29 @@ static void show_accounts(const struct json_val *list, const struct look *l, str
         {.title = "FAILED", .right = true, .rank = 3},
         {.title = "PROVIDER", .rank = 6},
         {.title = "ADDRESS", .rank = 1},
-        {.title = "TOKEN", .rank = 2}, /* only if there is an account that has one */
+        {.title = "GROUPS", .rank = 3}, /* these two only if there is an account that has them */
+        {.title = "TOKEN", .rank = 2},
     };
+    struct column shown[sizeof COLUMNS / sizeof *COLUMNS];
+    int n = (int)(sizeof COLUMNS / sizeof *COLUMNS) - 2;
     struct table t;
     char text[STORE_URL_MAX + 16];
-    bool tokens = false;
-    for (size_t i = 0; i < json_len(list); i++)
+    bool tokens = false, groups = false;
+    for (size_t i = 0; i < json_len(list); i++) {
         tokens = tokens || has_token(json_at(list, i));
-    table_init(&t, COLUMNS, (int)(sizeof COLUMNS / sizeof *COLUMNS) - (tokens ? 0 : 1));
+        groups = groups || has_groups(json_at(list, i));
+    }
+    memcpy(shown, COLUMNS, sizeof shown);
+    if (groups)
+        shown[n++] = COLUMNS[sizeof COLUMNS / sizeof *COLUMNS - 2];
+    if (tokens)
+        shown[n++] = COLUMNS[sizeof COLUMNS / sizeof *COLUMNS - 1];
+    table_init(&t, shown, n);
     for (size_t i = 0; i < json_len(list); i++) {
         const struct json_val *a = json_at(list, i);
         table_cell(&t, json_get_str(a, "name"));
         table_cell(&t, json_get_str(a, "state"));
-        text_reason(text, sizeof text, a);
+        value_reason(text, sizeof text, a);
         table_cell(&t, slice_of(text));
         cell_window(&t, a, S("5h"));
         cell_window(&t, a, S("7d"));
@@ -196,8 +130,11 @@ static void show_accounts(const struct json_val *list, const struct look *l, str
         cell_count(&t, json_get_i64(a, "served", 0));
         cell_count(&t, json_get_i64(a, "failed", 0));
         table_cell(&t, json_get_str(a, "provider"));
-        table_cellf(&t, "%s%s", str_of(a, "base_url", text, sizeof text),
+        table_cellf(&t, "%s%s", value_text(a, "base_url", text, sizeof text),
                     json_get_bool(a, "private", false) ? " (private)" : "");
+        value_list(text, sizeof text, json_get(a, "groups"));
+        if (groups)
+            table_cell(&t, slice_of(text));
         if (tokens)
             cell_token(&t, a);
     }
@@ -215,18 +152,11 @@ static void show_account_list(const struct json_val *root, const struct look *l,
         show_accounts(list, l, out);
 }
 
-static void row(struct buf *out, const char *name, struct slice text)
-{
-    out_printf(out, "%-12s", name);
-    out_safe(out, text.n > 0 ? text : S("-"));
-    out_printf(out, "\n");
-}
-
 static void show_state(const struct json_val *a, struct buf *out)
 {
     char reason[128];
     struct slice state = json_get_str(a, "state");
-    text_reason(reason, sizeof reason, a);
+    value_reason(reason, sizeof reason, a);
     out_printf(out, "%-12s", "state");
     out_safe(out, state);
     if (reason[0] != '\0') {
@@ -234,9 +164,10 @@ static void show_state(const struct json_val *a, struct buf *out)
         out_safe(out, slice_of(reason));
     }
     out_printf(out, "\n");
-    if (slice_eq(state, S("login")) && has_token(a))
-        out_printf(out, "%-12sremove %.*s and add it again with --token-file FILE\n", "next",
-                   (int)json_get_str(a, "name").n, json_get_str(a, "name").p);
+    if (slice_eq(state, S("login")) && json_get_bool(a, "has_login", false))
+        out_printf(out, "%-12ssluice account login %.*s%s\n", "next",
+                   (int)json_get_str(a, "name").n, json_get_str(a, "name").p,
+                   has_token(a) ? " (or `account import` with --token-file FILE)" : "");
     else if (slice_eq(state, S("login")))
         out_printf(out, "%-12sgive it a good secret: sluice account set %.*s --secret-file FILE\n",
                    "next", (int)json_get_str(a, "name").n, json_get_str(a, "name").p);
@@ -263,7 +194,7 @@ static void show_window(struct table *t, const struct json_val *w)
     cell_time(t, json_get_str(w, "started_at"));
     cell_time(t, json_get_str(w, "resets_at"));
     if (json_i64(json_get(w, "resets_in_seconds"), &seconds))
-        text_ms(wait, sizeof wait, seconds * 1000);
+        value_ms(wait, sizeof wait, seconds * 1000);
     table_cell(t, slice_of(wait));
     text_share(burn, sizeof burn, json_get(w, "burn_per_hour"));
     table_cell(t, slice_of(burn));
@@ -278,7 +209,7 @@ static void show_limits(const struct json_val *a, const struct look *l, struct b
     struct table t;
     for (size_t i = 0; i < json_len(rests); i++) {
         char reason[128];
-        text_reason(reason, sizeof reason, json_at(rests, i));
+        value_reason(reason, sizeof reason, json_at(rests, i));
         out_printf(out, "%-12s", "resting");
         out_safe(out, json_get_str(json_at(rests, i), "family"));
         out_printf(out, " models only: ");
@@ -311,28 +242,49 @@ static void show_token(const struct json_val *a, struct buf *out)
     out_printf(out, ", no. %" PRId64 ", %s\n", json_get_i64(token, "generation", 0),
                json_get_bool(token, "refreshable", false) ? "renewed by itself" : "not renewed");
     if (failed.n > 0)
-        row(out, "renewal", failed);
+        show_row(out, "renewal", failed);
+}
+
+/* What a person has said of its use; nothing, when nothing was said. */
+static void show_policy(const struct json_val *a, struct buf *out)
+{
+    char text[512];
+    int64_t requests = json_get_i64(a, "concurrency", 0), share = json_get_i64(a, "pause_at", 0);
+    value_list(text, sizeof text, json_get(a, "groups"));
+    show_row(out, "groups", slice_of(text));
+    if (json_get_str(a, "quota").n > 0)
+        show_row(out, "quota", json_get_str(a, "quota"));
+    if (requests > 0)
+        out_printf(out, "%-12s%" PRId64 " requests at a time at most\n", "at once", requests);
+    if (share > 0)
+        out_printf(out, "%-12sat %" PRId64 " %% of its five-hour or weekly window\n", "rests",
+                   share);
+    if (json_get_bool(a, "pause_on_overage", false))
+        show_row(out, "rests", S("while what it serves would be paid for beyond the plan"));
+    if (json_get_str(a, "peak_hours").n > 0)
+        show_row(out, "rests in", json_get_str(a, "peak_hours"));
 }
 
 static void show_account(const struct json_val *a, const struct look *l, struct buf *out)
 {
     char text[STORE_URL_MAX + 16], count[2][32];
-    row(out, "name", json_get_str(a, "name"));
-    row(out, "provider", json_get_str(a, "provider"));
+    show_row(out, "name", json_get_str(a, "name"));
+    show_row(out, "provider", json_get_str(a, "provider"));
     size_t n = text_format(text, sizeof text, "%.*s%s", (int)json_get_str(a, "base_url").n,
                            json_get_str(a, "base_url").p,
                            json_get_bool(a, "private", false) ? " (private)" : "");
-    row(out, "address", (struct slice){text, n});
+    show_row(out, "address", (struct slice){text, n});
     out_printf(out, "%-12s%" PRId64 " (a lower number is preferred)\n", "priority",
                json_get_i64(a, "priority", 0));
     out_printf(out, "%-12s%" PRId64 "\n", "weight", json_get_i64(a, "weight", 0));
+    show_policy(a, out);
     show_state(a, out);
-    row(out, "until", json_get_str(a, "until"));
-    text_count(count[0], sizeof count[0], json_get_i64(a, "served", 0));
-    text_count(count[1], sizeof count[1], json_get_i64(a, "failed", 0));
+    show_row(out, "until", json_get_str(a, "until"));
+    value_count(count[0], sizeof count[0], json_get_i64(a, "served", 0));
+    value_count(count[1], sizeof count[1], json_get_i64(a, "failed", 0));
     out_printf(out, "%-12s%" PRId64 " now, %s served, %s failed since the gateway's start\n",
                "requests", json_get_i64(a, "in_flight", 0), count[0], count[1]);
-    row(out, "added", json_get_str(a, "created_at"));
+    show_row(out, "added", json_get_str(a, "created_at"));
     show_token(a, out);
     show_limits(a, l, out);
 }
@@ -348,14 +300,38 @@ static void show_account_add(const struct json_val *a, const struct look *l, str
     struct slice name = json_get_str(a, "name");
     (void)l;
     said(out, json_get_bool(a, "private", false) ? "added (private address)" : "added", a);
-    bool login = has_token(a) && slice_eq(json_get_str(a, "state"), S("login"));
+    bool login = json_get_bool(a, "has_login", false) &&
+                 slice_eq(json_get_str(a, "state"), S("login"));
     if (login)
         out_printf(out,
-                   TERMS "It has no token yet, so it cannot serve.\n"
-                         "next: sluice account remove %.*s, and add it with --token-file FILE\n",
-                   (int)name.n, name.p);
+                   TERMS "It has no %s yet, so it cannot serve.\n"
+                         "next: sluice account login %.*s\n",
+                   has_token(a) ? "token" : "key", (int)name.n, name.p);
     else
         out_printf(out, TERMS "next: sluice account test %.*s\n", (int)name.n, name.p);
+}
+
+/* The page of a login: terms, address, and what to do with what it shows. */
+static void show_login(const struct json_val *a, const struct look *l, struct buf *out)
+{
+    struct slice url = json_get_str(a, "url");
+    (void)l;
+    out_printf(out, TERMS "Open this page in a browser, on any machine, and log in; at its end it "
+                          "shows a code to paste here.\n\n");
+    out_safe(out, url); /* whole, however long it is */
+    out_printf(out, "\n\n");
+}
+
+/* A new credential: what it is now, and whether the account serves. */
+static void show_login_done(const struct json_val *a, const struct look *l, struct buf *out)
+{
+    struct slice name = json_get_str(a, "name"), state = json_get_str(a, "state");
+    (void)l;
+    said(out, has_token(a) ? "has a new token" : "has a new key", a);
+    show_token(a, out);
+    show_state(a, out);
+    if (slice_eq(state, S("ready")))
+        out_printf(out, "next: sluice account test %.*s\n", (int)name.n, name.p);
 }
 
 static void show_account_state(const struct json_val *a, const struct look *l, struct buf *out)
@@ -363,7 +339,7 @@ static void show_account_state(const struct json_val *a, const struct look *l, s
     struct slice name = json_get_str(a, "name"), state = json_get_str(a, "state");
     char reason[128];
     (void)l;
-    text_reason(reason, sizeof reason, a);
+    value_reason(reason, sizeof reason, a);
     out_printf(out, "account `%.*s` is %.*s%s%s\n", (int)name.n, name.p, (int)state.n, state.p,
                reason[0] != '\0' ? ": " : "", reason);
 }
@@ -407,11 +383,9 @@ static void show_key_add(const struct json_val *k, const struct look *l, struct 
 
 static void show_key_list(const struct json_val *root, const struct look *l, struct buf *out)
 {
-    static const struct column COLUMNS[] = {{.title = "NAME"},
-                                            {.title = "ID"},
-                                            {.title = "MADE (UTC)"},
-                                            {.title = "LAST USED"},
-                                            {.title = "REVOKED"}};
+    static const struct column COLUMNS[] = {
+        {.title = "NAME"},       {.title = "ID"},        {.title = "GROUP", .rank = 1},
+        {.title = "MADE (UTC)"}, {.title = "LAST USED"}, {.title = "REVOKED"}};
     const struct json_val *list = json_get(root, "keys");
     struct table t;
     if (json_len(list) == 0) {
@@ -424,6 +398,7 @@ static void show_key_list(const struct json_val *root, const struct look *l, str
         const struct json_val *k = json_at(list, i);
         table_cell(&t, json_get_str(k, "name"));
         table_cell(&t, json_get_str(k, "id"));
+        table_cell(&t, json_get_str(k, "group"));
         cell_time(&t, json_get_str(k, "created_at"));
         cell_time(&t, json_get_str(k, "last_used_at"));
         cell_time(&t, json_get_str(k, "revoked_at"));
@@ -432,87 +407,19 @@ static void show_key_list(const struct json_val *root, const struct look *l, str
     table_free(&t);
 }
 
+static void show_key_set(const struct json_val *k, const struct look *l, struct buf *out)
+{
+    struct slice name = json_get_str(k, "name"), group = json_get_str(k, "group");
+    (void)l;
+    out_printf(out, "key `%.*s` is served by the accounts of group `%.*s`\n", (int)name.n, name.p,
+               (int)group.n, group.p);
+}
+
 static void show_key_revoke(const struct json_val *k, const struct look *l, struct buf *out)
 {
     struct slice name = json_get_str(k, "name");
     (void)l;
     out_printf(out, "key `%.*s` revoked; it opens nothing any more\n", (int)name.n, name.p);
-}
-
-/* ---- requests
- * --------------------------------------------------------------------------------------------- */
-
-/* Without the date behind a model's name: it is in the JSON. */
-static struct slice short_model(const struct json_val *r)
-{
-    struct slice m = json_get_str(r, "model_answered");
-    if (m.n == 0)
-        m = json_get_str(r, "model_asked");
-    if (m.n <= 9 || m.p[m.n - 9] != '-')
-        return m;
-    for (size_t i = m.n - 8; i < m.n; i++)
-        if (m.p[i] < '0' || m.p[i] > '9')
-            return m;
-    return slice_sub(m, 0, m.n - 9);
-}
-
-static void request_cells(struct table *t, const struct json_val *r)
-{
-    char usd[32];
-    int64_t status = json_get_i64(r, "status", 0);
-    cell_time(t, json_get_str(r, "at"));
-    table_cell(t, json_get_str(r, "key"));
-    table_cell(t, json_get_str(r, "account"));
-    table_cell(t, short_model(r));
-    if (status > 0)
-        table_cellf(t, "%" PRId64, status);
-    else
-        table_cell(t, S(""));
-    table_cell(t, json_get_str(r, "end"));
-    table_cellf(t, "%" PRId64, json_get_i64(r, "attempts_total", 0));
-    cell_ms(t, json_get(r, "ttfb_ms"));
-    cell_ms(t, json_get(r, "duration_ms"));
-    cell_count(t, json_get_i64(r, "input", 0));
-    cell_count(t, json_get_i64(r, "output", 0));
-    cell_count(t, json_get_i64(r, "cache_read", 0));
-    cell_count(t, json_get_i64(r, "cache_write_5m", 0) + json_get_i64(r, "cache_write_1h", 0));
-    text_usd(usd, sizeof usd, json_get(r, "cost_usd"));
-    table_cell(t, slice_of(usd));
-}
-
-void show_requests(const struct json_val *root, const struct look *l, bool head, struct buf *out)
-{
-    static const struct column COLUMNS[] = {
-        {.title = "TIME (UTC)", .least = 14},
-        {.title = "KEY", .least = 8, .rank = 5},
-        {.title = "ACCOUNT", .least = 10},
-        {.title = "MODEL", .least = 17},
-        {.title = "CODE", .right = true},
-        {.title = "END", .least = 8, .mood = true},
-        {.title = "TRIES", .right = true, .rank = 8},
-        {.title = "FIRST", .right = true, .least = 5, .rank = 9},
-        {.title = "TOOK", .right = true, .least = 5, .rank = 1},
-        {.title = "IN", .right = true, .least = 5, .rank = 4},
-        {.title = "OUT", .right = true, .least = 5, .rank = 3},
-        {.title = "CACHED", .right = true, .rank = 6},
-        {.title = "WRITTEN", .right = true, .rank = 7},
-        {.title = "COST", .right = true, .least = 7, .rank = 2},
-    };
-    const struct json_val *list = json_get(root, "requests");
-    struct table t;
-    table_init(&t, COLUMNS, (int)(sizeof COLUMNS / sizeof *COLUMNS));
-    for (size_t i = 0; i < json_len(list); i++)
-        request_cells(&t, json_at(list, i));
-    table_print(&t, l, head, out);
-    table_free(&t);
-}
-
-static void show_request_list(const struct json_val *root, const struct look *l, struct buf *out)
-{
-    if (json_len(json_get(root, "requests")) == 0)
-        out_printf(out, "no request is recorded\n");
-    else
-        show_requests(root, l, true, out);
 }
 
 /* ---- status
@@ -527,10 +434,10 @@ static void show_running(const struct json_val *s, struct buf *out)
     if (!json_get_bool(s, "daemon", false)) {
         out_printf(out, "sluice %.*s: the gateway is not running here\n", (int)version.n,
                    version.p);
-        row(out, "state", json_get_str(s, "state_dir"));
+        show_row(out, "state", json_get_str(s, "state_dir"));
         return;
     }
-    text_ms(up, sizeof up, 1000 * json_get_i64(s, "uptime_in_seconds", 0));
+    value_ms(up, sizeof up, 1000 * json_get_i64(s, "uptime_in_seconds", 0));
     out_printf(out, "sluice %.*s, up %s, process %" PRId64 "%s\n", (int)version.n, version.p, up,
                json_get_i64(s, "pid", 0),
                json_get_bool(s, "draining", false) ? ", draining: it ends when the last stream has"
@@ -538,7 +445,7 @@ static void show_running(const struct json_val *s, struct buf *out)
     for (size_t i = 0; i < json_len(listen); i++)
         if (json_str(json_at(listen, i), &at))
             out_printf(out, "%-12shttp://%.*s\n", i == 0 ? "listening" : "", (int)at.n, at.p);
-    row(out, "state", json_get_str(s, "state_dir"));
+    show_row(out, "state", json_get_str(s, "state_dir"));
 }
 
 static void show_counts(const struct json_val *s, struct buf *out)
@@ -556,12 +463,12 @@ static void show_counts(const struct json_val *s, struct buf *out)
                " failovers so far\n",
                "now", json_get_i64(r, "active", 0), json_get_i64(r, "streams", 0),
                json_get_i64(r, "waiting", 0), json_get_i64(r, "failovers", 0));
-    text_count(in, sizeof in, json_get_i64(k, "input", 0));
-    text_count(to, sizeof to, json_get_i64(k, "output", 0));
-    text_count(cached, sizeof cached, json_get_i64(k, "cache_read", 0));
-    text_count(written, sizeof written,
-               json_get_i64(k, "cache_write_5m", 0) + json_get_i64(k, "cache_write_1h", 0));
-    text_usd(usd, sizeof usd, json_get(s, "cost_usd"));
+    value_count(in, sizeof in, json_get_i64(k, "input", 0));
+    value_count(to, sizeof to, json_get_i64(k, "output", 0));
+    value_count(cached, sizeof cached, json_get_i64(k, "cache_read", 0));
+    value_count(written, sizeof written,
+                json_get_i64(k, "cache_write_5m", 0) + json_get_i64(k, "cache_write_1h", 0));
+    value_usd(usd, sizeof usd, json_get(s, "cost_usd"));
     out_printf(out, "%-12s%s in, %s out, %s from cache, %s to cache; %s at list price\n", "tokens",
                in, to, cached, written, usd);
 }
@@ -606,7 +513,7 @@ static void show_reload(const struct json_val *s, const struct look *l, struct b
 
 static const struct {
     const char *verb;
-    void (*show)(const struct json_val *root, const struct look *l, struct buf *out);
+    show_fn *show;
 } SHOWS[] = {
     {"account add", show_account_add},
     {"account list", show_account_list},
@@ -617,12 +524,22 @@ static const struct {
     {"account set", show_account},
     {"account rename", show_account},
     {"account remove", show_account_gone},
+    {"account login", show_login},
+    {"account callback", show_login_done},
+    {"account import", show_login_done},
     {"account test", show_account_test},
+    {"group list", show_group_list},
+    {"group show", show_group},
+    {"group set", show_group},
+    {"group remove", show_group_gone},
     {"key add", show_key_add},
     {"key list", show_key_list},
+    {"key set", show_key_set},
     {"key revoke", show_key_revoke},
+    {"route explain", show_route_explain},
     {"status", show_status},
     {"requests", show_request_list},
+    {"requests show", show_request},
     {"reload", show_reload},
 };
 

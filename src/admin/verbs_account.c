@@ -71,10 +71,11 @@ static void token_write(struct jw *w, const struct account *a, int64_t now)
     static const char *const NAMES[] = {[TOKEN_NONE] = "none",
                                         [TOKEN_HELD] = "held",
                                         [TOKEN_MISSING] = "missing",
-                                        [TOKEN_UNREADABLE] = "unreadable"};
+                                        [TOKEN_UNREADABLE] = "unreadable",
+                                        [TOKEN_NO_KEY] = "none"};
     const struct account_facts *f = &a->facts;
     jw_key(w, "token");
-    if (a->provider->oauth == NULL) {
+    if (!provider_rotates(a->provider)) {
         jw_null(w);
         return;
     }
@@ -106,6 +107,8 @@ void account_write(struct jw *w, const struct account *a, int64_t now)
     jw_ki64(w, "served", (int64_t)a->served);
     jw_ki64(w, "failed", (int64_t)a->failed);
     jw_ktime(w, "created_at", a->created_at);
+    jw_kbool(w, "has_login", a->provider->oauth != NULL);
+    settings_write(w, a);
     limits_write(w, &a->facts, now);
     token_write(w, a, now);
 }
@@ -236,45 +239,21 @@ static bool take_int(struct verb_call *c, const char *name, int32_t *out)
 /* ---- accounts with tokens
  * ------------------------------------------------------------------------------------ */
 
-static const char *const SETTINGS[] = {"client_id", "token_url", "authorize_url", "redirect_uri",
-                                       "scope"};
-#define SETTINGS_N (sizeof SETTINGS / sizeof *SETTINGS)
-
-/* The flags of an account with OAuth as its settings; account_check judges them. */
-static bool take_settings(struct verb_call *c, struct account_row *row)
-{
-    struct buf out;
-    struct jw w;
-    buf_init(&out, sizeof row->settings - 1);
-    jw_init(&w, &out);
-    jw_obj(&w);
-    for (size_t i = 0; i < SETTINGS_N; i++)
-        if (call_has(c, SETTINGS[i]))
-            jw_kcstr(&w, SETTINGS[i], call_text(c, SETTINGS[i]));
-    jw_end_obj(&w);
-    if (w.err == OK)
-        text_copy(row->settings, sizeof row->settings, buf_slice(&out));
-    buf_free(&out);
-    if (w.err != OK)
-        call_fail(c, FAIL_USAGE, "the addresses, the client id and the scope are too long");
-    return w.err == OK;
-}
-
 /* What stands in for the credential fits the provider. An unknown one is account_check's affair. */
 static bool check_credential(struct verb_call *c, const struct provider *p)
 {
     if (p == NULL)
         return true;
+    const char *odd = settings_of_login(c);
     if (p->oauth == NULL && !call_has(c, "secret")) {
         call_fail(c, FAIL_USAGE,
                   "--secret-file FILE is missing: file with the provider's key, - for standard "
                   "input; never an argument");
         return false;
     }
-    const char *odd = p->oauth == NULL && call_has(c, "token") ? "token-file" : NULL;
-    for (size_t i = 0; odd == NULL && p->oauth == NULL && i < SETTINGS_N; i++)
-        odd = call_has(c, SETTINGS[i]) ? SETTINGS[i] : NULL;
-    if (odd != NULL) {
+    if (call_has(c, "token") && !provider_rotates(p))
+        odd = "token-file";
+    if (odd != NULL && (p->oauth == NULL || strcmp(odd, "token-file") == 0)) {
         call_fail(c, FAIL_USAGE, "`%s` is for providers with OAuth; `%s` takes a secret", odd,
                   p->name);
         return false;
@@ -282,8 +261,7 @@ static bool check_credential(struct verb_call *c, const struct provider *p)
     return true;
 }
 
-/* False: no token file, and the call has been failed. */
-static bool read_tokens(struct verb_call *c, struct oauth_tokens *t)
+bool call_tokens(struct verb_call *c, struct oauth_tokens *t)
 {
     if (oauth_tokens_read(call_secret(c, "token"), call_now(c), t) == OK)
         return true;
@@ -296,8 +274,7 @@ static bool read_tokens(struct verb_call *c, struct oauth_tokens *t)
 /* ---- changing
  * --------------------------------------------------------------------------------------------- */
 
-/* Memory follows the store: the account as it is now is the answer. */
-static void account_answer(struct verb_call *c, int64_t id)
+void account_answer(struct verb_call *c, int64_t id)
 {
     const struct admin_parts *p = &c->admin->p;
     struct account *a = accounts_by_id(p->accounts, id);
@@ -312,8 +289,7 @@ static void account_answer(struct verb_call *c, int64_t id)
     call_reply(c);
 }
 
-/* The row is durable: memory follows, then the answer. */
-static void on_row(void *arg, enum err e, const struct account_row *rows, size_t n)
+void account_stored(void *arg, enum err e, const struct account_row *rows, size_t n)
 {
     struct verb_call *c = arg;
     const struct admin_parts *p = &c->admin->p;
@@ -359,7 +335,7 @@ static void on_added(void *arg, enum err e, const struct account_row *rows, size
     struct verb_call *c = arg;
     struct oauth_tokens t;
     if (e != OK || !call_has(c, "token")) {
-        on_row(c, e, rows, n);
+        account_stored(c, e, rows, n);
         return;
     }
     assert(n == 1 && rows[0].secret.n == 0);
@@ -378,6 +354,22 @@ static void on_added(void *arg, enum err e, const struct account_row *rows, size
     oauth_tokens_free(&t);
 }
 
+/* A script's variable that is not set must not send a secret somewhere else. */
+static bool check_empty(struct verb_call *c)
+{
+    for (int i = 0; i < verb_args_n(c->verb); i++) {
+        const struct arg_spec *s = &c->verb->arg[i];
+        char flag[64];
+        if (s->type != ARG_STRING || s->required || !c->args.v[i].given ||
+            c->args.v[i].text[0] != '\0')
+            continue;
+        verb_arg_flag(s, flag, sizeof flag);
+        call_fail(c, FAIL_USAGE, "%s is empty; leave it out for what it is without", flag);
+        return false;
+    }
+    return true;
+}
+
 void verb_account_add(struct verb_call *c)
 {
     struct account_row row = {.weight = 1, .created_at = call_now(c)};
@@ -385,26 +377,26 @@ void verb_account_add(struct verb_call *c)
     if (!check_lengths(c, name, url) || !take_int(c, "priority", &row.priority) ||
         !take_int(c, "weight", &row.weight))
         return;
-    if (call_has(c, "base_url") && url[0] == '\0') {
-        /* a script's variable that is not set must not send the secret somewhere else */
-        call_fail(c, FAIL_USAGE, "the URL is empty; leave --base-url out for the provider's own");
+    if (!check_empty(c))
         return;
-    }
     text_copy(row.name, sizeof row.name, slice_of(name));
     text_copy(row.provider, sizeof row.provider, slice_of(call_text(c, "provider")));
     text_copy(row.base_url, sizeof row.base_url, slice_of(url));
     const struct provider *p = provider_find(slice_of(row.provider));
     struct oauth_tokens t = {0};
     row.secret = call_secret(c, "secret");
-    if (!check_credential(c, p) || (p != NULL && p->oauth != NULL && !take_settings(c, &row)) ||
+    if (!check_credential(c, p) || !settings_merge(c, row.settings) ||
         !check_row(c, &row, call_flag(c, "allow_private", false)) ||
-        (call_has(c, "token") && !read_tokens(c, &t)))
+        (call_has(c, "token") && !call_tokens(c, &t)))
         return;
     oauth_tokens_free(&t);
     if (accounts_by_name(c->admin->p.accounts, slice_of(name)) != NULL) {
         call_fail(c, FAIL_CONFLICT,
-                  "there is an account `%s` already; change it with `sluice account set %s`", name,
-                  name);
+                  call_has(c, "token")
+                      ? "there is an account `%s` already; give it this token, and keep all else, "
+                        "with `sluice account import %s --token-file FILE`"
+                      : "there is an account `%s` already; change it with `sluice account set %s`",
+                  name, name);
         return;
     }
     store_account_add(c->admin->p.store, &row, on_added, c);
@@ -428,7 +420,7 @@ void account_row_of(const struct account *a, struct account_row *row)
 
 static void account_change(struct verb_call *c, const struct account_row *row)
 {
-    store_account_update(c->admin->p.store, row, on_row, c);
+    store_account_update(c->admin->p.store, row, account_stored, c);
 }
 
 void verb_account_pause(struct verb_call *c)
@@ -491,12 +483,20 @@ static bool set_address(struct verb_call *c, struct account_row *row)
 {
     const char *url = call_text(c, "base_url");
     bool said = call_flag(c, "allow_private", row->allow_private);
-    if (url == NULL && !call_has(c, "allow_private"))
+    if (url == NULL && !call_has(c, "allow_private") && settings_of_login(c) == NULL)
         return true;
     if (url != NULL)
         text_copy(row->base_url, sizeof row->base_url, slice_of(url));
     /* what was permitted for the old address is not for a new one */
     return check_row(c, row, url != NULL ? call_flag(c, "allow_private", false) : said);
+}
+
+static bool changes_anything(const struct verb_call *c)
+{
+    for (int i = 0; i < verb_args_n(c->verb); i++)
+        if (!c->verb->arg[i].positional && c->args.v[i].given)
+            return true;
+    return false;
 }
 
 void verb_account_set(struct verb_call *c)
@@ -507,12 +507,16 @@ void verb_account_set(struct verb_call *c)
     if (a == NULL || !check_lengths(c, NULL, call_text(c, "base_url")))
         return;
     account_row_of(a, &row);
-    bool any = call_has(c, "priority") || call_has(c, "weight") || call_has(c, "base_url") ||
-               call_has(c, "allow_private") || call_has(c, "secret");
-    if (!any) {
+    if (!changes_anything(c)) {
         call_fail(c, FAIL_USAGE,
-                  "nothing to change: give --priority, --weight, --base-url, "
-                  "--allow-private or --secret-file");
+                  "nothing to change: give --priority, --weight, --base-url, --group, "
+                  "--secret-file or another flag; `sluice account set --help` tells of them");
+        return;
+    }
+    const char *odd = settings_of_login(c);
+    if (odd != NULL && a->provider->oauth == NULL) {
+        call_fail(c, FAIL_USAGE, "`%s` is for providers with OAuth; `%s` takes a secret", odd,
+                  a->provider->name);
         return;
     }
     if (call_has(c, "secret") && call_secret(c, "secret").n == 0) {
@@ -521,7 +525,7 @@ void verb_account_set(struct verb_call *c)
     }
     row.secret = call_secret(c, "secret");
     if (!take_int(c, "priority", &row.priority) || !take_int(c, "weight", &row.weight) ||
-        !set_address(c, &row))
+        !settings_merge(c, row.settings) || !set_address(c, &row))
         return;
     if (account_check(&row, why, sizeof why) != OK) {
         call_fail(c, FAIL_USAGE, "%s", why);

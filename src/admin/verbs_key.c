@@ -44,6 +44,25 @@ static void client_url(const struct admin *a, char *out, size_t size)
     buf_free(&b);
 }
 
+static const char *group_of(const struct key_row *row)
+{
+    return row->group[0] != '\0' ? row->group : GROUP_DEFAULT;
+}
+
+/* The group that the call names; "" is the default's. False: there is none, and the call has been
+ * failed. */
+static bool take_group(struct verb_call *c, struct key_row *row)
+{
+    const char *name = call_text(c, "group");
+    if (name == NULL)
+        return true;
+    if (name[0] != '\0' && call_group(c, name) == NULL)
+        return false;
+    text_copy(row->group, sizeof row->group,
+              strcmp(name, GROUP_DEFAULT) == 0 ? S("") : slice_of(name));
+    return true;
+}
+
 static void on_key_added(void *arg, enum err e)
 {
     struct verb_call *c = arg;
@@ -59,6 +78,7 @@ static void on_key_added(void *arg, enum err e)
     jw_kcstr(w, "id", c->key.id);
     jw_kcstr(w, "key", c->key_text);
     jw_kcstr(w, "base_url", url);
+    jw_kcstr(w, "group", group_of(&c->key));
     jw_ktime(w, "created_at", c->key.created_at);
     call_reply(c);
 }
@@ -81,6 +101,8 @@ void verb_key_add(struct verb_call *c)
         return;
     }
     keys_generate(keys, name, call_now(c), c->key_text, &c->key);
+    if (!take_group(c, &c->key))
+        return;
     store_key_add(c->admin->p.store, &c->key, on_key_added, c);
 }
 
@@ -98,6 +120,7 @@ static void key_write(struct jw *w, const struct key_row *row)
 {
     jw_kcstr(w, "name", row->name);
     jw_kcstr(w, "id", row->id);
+    jw_kcstr(w, "group", group_of(row));
     jw_ktime(w, "created_at", row->created_at);
     jw_ktime(w, "last_used_at", row->last_used_at);
     jw_ktime(w, "revoked_at", row->revoked_at);
@@ -126,7 +149,20 @@ void verb_key_list(struct verb_call *c)
     call_reply(c);
 }
 
-static void on_key_revoked(void *arg, enum err e)
+/* A key that is in force; NULL: the call has been failed. */
+static const struct key_row *call_key(struct verb_call *c)
+{
+    const char *name = call_text(c, "name");
+    const struct key_row *row = keys_by_name(c->admin->p.keys, slice_of(name));
+    if (row != NULL && row->revoked_at == 0)
+        return row;
+    call_fail(c, FAIL_NOT_FOUND, "there is no key `%s`%s; `sluice key list` shows them", name,
+              row != NULL ? " any more, it is revoked" : "");
+    return NULL;
+}
+
+/* The row is durable: memory follows, then the answer. */
+static void on_key_changed(void *arg, enum err e)
 {
     struct verb_call *c = arg;
     if (e != OK) {
@@ -138,16 +174,26 @@ static void on_key_revoked(void *arg, enum err e)
     call_reply(c);
 }
 
-void verb_key_revoke(struct verb_call *c)
+void verb_key_set(struct verb_call *c)
 {
-    const char *name = call_text(c, "name");
-    const struct key_row *row = keys_by_name(c->admin->p.keys, slice_of(name));
-    if (row == NULL || row->revoked_at != 0) {
-        call_fail(c, FAIL_NOT_FOUND, "there is no key `%s`%s; `sluice key list` shows them", name,
-                  row != NULL ? " any more, it is revoked" : "");
+    const struct key_row *row = call_key(c);
+    if (row == NULL)
+        return;
+    if (!call_has(c, "group")) {
+        call_fail(c, FAIL_USAGE, "nothing to change: give --group");
         return;
     }
     c->key = *row;
+    if (take_group(c, &c->key))
+        store_key_update(c->admin->p.store, &c->key, on_key_changed, c);
+}
+
+void verb_key_revoke(struct verb_call *c)
+{
+    const struct key_row *row = call_key(c);
+    if (row == NULL)
+        return;
+    c->key = *row;
     c->key.revoked_at = call_now(c);
-    store_key_revoke(c->admin->p.store, row->id, c->key.revoked_at, on_key_revoked, c);
+    store_key_revoke(c->admin->p.store, row->id, c->key.revoked_at, on_key_changed, c);
 }

@@ -37,8 +37,11 @@ static const char *next_step_of_failure(enum err e)
 
 static const char *next_step_of_status(const struct account *a, int status)
 {
+    if ((status == 401 || status == 403) && provider_rotates(a->provider))
+        return "its token is refused: log in with `sluice account login NAME`, or import one with "
+               "`sluice account import NAME --token-file FILE`";
     if ((status == 401 || status == 403) && a->provider->oauth != NULL)
-        return "its token is refused: remove the account, and add it again with --token-file FILE";
+        return "its key is refused: have a new one made with `sluice account login NAME`";
     if (status == 401 || status == 403)
         return "give it a good secret with `sluice account set NAME --secret-file FILE`";
     if (status == 429 || status == 529)
@@ -94,9 +97,8 @@ void verb_account_test(struct verb_call *c)
     if (a == NULL)
         return;
     if (a->credential.value.n == 0 && a->provider->oauth != NULL) {
-        call_fail(c, FAIL_UPSTREAM,
-                  "account `%s` has no token: remove it, and add it again with --token-file FILE",
-                  a->name);
+        call_fail(c, FAIL_UPSTREAM, "account `%s` has no %s: log in with `sluice account login %s`",
+                  a->name, provider_rotates(a->provider) ? "token" : "key", a->name);
         return;
     }
     if (a->credential.value.n == 0) {

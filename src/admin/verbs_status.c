@@ -53,6 +53,29 @@ static void usage_write(struct jw *w, const struct record *r)
     jw_kcstr(w, "price_date", r->price_date[0] != '\0' ? r->price_date : NULL);
 }
 
+/* "warm spare:behind old:spent": the word for the account that was chosen, then the others'. The
+ * same words in sentences, where there is one. */
+static void choice_write(struct jw *w, const char *why)
+{
+    struct slice rest = slice_of(why), word, name;
+    slice_cut(&rest, ' ', &word);
+    jw_kstr(w, "why", word);
+    jw_kcstr(w, "why_text", why_sentence(word));
+    jw_key(w, "runners_up");
+    jw_arr(w);
+    while (slice_cut(&rest, ' ', &word)) {
+        if (slice_find(word, ':') < 0)
+            continue;
+        slice_cut(&word, ':', &name); /* `word` is the word now */
+        jw_obj(w);
+        jw_kstr(w, "account", name);
+        jw_kstr(w, "why", word);
+        jw_kcstr(w, "why_text", why_sentence(word));
+        jw_end_obj(w);
+    }
+    jw_end_arr(w);
+}
+
 static void record_write(struct jw *w, const struct record *r)
 {
     int last = r->attempts < STORE_ATTEMPTS ? r->attempts - 1 : STORE_ATTEMPTS - 1;
@@ -64,6 +87,8 @@ static void record_write(struct jw *w, const struct record *r)
     jw_kcstr(w, "client", r->client);
     jw_kcstr(w, "account", last >= 0 ? r->attempt[last].account : NULL);
     jw_kcstr(w, "route", r->route);
+    jw_kcstr(w, "group", r->group);
+    choice_write(w, r->why);
     jw_kcstr(w, "model_asked", r->model_asked);
     jw_kcstr(w, "model_answered", r->model_answered);
     jw_kbool(w, "stream", r->stream);
@@ -84,6 +109,32 @@ static void record_write(struct jw *w, const struct record *r)
     jw_ki64(w, "bytes_in", r->bytes_in);
     jw_ki64(w, "bytes_out", r->bytes_out);
     jw_end_obj(w);
+}
+
+static void on_record(void *arg, enum err e, const struct record *rows, size_t n)
+{
+    struct verb_call *c = arg;
+    if (e != OK) {
+        call_fail_store(c, e);
+        return;
+    }
+    if (n == 0) {
+        call_fail(c, FAIL_NOT_FOUND,
+                  "there is no record of request `%s`: an id is what the answer's header "
+                  "x-sluice-request-id says; records go in time, and come a moment after the end",
+                  call_text(c, "id"));
+        return;
+    }
+    struct jw *w = call_open(c);
+    jw_key(w, "request");
+    record_write(w, &rows[0]);
+    call_reply(c);
+}
+
+void verb_request_show(struct verb_call *c)
+{
+    struct record_query q = {.limit = 1, .id = call_text(c, "id")};
+    store_records_query(c->admin->p.store, &q, on_record, c);
 }
 
 /* The newest last, whichever way they were asked for. */

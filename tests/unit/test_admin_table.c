@@ -171,6 +171,13 @@ static void good_lines(void **state)
         {"account add --provider=p --secret-file=f a", "account add", "name", "a"},
         {"account set a --base-url=", "account set", "base_url", ""},
         {"requests --account x --limit 7", "requests", "account", "x"},
+        {"requests show some-id", "requests show", "id", "some-id"},
+        {"requests --json show some-id", "requests show", "id", "some-id"},
+        {"help requests show", "requests show", NULL, NULL},
+        {"group set g --route a=b --route c=d", "group set", "route", "a=b,c=d"},
+        {"account set a --group x --group=y,z", "account set", "group", "x,y,z"},
+        {"account set a --pause-on-overage off", "account set", "pause_on_overage", "off"},
+        {"account login a --answer-file f", "account login", "name", "a"},
         {"serve --demo --listen 127.0.0.1:1 --listen 127.0.0.1:2", "serve", NULL, NULL},
         {"serve --pass-ratelimit-headers --config f", "serve", NULL, NULL},
         {"config check --max-body 1m", "config check", NULL, NULL},
@@ -268,6 +275,12 @@ static void bad_lines(void **state)
         {"requests -x", "no flag -x for `sluice requests`"},
         {"requests -ff", "no flag -ff"},
         {"requests --follow=perhaps", "either true or false"},
+        {"requests --limit 3 show x", "`show` is one word too many"},
+        {"requests shw", "`shw` is one word too many"},
+        {"group set g --affinity perhaps", "either on or off"},
+        {"account callback a", "--answer-file FILE is missing"},
+        {"account import a --token x", "use --token-file FILE"},
+        {"route explain", "--model M is missing"},
         {"help nonsense", "no command `nonsense`"},
         {"key add a b", "one word too many"},
     };
@@ -307,9 +320,10 @@ static void fill(const struct verb *v, struct verb_args *a, const char *text)
 {
     char why[ADMIN_WHY_MAX];
     for (int k = 0; k < verb_args_n(v); k++) {
-        const char *s = v->arg[k].type == ARG_INT    ? "-12"
-                        : v->arg[k].type == ARG_BOOL ? "false"
-                                                     : text;
+        const char *s = v->arg[k].type == ARG_INT      ? "-12"
+                        : v->arg[k].type == ARG_BOOL   ? "false"
+                        : v->arg[k].type == ARG_SWITCH ? "off"
+                                                       : text;
         assert_int_equal(verb_arg_set(v, a, k, slice_of(s), why, sizeof why), OK);
     }
 }
@@ -378,6 +392,19 @@ static void routes(void **state)
         {HTTP_POST, "/api/reload", "", "{}", "reload", NULL},
         {HTTP_PATCH, "/api/accounts/x", "", "{\"priority\":2,\"weight\":null}", "account set",
          NULL},
+        {HTTP_GET, "/api/requests/abc", "", "", "requests show", NULL},
+        {HTTP_POST, "/api/accounts/x/login", "", "", "account login", NULL},
+        {HTTP_POST, "/api/accounts/x/login/callback", "", "{\"answer\":\"a#b\"}",
+         "account callback", NULL},
+        {HTTP_PUT, "/api/groups/x", "", "{\"affinity\":false,\"route\":[\"a=b\",\"c=d\"]}",
+         "group set", NULL},
+        {HTTP_PUT, "/api/groups/x", "", "{\"affinity\":\"on\",\"route\":\"a=b\"}", "group set",
+         NULL},
+        {HTTP_PUT, "/api/groups/x", "", "{\"affinity\":7}", NULL, "`affinity` must be true, false"},
+        {HTTP_PUT, "/api/groups/x", "", "{\"affinity\":\"x\"}", NULL, "either on or off"},
+        {HTTP_PUT, "/api/groups/x", "", "{\"route\":[7]}", NULL, "array of strings"},
+        {HTTP_PUT, "/api/groups/x", "", "{\"strategy\":[\"x\"]}", NULL, "must be a string"},
+        {HTTP_GET, "/api/route/explain", "model=x", "", "route explain", NULL},
         {HTTP_GET, "/", "", "", NULL, "no such path"},
         {HTTP_GET, "/api", "", "", NULL, "no such path"},
         {HTTP_GET, "/api/accounts//", "", "", NULL, "no such path"},
