@@ -459,6 +459,26 @@ static void help_and_environment(void **state)
     assert_null(config_env(CONFIG_ENV_NO_COLOR));
     setenv("NO_COLOR", "1", 1);
     assert_non_null(config_env(CONFIG_ENV_NO_COLOR));
+    static const struct {
+        enum config_env which;
+        const char *name;
+    } rows[] = {
+        {CONFIG_ENV_AWS_ACCESS_KEY_ID, "AWS_ACCESS_KEY_ID"},
+        {CONFIG_ENV_AWS_SESSION_TOKEN, "AWS_SESSION_TOKEN"},
+        {CONFIG_ENV_AWS_BEARER_TOKEN, "AWS_BEARER_TOKEN_BEDROCK"},
+        {CONFIG_ENV_AWS_CONTAINER_RELATIVE_URI, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"},
+        {CONFIG_ENV_AWS_CONTAINER_TOKEN_FILE, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"},
+        {CONFIG_ENV_GOOGLE_APPLICATION_CREDENTIALS, "GOOGLE_APPLICATION_CREDENTIALS"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unsetenv(rows[i].name);
+        assert_null(config_env(rows[i].which));
+        setenv(rows[i].name, rows[i].name, 1);
+        assert_string_equal(config_env(rows[i].which), rows[i].name);
+        unsetenv(rows[i].name);
+    }
+    for (int i = 0; i < CONFIG_ENV_COUNT; i++) /* every one has a name */
+        (void)config_env((enum config_env)i);
     setenv("SSL_CERT_FILE", "/certs", 1);
     struct config *c = load(NULL, NULL, 0);
     assert_string_equal(c->ca_env, "/certs");
