@@ -124,6 +124,16 @@ static void app_drain_tick(void *arg)
     timer_set(&a->timer, now + DRAIN_POLL_MS);
 }
 
+/* A table full of clients must leave descriptors for their upstreams (design.md section 5). */
+static struct http_server_limits app_limits(const struct config *c)
+{
+    struct http_server_limits l = gateway_server_limits(c);
+    int64_t share = house_client_share();
+    if (l.max_connections > share)
+        l.max_connections = (int32_t)share;
+    return l;
+}
+
 static void app_terminate(void *arg, int signum)
 {
     struct app *a = arg;
@@ -139,19 +149,14 @@ static void app_terminate(void *arg, int signum)
     a->draining = true;
     gateway_drain(a->house.gateway);
     a->doors_until = loop_now(a->loop) + (a->started->overlap ? OVERLAP_GRACE_MS : 0);
+    if (a->started->overlap) { /* until they close, each answer sends its connection away */
+        struct http_server_limits limits = app_limits(a->config);
+        limits.max_requests = 1;
+        http_server_set_limits(a->clients, &limits);
+    }
     a->drain_until = loop_now(a->loop) + a->config->drain_timeout;
     (void)app_doors(a);
     timer_set(&a->timer, loop_now(a->loop));
-}
-
-/* A table full of clients must leave descriptors for their upstreams (design.md section 5). */
-static struct http_server_limits app_limits(const struct config *c)
-{
-    struct http_server_limits l = gateway_server_limits(c);
-    int64_t share = house_client_share();
-    if (l.max_connections > share)
-        l.max_connections = (int32_t)share;
-    return l;
 }
 
 /* ---- reload ---------------------------------------------------------------------------------- */
@@ -356,7 +361,6 @@ static void app_open(struct app *a)
                                 .accounts = a->house.accounts,
                                 .keys = a->house.keys,
                                 .gateway = a->house.gateway,
-                                .client = a->house.client,
                                 .config = a->config,
                                 .daemon = true,
                                 .started_at = loop_wall(a->loop),
@@ -545,7 +549,6 @@ static enum err app_offline_open(const struct config *c, struct admin **out, cha
                                 .accounts = offline.house.accounts,
                                 .keys = offline.house.keys,
                                 .gateway = offline.house.gateway,
-                                .client = offline.house.client,
                                 .config = c,
                                 .started_at = loop_wall(offline.loop)};
     *out = admin_new(&parts);

@@ -226,17 +226,29 @@ test('overlap: five restarts under 2,000 connections: none is refused, streams e
   const wrong = [];
   let sent = 0;
   let over = false;
-  const client = async () => {
+  const headers = { 'x-api-key': gw.key, 'anthropic-version': '2023-06-01', 'content-type': 'application/json' };
+  const fresh = (body) => ask(target, 'POST', '/v1/messages', { ...headers, connection: 'close' }, body);
+  const agent = new http.Agent({ keepAlive: true });
+  const kept = (body) => new Promise((go, no) => { // on a connection that has served before
+    const req = http.request({ ...target, path: '/v1/messages', method: 'POST', headers, agent }, (res) => {
+      let text = '';
+      res.setEncoding('utf8').on('data', (d) => { text += d; });
+      res.on('end', () => go({ status: res.statusCode, complete: res.complete, text })).on('error', no);
+    });
+    req.on('error', no);
+    req.end(body);
+  });
+  const client = async (send) => {
     while (!over || sent < 2000) {
       const n = sent++;
-      const headers = { 'x-api-key': gw.key, 'anthropic-version': '2023-06-01', 'content-type': 'application/json', connection: 'close' };
       try {
-        const r = await ask(target, 'POST', '/v1/messages', headers, message({ stream: n % 4 === 0 }));
+        const r = await send(message({ stream: n % 4 === 0 }));
         if (r.status !== 200 || r.complete === false) wrong.push(`${n}: ${r.status} ${r.text}`);
       } catch (e) { wrong.push(`${n}: ${e.message}`); }
+      if (send === kept) await sleep(n % 20);
     }
   };
-  const clients = Array.from({ length: 16 }, client);
+  const clients = Array.from({ length: 20 }, (_, i) => client(i < 16 ? fresh : kept));
   for (let i = 0; i < 5; i++) {
     await until(() => sent >= (i + 1) * 330, 60000, 'traffic');
     const next = beside(t, gw);
@@ -247,6 +259,7 @@ test('overlap: five restarts under 2,000 connections: none is refused, streams e
   }
   over = true;
   await Promise.all(clients);
+  agent.destroy();
   equal(wrong.join('\n'), '', `${wrong.length} of ${sent}`);
   ok(sent >= 2000);
 });
