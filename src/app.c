@@ -361,6 +361,7 @@ static void app_open(struct app *a)
                                 .accounts = a->house.accounts,
                                 .keys = a->house.keys,
                                 .gateway = a->house.gateway,
+                                .client = a->house.client,
                                 .config = a->config,
                                 .daemon = true,
                                 .started_at = loop_wall(a->loop),
@@ -549,6 +550,7 @@ static enum err app_offline_open(const struct config *c, struct admin **out, cha
                                 .accounts = offline.house.accounts,
                                 .keys = offline.house.keys,
                                 .gateway = offline.house.gateway,
+                                .client = offline.house.client,
                                 .config = c,
                                 .started_at = loop_wall(offline.loop)};
     *out = admin_new(&parts);
