@@ -10,7 +10,8 @@
 
 #define SECOND     INT64_C(1000)
 #define HOUR       (3600 * SECOND)
-#define MINUTE_MAX (60 * SECOND)     /* a per-minute bucket is full again after that */
+#define MINUTE_MAX (60 * SECOND) /* a per-minute bucket is full again after that */
+#define RESET_MAX  (32 * 24 * HOUR)
 #define FAMILY_MS  (5 * 60 * SECOND) /* a family's rest when no time is told */
 #define STREAM_MS  (30 * SECOND)     /* an account's, by an error that comes inside a reply */
 
@@ -87,7 +88,8 @@ bool limits_retry_after(const struct http_head *h, int64_t now, int64_t *ms)
     return true;
 }
 
-/* A reset, ms from now; 0 when it is past. */
+/* A reset, ms from now; 0 when it is past. False also for one so far away that no limit lasts until
+ * then: whatever that number is, it is not worth a week's bench. */
 static bool reset_in(const struct http_head *h, const char *name, int64_t now, int64_t *ms)
 {
     int64_t at = 0;
@@ -95,7 +97,7 @@ static bool reset_in(const struct http_head *h, const char *name, int64_t now, i
         return false;
     at += reply_skew(h, now);
     *ms = at > now ? at - now : 0;
-    return true;
+    return *ms <= RESET_MAX;
 }
 
 static int64_t later(int64_t a, int64_t b)

@@ -8,7 +8,7 @@
 
 #include "play.h"
 
-#define CONNS_MAX     256
+#define CONNS_MAX     1024
 #define UPSTREAMS_MAX 32
 
 struct conn { /* the runner's note about one far end */

@@ -298,6 +298,9 @@ static void test_unified(void **state)
         {429, U "status: rejected\n" U "reset: soon", "", NEXT, "rate_limited", MIN, 0},
         {429, U "status: rejected\n" U "reset: 99999999999999999999", "", NEXT, "rate_limited", MIN,
          0},
+        {429, U "status: rejected\n" U "reset: 4000000000", "", NEXT, "rate_limited", MIN, 0},
+        {429, U "5h-status: rejected\n" U "5h-reset: 4000000000\nretry-after: 30", "", NEXT,
+         "rate_limited", 30 * SEC, 0},
         /* only a model's window, or only the extra credits: the account is fine */
         {429,
          "retry-after: 3600\n" U "status: rejected\n" U "reset: " IN_1H "\n" U
