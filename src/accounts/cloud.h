@@ -112,7 +112,7 @@ void google_key_free(struct google_key *k); /* wipes; idempotent */
 /* HEADER.CLAIMS, as they are signed; the key is good for an hour from `now`, wall ms. */
 MUST_USE enum err google_assertion(const struct google_key *k, const struct cloud_config *c,
                                    int64_t now, struct buf *out);
-/* The whole request; of a service account it makes the signature, which blocks for 1-3 ms: on a
+/* The whole request; of a service account it makes the signature, which blocks for some ms: on a
  * worker. ERR_SYNTAX, ERR_RANGE, ERR_CORRUPT: the private key. */
 MUST_USE enum err google_request(const struct google_key *k, const struct cloud_config *c,
                                  int64_t now, struct cloud_request *q);

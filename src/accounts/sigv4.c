@@ -63,8 +63,14 @@ static enum err encode_one(unsigned char c, struct buf *out)
 enum err sigv4_encode(struct slice segment, struct buf *out)
 {
     enum err e = OK;
-    for (size_t i = 0; e == OK && i < segment.n; i++)
-        e = encode_one((unsigned char)segment.p[i], out);
+    for (size_t i = 0, run; e == OK && i < segment.n; i = run) {
+        for (run = i; run < segment.n && is_unreserved(segment.p[run]);)
+            run++;
+        if (run > i)
+            e = buf_append(out, segment.p + i, run - i);
+        else
+            e = encode_one((unsigned char)segment.p[run++], out);
+    }
     return e;
 }
 
@@ -198,13 +204,16 @@ static enum err put_query(struct slice query, struct buf *out)
 static enum err put_value(struct slice v, struct buf *out)
 {
     enum err e = OK;
-    bool space = false;
     v = slice_trim(v);
-    for (size_t i = 0; e == OK && i < v.n; i++) {
-        bool is_space = v.p[i] == ' ' || v.p[i] == '\t';
-        if (!is_space || !space)
-            e = buf_append(out, is_space ? " " : &v.p[i], 1);
-        space = is_space;
+    for (size_t i = 0, run; e == OK && i < v.n; i = run) {
+        for (run = i; run < v.n && v.p[run] != ' ' && v.p[run] != '\t';)
+            run++;
+        e = buf_append(out, v.p + i, run - i);
+        if (run == v.n || e != OK)
+            continue;
+        while (v.p[run] == ' ' || v.p[run] == '\t') /* trimmed: another character ends it */
+            run++;
+        e = buf_append(out, " ", 1);
     }
     return e;
 }

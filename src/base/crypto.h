@@ -31,7 +31,7 @@ MUST_USE enum err crypto_open(struct buf *out, const uint8_t key[CRYPTO_KEY], st
 /* RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 section 8.2) over `data`, appended to `out` raw. `pem`
  * is a private key, PKCS#8 or PKCS#1, not encrypted; it is parsed for the call and wiped behind it.
  * ERR_SYNTAX: no such key, or not RSA; ERR_RANGE: fewer than 2048 bits, or more than 8192;
- * ERR_CORRUPT: its parts do not fit each other. Blocks for 1-3 ms (4096 bits: 10): on a worker. */
+ * ERR_CORRUPT: its parts do not fit each other. Blocks for some 5 ms (2048 bits): on a worker. */
 #define CRYPTO_RSA_MAX 1024 /* bytes of a signature */
 #define CRYPTO_PEM_MAX 16384
 MUST_USE enum err crypto_rsa_sign(struct buf *out, struct slice pem, struct slice data);
