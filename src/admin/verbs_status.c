@@ -57,7 +57,7 @@ static void usage_write(struct jw *w, const struct record *r)
  * same words in sentences, where there is one. */
 static void choice_write(struct jw *w, const char *why)
 {
-    struct slice rest = slice_of(why), word, name;
+    struct slice rest = slice_of(why), word = {"", 0}, name = {"", 0};
     slice_cut(&rest, ' ', &word);
     jw_kstr(w, "why", word);
     jw_kcstr(w, "why_text", why_sentence(word));
