@@ -19,25 +19,29 @@
 
 /* ---- what a model takes ---------------------------------------------------------------------- */
 
-/* The generation in a model's name, as 46 for claude-opus-4-6, 35 for claude-3-5-sonnet, 50 for
- * anthropic.claude-opus-5; 0 when it is no such name. */
+static bool is_digit(struct slice s, size_t at)
+{
+    return at < s.n && s.p[at] >= '0' && s.p[at] <= '9';
+}
+
+/* The generation in a model's name: 46 for claude-opus-4-6 and anthropic/claude-opus-4.6, 35 for
+ * claude-3-5-sonnet, 50 for anthropic.claude-opus-5; 0 when it is no such name. */
 static int model_generation(struct slice model)
 {
     ptrdiff_t at = slice_search(model, S("claude-"));
-    int digits[2] = {0, 0}, n = 0;
     if (at < 0)
         return 0;
     struct slice rest = slice_sub(model, (size_t)at + sizeof "claude-" - 1, model.n), word;
-    while (n < 2 && slice_cut(&rest, '-', &word)) {
-        /* one digit is a version; more of them are a date; "5@2025" and "5:0" end the version */
-        bool digit = word.n > 0 && word.p[0] >= '0' && word.p[0] <= '9';
-        bool alone = digit && (word.n == 1 || word.p[1] < '0' || word.p[1] > '9');
-        if (alone)
-            digits[n++] = word.p[0] - '0';
-        if (n > 0 && (!alone || word.n > 1))
-            break;
+    while (slice_cut(&rest, '-', &word)) {
+        if (!is_digit(word, 0) || is_digit(word, 1)) /* a name, or a date */
+            continue;
+        int major = 10 * (word.p[0] - '0');
+        if (word.n > 2 && word.p[1] == '.' && is_digit(word, 2))
+            return major + word.p[2] - '0';
+        bool minor = word.n == 1 && is_digit(rest, 0) && !is_digit(rest, 1);
+        return minor ? major + rest.p[0] - '0' : major; /* "5@2025..." and "5:0" end the version */
     }
-    return digits[0] * 10 + digits[1];
+    return 0;
 }
 
 static bool refuses_forced_tools(struct slice model)
@@ -76,7 +80,7 @@ static void manner_budget(struct manner *m, int64_t budget, bool told)
     else if (m->max_tokens <= m->budget && m->max_tokens >= 2 * BUDGET_MIN)
         m->budget = m->max_tokens / 2;
     else if (m->max_tokens <= m->budget)
-        m->max_tokens += m->budget;
+        m->max_tokens += m->budget = BUDGET_MIN;
     assert(m->budget >= BUDGET_MIN && m->budget < m->max_tokens);
 }
 

@@ -53,11 +53,21 @@ static void framer_hold(struct framer *f, struct slice bytes)
 
 /* ---- SSE ------------------------------------------------------------------------------------- */
 
+/* Is this all of an event's data, though its blank line never came? */
+static bool is_complete(struct slice data)
+{
+    size_t end = 0;
+    return slice_eq(data, S("[DONE]")) ||
+           (span_value(data, span_skip_space(data, 0), 1, &end) == OK && end == data.n);
+}
+
 static void on_sse(void *arg, const struct sse_event *e)
 {
     struct framer *f = arg;
     if (f->err == OK && e->overflow)
         f->err = ERR_LIMIT;
+    if (f->err == OK && f->ending && !is_complete(e->data))
+        f->err = ERR_EOF;
     framer_tell(f, e->name, e->data);
 }
 
@@ -68,24 +78,28 @@ static void sse_take(struct framer *f, struct slice bytes)
     buf_slim(&f->sse.data);
 }
 
-/* Some servers forget the blank line behind their last event. What is whole of it counts, if it
- * makes sense; what is not was cut. */
+/* Some servers forget the blank line behind their last event. If it is whole it counts; if not, it
+ * was cut. */
 static void sse_finish(struct framer *f)
 {
     if (sse_at_boundary(&f->sse))
         return;
+    f->ending = true;
     sse_feed(&f->sse, S("\n\n"), on_sse, f);
-    if (f->err == ERR_SYNTAX)
-        f->err = ERR_EOF;
 }
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
-static void line_tell(struct framer *f, struct slice line)
+static struct slice line_trim(struct slice line)
 {
     while (line.n > 0 && text_blank(slice_sub(line, line.n - 1, line.n)))
         line.n--;
-    line = slice_sub(line, span_skip_space(line, 0), line.n);
+    return slice_sub(line, span_skip_space(line, 0), line.n);
+}
+
+static void line_tell(struct framer *f, struct slice line)
+{
+    line = line_trim(line);
     if (line.n > 0)
         framer_tell(f, S(""), line);
 }
@@ -115,9 +129,11 @@ static void lines_take(struct framer *f, struct slice bytes)
 
 static void lines_finish(struct framer *f)
 {
-    line_tell(f, buf_slice(&f->held)); /* the last line needs no end */
-    if (f->err == ERR_SYNTAX)
+    struct slice rest = line_trim(buf_slice(&f->held)); /* the last line needs no end */
+    if (rest.n > 0 && !is_complete(rest))
         f->err = ERR_EOF;
+    else
+        line_tell(f, rest);
     buf_clear(&f->held);
 }
 

@@ -20,6 +20,7 @@ struct framer {
     struct buf json; /* AWS: what was in a frame */
     /* ARRAY: where in it */
     int state, depth;
+    bool ending;                   /* SSE: what is left over is told */
     bool in_string, escaped, lone; /* lone: an object where the array should be */
     /* during a call */
     framer_fn *fn;
