@@ -305,7 +305,7 @@ static enum err records_since(struct backend *b, int64_t ms, int64_t lowest, int
 {
     int64_t low = lowest, high = highest + 1;
     while (low < high) {
-        int64_t mid = low + (high - low) / 2, found, at;
+        int64_t mid = low + (high - low) / 2, found = INT64_MAX, at = INT64_MAX;
         enum err e = record_ended(b, mid, &found, &at);
         if (e != OK)
             return e;
