@@ -104,30 +104,52 @@ static enum event_use event_use(struct slice name)
     return slice_eq(name, S("ping")) ? EVENT_LIFE : EVENT_SNIFF;
 }
 
-/* True when `key` stands in `data` with another value than null. Nearly every chunk has all these
- * keys and null behind them. What stands inside of strings cannot be taken for a key: its quotes
- * are escaped there. */
-static bool tells(struct slice data, struct slice key)
+/* True when what follows a key is a value other than null. */
+static bool has_value(struct slice data, size_t at)
 {
-    ptrdiff_t hit;
-    while ((hit = slice_search(data, key)) >= 0) {
-        data = slice_sub(data, (size_t)hit + key.n, data.n);
-        size_t at = span_skip_space(data, 0);
-        if (at < data.n && data.p[at] == ':')
-            at = span_skip_space(data, at + 1);
-        if (!slice_starts(slice_sub(data, at, data.n), S("null")))
-            return true;
-    }
-    return false;
+    at = span_skip_space(data, at);
+    if (at < data.n && data.p[at] == ':')
+        at = span_skip_space(data, at + 1);
+    return !slice_starts(slice_sub(data, at, data.n), S("null"));
 }
 
-/* A chunk in which there is nothing but more text. */
+/* The keys whose values must be read, by their first letter: those of a text's chunk have others,
+ * nearly all. */
+static struct slice key_by_letter(char letter)
+{
+    switch (letter) {
+    case 'f':
+        return S("finish_reason\"");
+    case 'u':
+        return S("usage\"");
+    case 'e':
+        return S("error\"");
+    case 'b':
+        return S("base_resp\"");
+    default:
+        return S("");
+    }
+}
+
+/* A chunk in which there is nothing but more text. Nearly every chunk has the keys of interest and
+ * null behind them. What stands inside of strings cannot be taken for a key: its quotes are escaped
+ * there. One pass from quote to quote, over every chunk of every stream. */
 static bool is_plain(const struct reading *r, struct slice data)
 {
-    return r->seen.meaningful && r->seen.message_id[0] != '\0' && slice_starts(data, S("{")) &&
-           slice_ends(data, S("}")) && !tells(data, S("\"finish_reason\"")) &&
-           !tells(data, S("\"usage\"")) && !tells(data, S("\"error\"")) &&
-           !tells(data, S("\"base_resp\"")) && !tells(data, S("\"service_tier\""));
+    if (!r->seen.meaningful || r->seen.message_id[0] == '\0' || !slice_starts(data, S("{")) ||
+        !slice_ends(data, S("}")))
+        return false;
+    for (size_t at = 0; at + 1 < data.n; at++) {
+        const char *quote = memchr(data.p + at, '"', data.n - 1 - at);
+        if (quote == NULL)
+            break;
+        at = (size_t)(quote - data.p);
+        struct slice key = key_by_letter(data.p[at + 1]);
+        if (key.n > 0 && slice_starts(slice_sub(data, at + 1, data.n), key) &&
+            has_value(data, at + 1 + key.n))
+            return false;
+    }
+    return true;
 }
 
 /* The opening chunk says who speaks and nothing else. */
