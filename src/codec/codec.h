@@ -220,6 +220,9 @@ MUST_USE enum err translate_error(struct translate *t, int status, struct slice 
 MUST_USE enum err translate_ping(struct translate *t, struct buf *out);
 /* What was seen so far; .meaningful and .error as the observer tells them. */
 const struct observation *translate_see(const struct translate *t);
+/* The status of the error the reply told, as the client's dialect has it, for a head that is not
+ * sent yet; 0: it told none. */
+int translate_status(const struct translate *t);
 /* Facts of a reply's request that its translation needs. */
 struct ask_facts {
     bool stream, include_usage, thinking;

@@ -26,6 +26,7 @@ struct translate {
     struct buf *sink;    /* of the call in progress */
     enum err err;        /* sticks */
     bool ended, errored; /* END or ERROR has been said: nothing follows */
+    int status;          /* of ERROR, for the client */
     struct observation seen;
 };
 
@@ -91,6 +92,11 @@ const struct observation *translate_see(const struct translate *t)
     return &t->seen;
 }
 
+int translate_status(const struct translate *t)
+{
+    return t->status;
+}
+
 /* ---- observing ------------------------------------------------------------------------------- */
 
 static void see_usage(struct observation *seen, const struct usage *u)
@@ -123,6 +129,8 @@ static void see(struct translate *t, const struct say *s)
         text_copy(seen->error_type, sizeof seen->error_type, s->error_type);
         text_copy(seen->error_message, sizeof seen->error_message, s->text);
         t->errored = true;
+        t->status = error_status_in(t->plan.to, s->status >= 400 ? s->status : 500, seen->error,
+                                    s->error_type, s->text);
         return;
     case SAY_STOP:
         text_copy(seen->stop_reason, sizeof seen->stop_reason, slice_of(stop_name(s->stop)));

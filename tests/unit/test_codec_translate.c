@@ -392,6 +392,38 @@ static void test_behind_the_end(void **state)
     buf_free(&twice);
 }
 
+/* An error that came with a 200: its head is not sent yet where one body was asked for. */
+static void test_status(void **state)
+{
+    static const struct {
+        enum dialect from, to;
+        const char *body;
+        int status;
+    } rows[] = {
+        {DIALECT_ANTHROPIC, DIALECT_OPENAI,
+         "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"x\"}}", 503},
+        {DIALECT_ANTHROPIC, DIALECT_OPENAI,
+         "{\"type\":\"error\",\"error\":{\"type\":\"1308\",\"message\":\"x\"}}", 500},
+        {DIALECT_OPENAI, DIALECT_ANTHROPIC, "{\"error\":{\"code\":503,\"message\":\"x\"}}", 529},
+        {DIALECT_ANTHROPIC, DIALECT_ANTHROPIC,
+         "{\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\"message\":\"x\"}}", 429},
+        {DIALECT_ANTHROPIC, DIALECT_OPENAI, "{\"content\":[]}", 0},
+    };
+    struct buf out;
+    (void)state;
+    buf_init(&out, 1 << 16);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct translate_plan p = plan(rows[i].from, FRAMING_WHOLE, rows[i].to, FRAMING_WHOLE);
+        struct translate *t = translate_new(&p);
+        assert_int_equal(translate_feed(t, slice_of(rows[i].body), &out), OK);
+        assert_int_equal(translate_status(t), 0);
+        assert_int_equal(translate_end(t, &out), OK);
+        assert_int_equal(translate_status(t), rows[i].status);
+        translate_free(t);
+    }
+    buf_free(&out);
+}
+
 static void test_tongues(void **state)
 {
     static const struct {
@@ -695,10 +727,11 @@ int main(void)
         cmocka_unit_test(test_every_cut),      cmocka_unit_test(test_openai_to_frames),
         cmocka_unit_test(test_names),          cmocka_unit_test(test_error_ends),
         cmocka_unit_test(test_ping),           cmocka_unit_test(test_behind_the_end),
-        cmocka_unit_test(test_tongues),        cmocka_unit_test(test_framings),
-        cmocka_unit_test(test_frames_out),     cmocka_unit_test(test_long_line),
-        cmocka_unit_test(test_full_client),    cmocka_unit_test(test_error_statuses),
-        cmocka_unit_test(test_facts),          cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_status),         cmocka_unit_test(test_tongues),
+        cmocka_unit_test(test_framings),       cmocka_unit_test(test_frames_out),
+        cmocka_unit_test(test_long_line),      cmocka_unit_test(test_full_client),
+        cmocka_unit_test(test_error_statuses), cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_cost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
