@@ -260,13 +260,6 @@ enum err cloud_check(const struct cloud_config *c, struct slice secret, char *wh
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
-static void buf_wipe(struct buf *b)
-{
-    if (b->p != NULL)
-        crypto_wipe(b->p, b->cap);
-    buf_free(b);
-}
-
 void cloud_request_init(struct cloud_request *q)
 {
     *q = (struct cloud_request){.method = HTTP_GET};
@@ -276,6 +269,7 @@ void cloud_request_init(struct cloud_request *q)
 
 void cloud_request_free(struct cloud_request *q)
 {
+    assert(q->secret.max == CLOUD_SECRET_MAX && q->body.max == CLOUD_BODY_MAX); /* initialised */
     buf_wipe(&q->secret);
     buf_wipe(&q->body);
     cloud_request_init(q);
@@ -329,6 +323,7 @@ enum err cloud_target(const struct cloud_request *q, bool allow_private, struct 
     }
     bool metadata = q->metadata && !t->tls && is_metadata_host(t->host);
     t->allow_private = allow_private || metadata;
+    assert(path->n > 0 && path->p[0] == '/');
     if (metadata || t->tls || allow_private)
         return OK;
     *why = "it must begin with https://";
@@ -345,6 +340,7 @@ enum err entra_request(const struct cloud_config *c, struct slice secret, struct
     const char *scope = c->scope[0] != '\0' ? c->scope : AZURE_SCOPE;
     if (c->tenant_id[0] == '\0' || c->client_id[0] == '\0' || secret.n == 0)
         return ERR_STATE;
+    assert(c->cloud == CLOUD_AZURE && q->body.len == 0);
     q->method = HTTP_POST;
     q->form = CLOUD_FORM;
     enum err e = c->token_url[0] != '\0'

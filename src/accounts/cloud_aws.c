@@ -25,6 +25,7 @@ struct slice aws_region_of(struct slice host)
 static struct slice section_name(struct slice line, bool config)
 {
     ptrdiff_t end = slice_find(line, ']');
+    assert(line.n > 0 && line.p[0] == '[');
     if (end < 1)
         return S("");
     struct slice name = slice_trim(slice_sub(line, 1, (size_t)end));
@@ -53,8 +54,10 @@ static void setting_take(struct aws_profile *p, struct slice key, struct slice v
                        : slice_ieq(key, S("aws_session_token"))     ? &p->keys.token
                        : slice_ieq(key, S("region"))                ? &p->region
                                                                     : NULL;
-    if (to != NULL)
+    if (to != NULL) {
         *to = value;
+        return;
+    }
     if (slice_ieq(key, S("role_arn")) || slice_ieq(key, S("credential_process")) ||
         slice_ieq(key, S("sso_session")) || slice_ieq(key, S("sso_start_url")) ||
         slice_ieq(key, S("web_identity_token_file")))
@@ -95,9 +98,7 @@ static bool keys_are_good(const struct aws_keys *k)
     bool good = aws_keys_print(k, &text) == OK && aws_keys_read(buf_slice(&text), &back) == OK &&
                 slice_eq(back.id, k->id) && slice_eq(back.secret, k->secret) &&
                 slice_eq(back.token, k->token);
-    if (text.p != NULL)
-        crypto_wipe(text.p, text.cap);
-    buf_free(&text);
+    buf_wipe(&text);
     return good;
 }
 
@@ -115,6 +116,7 @@ void aws_profile_read(struct slice credentials, struct slice config, struct slic
         out->keys = second.keys; /* a pair is not put together from two files */
     if (first.region.n == 0)
         out->region = second.region;
+    assert(out->found || (out->keys.id.n == 0 && !out->indirect));
     if (!keys_are_good(&out->keys))
         out->keys = none;
     else
@@ -162,6 +164,7 @@ static enum err imds_url(const struct cloud_config *c, const char *path, struct 
 
 enum err aws_session_request(const struct cloud_config *c, struct cloud_request *q)
 {
+    assert(q->body.len == 0 && q->secret.len == 0); /* a request begins empty */
     q->method = HTTP_PUT;
     q->flag = "x-aws-ec2-metadata-token-ttl-seconds";
     q->flag_value = "300";
@@ -182,6 +185,7 @@ static enum err session_put(struct slice session, struct cloud_request *q)
 {
     if (session.n == 0)
         return ERR_STATE;
+    assert(q->metadata && q->secret.len == 0);
     q->secret_name = "x-aws-ec2-metadata-token";
     return buf_puts(&q->secret, session);
 }

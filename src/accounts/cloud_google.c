@@ -99,6 +99,7 @@ void google_key_free(struct google_key *k)
     slice_wipe(&k->refresh_token);
     json_free(k->doc);
     k->doc = NULL;
+    assert(k->private_key.n == 0 && k->client_secret.n == 0 && k->refresh_token.n == 0);
     k->email = k->private_key_id = k->project = k->token_uri = S("");
     k->client_id = k->quota_project = S("");
 }
@@ -154,9 +155,7 @@ static enum err service_body(const struct google_key *k, const struct cloud_conf
                                   "&assertion="))
                 : e;
     e = e == OK ? buf_puts(out, buf_slice(&jwt)) : e;
-    if (jwt.p != NULL)
-        crypto_wipe(jwt.p, jwt.len);
-    buf_free(&jwt);
+    buf_wipe(&jwt);
     buf_free(&signature);
     return e;
 }
@@ -174,6 +173,7 @@ static enum err user_body(const struct google_key *k, struct buf *out)
 enum err google_request(const struct google_key *k, const struct cloud_config *c, int64_t now,
                         struct cloud_request *q)
 {
+    assert(k->doc != NULL && q->body.len == 0);
     q->method = HTTP_POST;
     q->form = CLOUD_FORM;
     enum err e = c->token_url[0] != '\0'

@@ -44,13 +44,6 @@ struct login {
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-static void buf_wipe(struct buf *b)
-{
-    if (b->p != NULL)
-        crypto_wipe(b->p, b->cap);
-    buf_free(b);
-}
-
 static void login_free(struct login *g)
 {
     if (g->request != NULL)

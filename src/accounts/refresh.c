@@ -51,13 +51,6 @@ static struct refresh *orphans;
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-static void buf_wipe(struct buf *b)
-{
-    if (b->p != NULL)
-        crypto_wipe(b->p, b->cap);
-    buf_free(b);
-}
-
 /* All but the memory itself. */
 static void refresh_clear(struct refresh *r)
 {

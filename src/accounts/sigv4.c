@@ -77,6 +77,7 @@ enum err sigv4_encode(struct slice segment, struct buf *out)
 /* The segment behind the last slash from `start` on goes. */
 static void path_pop(struct buf *out, size_t start)
 {
+    assert(start <= out->len);
     while (out->len > start && out->p[out->len - 1] != '/')
         out->len--;
     if (out->len > start)
@@ -224,6 +225,7 @@ static enum err put_headers(const struct http_header *h, int n, struct buf *out)
     enum err e = OK;
     for (int i = 0; e == OK && i < n; i++) {
         if (i > 0 && slice_eq(h[i].name, h[i - 1].name)) {
+            assert(out->len > 0 && out->p[out->len - 1] == '\n');
             out->len--; /* the line end before */
             e = buf_puts(out, S(","));
         } else {
@@ -410,6 +412,7 @@ enum err sigv4_sign(const struct sigv4_request *r, struct http_header out[SIGV4_
 {
     struct signing g = {.headers = 0};
     *n = 0;
+    assert(r->headers >= 0 && r->method.n > 0);
     if (!is_word(r->keys.id, AWS_KEY_ID_MAX) || !is_word(r->keys.secret, AWS_SECRET_MAX) ||
         r->region.n == 0)
         return ERR_SYNTAX;
@@ -420,9 +423,7 @@ enum err sigv4_sign(const struct sigv4_request *r, struct http_header out[SIGV4_
     enum err e = signing_headers(&g, r);
     e = e == OK ? signing_canonical(&g, r) : e;
     e = e == OK ? signing_print(&g, r, out, n, (struct room){memory, size}) : e;
-    if (g.canonical.p != NULL) /* with the session token in it */
-        crypto_wipe(g.canonical.p, g.canonical.len);
-    buf_free(&g.canonical);
+    buf_wipe(&g.canonical); /* the session token is in it */
     buf_free(&g.names);
     if (e != OK)
         *n = 0;

@@ -142,13 +142,6 @@ void verb_account_login(struct verb_call *c)
 /* ---- what a login has brought, into the store
  * --------------------------------------------------------- */
 
-static void buf_wipe(struct buf *b)
-{
-    if (b->p != NULL)
-        crypto_wipe(b->p, b->cap);
-    buf_free(b);
-}
-
 /* The login that was answered here, if no later one has taken its place. */
 static struct begun *begun_of(const struct ending *x)
 {

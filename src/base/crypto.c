@@ -246,6 +246,13 @@ void crypto_wipe(void *p, size_t n)
         mbedtls_platform_zeroize(p, n);
 }
 
+void buf_wipe(struct buf *b)
+{
+    if (b->p != NULL)
+        crypto_wipe(b->p, b->cap);
+    buf_free(b);
+}
+
 /* Half a byte at a time: sixteen words of table, and nobody sums up more than a key or an id. */
 uint32_t crypto_crc32(struct slice data)
 {

@@ -40,6 +40,7 @@ MUST_USE enum err crypto_rsa_check(struct slice pem);
 
 bool crypto_equal(const void *a, const void *b, size_t n); /* constant time */
 void crypto_wipe(void *p, size_t n);                       /* never optimised away */
+void buf_wipe(struct buf *b);                              /* crypto_wipe, then buf_free */
 uint32_t crypto_crc32(struct slice data);                  /* IEEE 802.3, as in zip */
 /* SipHash-2-4 under a key drawn at crypto_init (a fixed one before it). */
 uint64_t crypto_siphash(struct slice data);

@@ -245,6 +245,20 @@ static void test_small(void **state)
     assert_int_equal(crypto_crc32(S("The quick brown fox jumps over the lazy dog")), 0x414fa339);
 }
 
+static void test_buf_wipe(void **state)
+{
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 64);
+    buf_wipe(&b); /* that has no memory */
+    assert_int_equal(buf_append(&b, "secret", 6), OK);
+    buf_wipe(&b);
+    assert_true(b.p == NULL && b.len == 0 && b.max == 64);
+    assert_int_equal(buf_append(&b, "x", 1), OK); /* usable again */
+    buf_free(&b);
+}
+
 /* RFC 7515 appendix A.2, by the same key in both forms. */
 static void test_rsa_sign(void **state)
 {
@@ -335,8 +349,9 @@ int main(void)
         cmocka_unit_test(test_hkdf),        cmocka_unit_test(test_open_vector),
         cmocka_unit_test(test_seal),        cmocka_unit_test(test_seal_damage),
         cmocka_unit_test(test_seal_limit),  cmocka_unit_test(test_random),
-        cmocka_unit_test(test_small),       cmocka_unit_test(test_rsa_sign),
-        cmocka_unit_test(test_rsa_damaged), cmocka_unit_test(test_rsa_refused),
+        cmocka_unit_test(test_small),       cmocka_unit_test(test_buf_wipe),
+        cmocka_unit_test(test_rsa_sign),    cmocka_unit_test(test_rsa_damaged),
+        cmocka_unit_test(test_rsa_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
