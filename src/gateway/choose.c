@@ -44,6 +44,9 @@ static int choice_pick(const struct exchange *x, const struct account_choice *c,
 {
     *h = (struct hindrance){false, false};
     for (int i = 0; i < c->n; i++) {
+        /* a rest of our own must not be all that a client hears of; who has failed knows better */
+        if (c->why[i] == WHY_RESCUE && x->retrying)
+            continue;
         if (!line_has_room(x, c->ready[i]))
             h->slot = true;
         else if (!retry_may(x, c->ready[i]))
