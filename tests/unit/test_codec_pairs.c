@@ -95,6 +95,7 @@ static void word_take(struct pair *p, struct slice word)
         {"no_cache_control", &t->no_cache_control},
         {"adaptive_thinking", &t->adaptive_thinking},
         {"no_images_by_url", &t->no_images_by_url},
+        {"short_call_ids", &t->short_call_ids},
         {"body_has_no_model", &t->body_has_no_model},
         {"body_has_no_stream", &t->body_has_no_stream},
     };
