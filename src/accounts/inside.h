@@ -130,6 +130,8 @@ bool is_login_reason(const char *reason);
 /* Brings observations in, and tells the store of news. */
 void windows_take(struct account_set *set, struct account *a,
                   const struct window seen[WINDOW_KINDS], int64_t now);
+/* Ends the rests of families whose window is seen to be open. */
+void families_open(struct account_facts *f, const struct window *seen);
 /* Notes that a family rests; the longest rest holds. */
 void family_note(struct account_facts *f, const char *family, const char *reason, int64_t until,
                  int64_t now);

@@ -95,7 +95,7 @@ static void window_log(const struct account *a, enum window_kind k, int64_t now)
 
 /* The rests of families whose window is open again. Not those that began a moment ago: the reply
  * was under way then. */
-static void families_open(struct account_facts *f, const struct window *seen)
+void families_open(struct account_facts *f, const struct window *seen)
 {
     for (int i = 0; i < ACCOUNT_FAMILIES; i++) {
         struct family_rest *r = &f->family[i];

@@ -78,6 +78,22 @@ static int64_t windows_seen_at(const struct account_facts *f)
     return at;
 }
 
+/* What the provider has ordered lasts longer than it takes to ask whether it still holds: for the
+ * account, or for a family of models. */
+static bool rest_is_long(const struct account_facts *f, const struct account_status *s,
+                         int64_t wall)
+{
+    if (s->state == ACCOUNT_SPENT)
+        return true;
+    if (s->state == ACCOUNT_COOLING)
+        return strcmp(s->reason, "rate_limited") == 0 && s->until - wall > EVERY_MS;
+    for (int i = 0; i < ACCOUNT_FAMILIES; i++) {
+        if (f->family[i].until - wall > EVERY_MS)
+            return true;
+    }
+    return false;
+}
+
 static bool poll_is_due(const struct account_set *set, const struct entry *e, int64_t now,
                         int64_t wall)
 {
@@ -87,8 +103,8 @@ static bool poll_is_due(const struct account_set *set, const struct entry *e, in
     if (!has_usage(e) || e->token->on != NULL || now < p->next_at || p->barred == a->generation)
         return false;
     struct account_status s = account_status(f, wall);
-    bool spent = s.state == ACCOUNT_SPENT;
-    if (!spent && s.state != ACCOUNT_READY && s.state != ACCOUNT_FULL)
+    bool rests = rest_is_long(f, &s, wall);
+    if (!rests && s.state != ACCOUNT_READY && s.state != ACCOUNT_FULL)
         return false;
     if (f->token != TOKEN_HELD || f->token_refused ||
         (f->token_expires_at != 0 && f->token_expires_at <= wall))
@@ -96,7 +112,7 @@ static bool poll_is_due(const struct account_set *set, const struct entry *e, in
     bool used = p->used_at != 0 && now - p->used_at < LAPSE_MS;
     int64_t seen = wall - windows_seen_at(f);
     bool fresh = seen >= 0 && seen < EVERY_MS;
-    return !fresh && (spent || (used && use_matters(set, a)));
+    return !fresh && (rests || (used && use_matters(set, a)));
 }
 
 static int64_t spread_of(const struct entry *e, int64_t now)
@@ -144,6 +160,49 @@ static void poll_rest(struct entry *e, int64_t wait)
     e->poll.next_at = now + rest + spread_of(e, now);
 }
 
+/* A rest without a window, by a 429 that told a time only, ends when all windows are told to be
+ * open. Should there be another reason for it, the next 429 says so. */
+static void rest_end(struct account_set *set, struct account *a,
+                     const struct window seen[WINDOW_KINDS], int64_t wall)
+{
+    struct account_facts *f = &a->facts;
+    for (int k = WINDOW_5H; k <= WINDOW_7D; k++) {
+        if (!seen[k].known || seen[k].closed || seen[k].used >= 1)
+            return;
+    }
+    if (f->login_needed || f->cool_until <= wall || strcmp(f->cool_reason, "rate_limited") != 0 ||
+        wall - f->seen_at <= MINUTE)
+        return;
+    f->cool_until = 0;
+    f->cool_reason[0] = '\0';
+    f->seen_at = wall;
+    facts_store(set, a);
+    log_info("a rest is over before its time", LF_STR("account", a->name));
+}
+
+/* The tightest window of all families is not always that of one that rests. */
+static void families_learn(struct account_set *set, struct account *a, struct slice body,
+                           int64_t wall)
+{
+    for (int i = 0; i < ACCOUNT_FAMILIES; i++) {
+        struct window seen[WINDOW_KINDS] = {0};
+        struct family_rest r = a->facts.family[i];
+        if (r.until <= wall || !windows_read_usage_of(body, r.family, wall, &seen[WINDOW_7D_MODEL]))
+            continue;
+        windows_take(set, a, seen, wall);
+        if (!seen[WINDOW_7D_MODEL].closed)
+            families_open(&a->facts, &seen[WINDOW_7D_MODEL]);
+    }
+}
+
+static void usage_take(struct account_set *set, struct account *a,
+                       const struct window seen[WINDOW_KINDS], struct slice body, int64_t wall)
+{
+    families_learn(set, a, body, wall);
+    windows_take(set, a, seen, wall);
+    rest_end(set, a, seen, wall);
+}
+
 static void usage_learn(struct account_set *set, struct account *a, struct slice body)
 {
     struct window seen[WINDOW_KINDS] = {0};
@@ -156,9 +215,9 @@ static void usage_learn(struct account_set *set, struct account *a, struct slice
         return;
     }
     log_debug("usage polled", LF_STR("account", a->name));
-    windows_take(set, a, seen, wall);
+    usage_take(set, a, seen, body, wall);
     while ((b = quota_next(set, a, &at)) != NULL)
-        windows_take(set, b, seen, wall);
+        usage_take(set, b, seen, body, wall);
 }
 
 static void poll_judge(struct poll *p, struct entry *e)

@@ -276,8 +276,10 @@ static struct window window_of(const struct told *t, enum window_kind k, bool pa
     w.known = used || w.resets_at != 0 || t->status.n > 0;
     /* The word decides; a full window without one is closed as long as its reset is to come. */
     w.closed = t->status.n > 0 ? window_word_closes(t->status) : w.used >= 1 && w.resets_at > now;
-    if (paid)
+    if (paid) { /* full all the same: who does not want to pay must see it */
+        w.used = window_word_closes(t->status) && w.used < 1 ? 1 : w.used;
         w.closed = false;
+    }
     if (window_length(k) != 0 && w.resets_at != 0)
         w.started_at = w.resets_at - window_length(k);
     return w;
@@ -305,13 +307,19 @@ static bool is_tighter(const struct window *a, const struct window *b)
     return a->used > b->used;
 }
 
+/* A class, but not which. */
+static bool is_untold_class(struct slice name)
+{
+    return slice_eq(name, S("oi")) || slice_eq(name, S("overage_included"));
+}
+
 static void models_of(const struct sheet *s, bool paid, int64_t skew, int64_t now,
                       struct window *out)
 {
     struct window best = {0};
     for (int i = 0; i < s->models; i++) {
         struct window w = window_of(&s->model[i], WINDOW_7D_MODEL, paid, skew, now);
-        if (!slice_eq(s->class_name[i], S("oi"))) /* a class, but not which */
+        if (!is_untold_class(s->class_name[i]))
             (void)family_put(s->class_name[i], w.family);
         if (w.known && is_tighter(&w, &best))
             best = w;
@@ -342,8 +350,8 @@ int windows_read_head(const struct http_head *h, int64_t now, struct window out[
     claim_apply(&s);
     int64_t skew = reply_skew(h, now);
     bool good = h->status >= 200 && h->status < 300;
-    bool paid = good && (slice_eq(s.in_use, S("true")) ||
-                         slice_starts(s.window[WINDOW_OVERAGE].status, S("allowed")));
+    bool pays = slice_eq(s.in_use, S("true"));
+    bool paid = good && (pays || slice_starts(s.window[WINDOW_OVERAGE].status, S("allowed")));
     for (int i = 0; i < WINDOW_KINDS; i++) {
         enum window_kind k = (enum window_kind)i;
         struct window w = {0};
@@ -353,6 +361,8 @@ int windows_read_head(const struct http_head *h, int64_t now, struct window out[
             w = bucket_of(&s.window[k], k, skew, now);
         else
             w = window_of(&s.window[k], k, paid && k != WINDOW_OVERAGE, skew, now);
+        if (k == WINDOW_OVERAGE && good && pays)
+            w.known = true;
         if (w.known)
             out[k] = w;
         n += w.known;
@@ -398,15 +408,19 @@ static void usage_put(struct window *out, const struct window *w)
         *out = *w;
 }
 
-static void usage_put_model(struct window *out, struct window *w, struct slice family)
+/* Of all families the tightest window counts, or that of `only`. */
+static void usage_put_model(struct window *out, struct window *w, struct slice family,
+                            const char *only)
 {
     (void)model_family(family, w->family);
+    if (only != NULL && strcmp(w->family, only) != 0)
+        return;
     if (w->known && is_tighter(w, out))
         *out = *w;
 }
 
 /* {"five_hour": {...}, "seven_day": {...}, "seven_day_opus": {...}} */
-static void usage_flat(const struct json_val *root, bool extra, int64_t now,
+static void usage_flat(const struct json_val *root, bool extra, const char *only, int64_t now,
                        struct window out[WINDOW_KINDS])
 {
     struct slice key;
@@ -421,14 +435,14 @@ static void usage_flat(const struct json_val *root, bool extra, int64_t now,
             continue;
         struct window w = usage_window(v, "utilization", k, extra, now);
         if (k == WINDOW_7D_MODEL)
-            usage_put_model(&out[k], &w, slice_sub(key, 10, key.n));
+            usage_put_model(&out[k], &w, slice_sub(key, 10, key.n), only);
         else
             usage_put(&out[k], &w);
     }
 }
 
 /* {"limits": [{"kind": "session", "percent": 42, ...}, ...]} */
-static void usage_limits(const struct json_val *list, bool extra, int64_t now,
+static void usage_limits(const struct json_val *list, bool extra, const char *only, int64_t now,
                          struct window out[WINDOW_KINDS])
 {
     for (size_t i = 0; i < json_len(list) && i < LIMITS_MAX; i++) {
@@ -448,7 +462,7 @@ static void usage_limits(const struct json_val *list, bool extra, int64_t now,
         }
         const struct json_val *model = json_get(json_get(v, "scope"), "model");
         struct slice family = json_get_str(model, "display_name");
-        usage_put_model(&out[k], &w, family.n > 0 ? family : json_get_str(model, "id"));
+        usage_put_model(&out[k], &w, family.n > 0 ? family : json_get_str(model, "id"), only);
     }
 }
 
@@ -477,18 +491,36 @@ static bool usage_extra(const struct json_val *root, int64_t now, struct window 
     return on;
 }
 
+static bool usage_read(struct slice body, const char *only, int64_t now,
+                       struct window seen[WINDOW_KINDS])
+{
+    struct json *doc = NULL;
+    if (body.n > USAGE_MAX || json_parse(body, &doc) != OK)
+        return false;
+    const struct json_val *root = json_root(doc);
+    bool extra = usage_extra(root, now, &seen[WINDOW_OVERAGE]);
+    usage_flat(root, extra, only, now, seen);
+    usage_limits(json_get(root, "limits"), extra, only, now, seen);
+    json_free(doc);
+    return true;
+}
+
+bool windows_read_usage_of(struct slice body, const char *family, int64_t now, struct window *out)
+{
+    struct window seen[WINDOW_KINDS] = {0};
+    assert(family[0] != '\0');
+    if (!usage_read(body, family, now, seen) || !seen[WINDOW_7D_MODEL].known)
+        return false;
+    *out = seen[WINDOW_7D_MODEL];
+    return true;
+}
+
 int windows_read_usage(struct slice body, int64_t now, struct window out[WINDOW_KINDS])
 {
     struct window seen[WINDOW_KINDS] = {0};
-    struct json *doc = NULL;
     int n = 0;
-    if (body.n > USAGE_MAX || json_parse(body, &doc) != OK)
+    if (!usage_read(body, NULL, now, seen))
         return 0;
-    const struct json_val *root = json_root(doc);
-    bool extra = usage_extra(root, now, &seen[WINDOW_OVERAGE]);
-    usage_flat(root, extra, now, seen);
-    usage_limits(json_get(root, "limits"), extra, now, seen);
-    json_free(doc);
     for (int k = 0; k < WINDOW_KINDS; k++) {
         if (seen[k].known)
             out[k] = seen[k];

@@ -58,6 +58,9 @@ int windows_read_head(const struct http_head *h, int64_t now, struct window out[
 /* The usage endpoint's payload, old or new shape (0..100 there). Full is closed, unless extra usage
  * is on. */
 int windows_read_usage(struct slice body, int64_t now, struct window out[WINDOW_KINDS]);
+/* What the same payload tells of one family's window alone, be it not the tightest; false: nothing.
+ */
+bool windows_read_usage_of(struct slice body, const char *family, int64_t now, struct window *out);
 
 /* Brings one newer observation into what is known. An older one changes nothing. A reset that moves
  * by up to 60 s is the same window (take the larger use); one that moves further forward is a new

@@ -239,6 +239,21 @@ static void test_overage(void **state)
     accounts_free(set);
 }
 
+/* What a person has set about that is heard as soon as a reply says who paid. */
+static void test_pause_on_overage(void **state)
+{
+    (void)state;
+    begin();
+    a->facts.policy.pause_on_overage = true;
+    reply(200, U "5h-utilization: 0.9\n" U "5h-reset: " IN_2H "\n" U "overage-status: allowed");
+    assert_ready();
+    reply(200, U "5h-status: rejected\n" U "5h-reset: " IN_2H "\n" U "overage-in-use: true");
+    assert_int_equal(status().state, ACCOUNT_SPENT);
+    assert_string_equal(status().reason, "overage");
+    assert_int_equal(status().until, NOW + 2 * HOUR);
+    accounts_free(set);
+}
+
 /* ---- families -------------------------------------------------------------------------------- */
 
 static int chosen(const char *model, struct account_choice *c)
@@ -505,15 +520,25 @@ static void test_clock_forward(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_reply),   cmocka_unit_test(test_buckets),
-        cmocka_unit_test(test_spent),         cmocka_unit_test(test_spent_weekly),
-        cmocka_unit_test(test_reopened),      cmocka_unit_test(test_jitter),
-        cmocka_unit_test(test_overage),       cmocka_unit_test(test_model_limit),
-        cmocka_unit_test(test_model_unknown), cmocka_unit_test(test_credits),
-        cmocka_unit_test(test_many_families), cmocka_unit_test(test_family_and_account),
-        cmocka_unit_test(test_restart),       cmocka_unit_test(test_not_loaded),
-        cmocka_unit_test(test_reset),         cmocka_unit_test(test_new_credential),
-        cmocka_unit_test(test_clock_back),    cmocka_unit_test(test_clock_forward),
+        cmocka_unit_test(test_every_reply),
+        cmocka_unit_test(test_buckets),
+        cmocka_unit_test(test_spent),
+        cmocka_unit_test(test_spent_weekly),
+        cmocka_unit_test(test_reopened),
+        cmocka_unit_test(test_jitter),
+        cmocka_unit_test(test_overage),
+        cmocka_unit_test(test_model_limit),
+        cmocka_unit_test(test_pause_on_overage),
+        cmocka_unit_test(test_model_unknown),
+        cmocka_unit_test(test_credits),
+        cmocka_unit_test(test_many_families),
+        cmocka_unit_test(test_family_and_account),
+        cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_not_loaded),
+        cmocka_unit_test(test_reset),
+        cmocka_unit_test(test_new_credential),
+        cmocka_unit_test(test_clock_back),
+        cmocka_unit_test(test_clock_forward),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

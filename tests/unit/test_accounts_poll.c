@@ -140,6 +140,67 @@ static void test_opens_early(void **state)
     bench_close();
 }
 
+static void learn_limited(const char *name, const char *value, const char *model)
+{
+    struct http_header h[] = {{slice_of(name), slice_of(value)},
+                              {S("anthropic-ratelimit-unified-7d_oi-reset"), S("1795608000")}};
+    struct http_head head = {.status = 429, .header = h, .headers = 2, .content_length = -1};
+    struct reply_facts r = {.status = 429, .head = &head, .model = model};
+    struct limit_verdict v = limits_judge(b.a->provider, &r, wall());
+    accounts_learn(b.set, b.a, &v, &r, wall());
+}
+
+#define WEEK ",\"resets_at\":\"2026-11-25T12:00:00Z\""
+#define SCOPED(percent, name)                               \
+    "{\"kind\":\"weekly_scoped\",\"percent\":" percent WEEK \
+    ",\"scope\":{\"model\":{\"display_name\":\"" name "\"}}}"
+#define ALL(five, opus, fable)                             \
+    "{\"limits\":[{\"kind\":\"session\",\"percent\":" five \
+    ",\"resets_at\":\"2026-11-21T16:00:00Z\"},"            \
+    "{\"kind\":\"weekly_all\",\"percent\":30" WEEK         \
+    "}," SCOPED(opus, "Opus") "," SCOPED(fable, "Fable") "]}"
+
+/* A bench of hours that was told as a time only. */
+static void test_rest_ends(void **state)
+{
+    (void)state;
+    begin_with(SETTINGS, 48 * HOUR);
+    learn_limited("retry-after", "36000", "claude-opus-5");
+    assert_int_equal(status().state, ACCOUNT_COOLING);
+    (void)until_asked(1);
+    reply(200, "", ALL("100", "10", "10")); /* it is true */
+    assert_int_equal(status().until, SIM_EPOCH_MS + 10 * HOUR);
+    (void)until_asked(2);
+    reply(200, "", FIVE("3", "17:00")); /* half an answer */
+    assert_int_equal(status().state, ACCOUNT_COOLING);
+    (void)until_asked(3);
+    reply(200, "", ALL("12", "10", "10"));
+    assert_int_equal(status().state, ACCOUNT_READY);
+    assert_string_equal(b.reason, "");
+    learn_limited("retry-after", "200", "claude-opus-5"); /* a short one ends by itself */
+    assert_int_equal(asked_within(3 * MINUTE, false), 0);
+    bench_close();
+}
+
+/* A family's week, while another family's is tighter. */
+static void test_family_opens(void **state)
+{
+    (void)state;
+    begin_with(SETTINGS, 48 * HOUR);
+    learn_limited("anthropic-ratelimit-unified-7d_oi-status", "rejected", "claude-fable-5");
+    assert_int_equal(status().state, ACCOUNT_READY);
+    assert_int_equal(account_status_for(&b.a->facts, "fable", wall()).state, ACCOUNT_SPENT);
+    (void)until_asked(1);
+    reply(200, "", ALL("12", "60", "100"));
+    assert_int_equal(account_status_for(&b.a->facts, "fable", wall()).state, ACCOUNT_SPENT);
+    (void)until_asked(2);
+    reply(200, "", ALL("12", "60", "20"));
+    assert_int_equal(account_status_for(&b.a->facts, "fable", wall()).state, ACCOUNT_READY);
+    assert_int_equal(account_status_for(&b.a->facts, "opus", wall()).state, ACCOUNT_READY);
+    assert_int_equal(asked_within(HOUR, true), 0);
+    bench_close();
+}
+
 /* ---- of whom --------------------------------------------------------------------------------- */
 
 static void add_other(const char *settings)
@@ -381,12 +442,13 @@ static void test_quota(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_asks),        cmocka_unit_test(test_pause_at),
-        cmocka_unit_test(test_opens_early), cmocka_unit_test(test_matters),
-        cmocka_unit_test(test_used),        cmocka_unit_test(test_fresh),
-        cmocka_unit_test(test_not_these),   cmocka_unit_test(test_limited),
-        cmocka_unit_test(test_forbidden),   cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_garbage),     cmocka_unit_test(test_meanwhile),
+        cmocka_unit_test(test_asks),         cmocka_unit_test(test_pause_at),
+        cmocka_unit_test(test_opens_early),  cmocka_unit_test(test_rest_ends),
+        cmocka_unit_test(test_family_opens), cmocka_unit_test(test_matters),
+        cmocka_unit_test(test_used),         cmocka_unit_test(test_fresh),
+        cmocka_unit_test(test_not_these),    cmocka_unit_test(test_limited),
+        cmocka_unit_test(test_forbidden),    cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_garbage),      cmocka_unit_test(test_meanwhile),
         cmocka_unit_test(test_quota),
     };
     crypto_init();

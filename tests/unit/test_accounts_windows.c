@@ -147,10 +147,12 @@ static void test_heads(void **state)
         {200, U "5h-utilization: 1\n" U "5h-reset: " AGO_1H, 1, WINDOW_5H, false, 1, -HOUR, ""},
         {200, U "5h-utilization: 1", 1, WINDOW_5H, false, 1, 0, ""},
         /* a full one that extra usage pays for refuses nobody; on a 429 nothing paid */
-        {200, U "5h-status: rejected\n" U "5h-reset: " IN_1H "\n" U "overage-in-use: true", 1,
-         WINDOW_5H, false, -1, HOUR, ""},
+        {200, U "5h-status: rejected\n" U "5h-reset: " IN_1H "\n" U "overage-in-use: true", 2,
+         WINDOW_5H, false, 1, HOUR, ""},
+        {200, U "5h-utilization: 1.2\n" U "5h-reset: " IN_1H "\n" U "overage-in-use: true", 2,
+         WINDOW_OVERAGE, false, -1, 0, ""},
         {200, U "5h-status: rejected\n" U "5h-reset: " IN_1H "\n" U "overage-status: allowed", 2,
-         WINDOW_5H, false, -1, HOUR, ""},
+         WINDOW_5H, false, 1, HOUR, ""},
         {200, U "5h-status: rejected\n" U "5h-reset: " IN_1H "\n" U "overage-status: rejected", 2,
          WINDOW_5H, true, -1, HOUR, ""},
         {429, U "5h-status: rejected\n" U "5h-reset: " IN_1H "\n" U "overage-in-use: true", 1,
@@ -173,6 +175,10 @@ static void test_heads(void **state)
         {429,
          U "status: rejected\n" U "reset: " IN_3D "\n" U "representative-claim: seven_day_opus", 1,
          WINDOW_7D_MODEL, true, -1, 3 * DAY, "opus"},
+        {429,
+         U "status: rejected\n" U "reset: " IN_3D "\n" U
+           "representative-claim: seven_day_overage_included",
+         1, WINDOW_7D_MODEL, true, -1, 3 * DAY, ""},
         {429, U "status: rejected\n" U "reset: " IN_3D, 0, WINDOW_7D, true, -1, 0, ""},
         {429, U "status: rejected\n" U "representative-claim: five_hour\n" U "5h-status: allowed",
          1, WINDOW_5H, false, -1, 0, ""},
@@ -332,6 +338,34 @@ static void test_usage_new(void **state)
                      "\"extra_usage\":{\"is_enabled\":true,\"utilization\":100}}",
                      w);
     assert_true(w[WINDOW_5H].closed && w[WINDOW_OVERAGE].closed);
+}
+
+/* Of one family, be it not the tightest; in either shape. */
+static void test_usage_of(void **state)
+{
+    static const char old[] =
+        "{\"five_hour\":{\"utilization\":7},\"seven_day_opus\":{\"utilization\":"
+        "80},\"seven_day_sonnet\":{\"utilization\":3}}";
+    static const char new[] = "{\"limits\":[{\"kind\":\"weekly_scoped\",\"percent\":100,\"resets_"
+                              "at\":\"2026-11-24T10:00:00Z\","
+                              "\"scope\":{\"model\":{\"display_name\":\"Opus\"}}},{\"kind\":"
+                              "\"weekly_scoped\",\"percent\":"
+                              "4,\"scope\":{\"model\":{\"id\":\"claude-fable-5-1\"}}}]}";
+    struct window w;
+    (void)state;
+    assert_true(windows_read_usage_of(slice_of(old), "sonnet", NOW, &w));
+    assert_near(w.used, 0.03);
+    assert_true(windows_read_usage_of(slice_of(old), "opus", NOW, &w));
+    assert_near(w.used, 0.8);
+    assert_false(windows_read_usage_of(slice_of(old), "fable", NOW, &w));
+    assert_true(windows_read_usage_of(slice_of(new), "fable", NOW, &w));
+    assert_near(w.used, 0.04);
+    assert_string_equal(w.family, "fable");
+    assert_false(w.closed);
+    assert_true(windows_read_usage_of(slice_of(new), "opus", NOW, &w));
+    assert_true(w.closed);
+    assert_false(windows_read_usage_of(S("{"), "opus", NOW, &w));
+    assert_false(windows_read_usage_of(S("{\"limits\":[7]}"), "opus", NOW, &w));
 }
 
 static void test_usage_bad(void **state)
@@ -549,13 +583,14 @@ static void test_use(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),          cmocka_unit_test(test_families),
-        cmocka_unit_test(test_heads),          cmocka_unit_test(test_head_whole),
-        cmocka_unit_test(test_skew),           cmocka_unit_test(test_usage_old),
-        cmocka_unit_test(test_usage_new),      cmocka_unit_test(test_usage_bad),
-        cmocka_unit_test(test_merge),          cmocka_unit_test(test_jitter),
-        cmocka_unit_test(test_merge_families), cmocka_unit_test(test_buckets),
-        cmocka_unit_test(test_until),          cmocka_unit_test(test_use),
+        cmocka_unit_test(test_names),     cmocka_unit_test(test_families),
+        cmocka_unit_test(test_heads),     cmocka_unit_test(test_head_whole),
+        cmocka_unit_test(test_skew),      cmocka_unit_test(test_usage_old),
+        cmocka_unit_test(test_usage_new), cmocka_unit_test(test_usage_of),
+        cmocka_unit_test(test_usage_bad), cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_jitter),    cmocka_unit_test(test_merge_families),
+        cmocka_unit_test(test_buckets),   cmocka_unit_test(test_until),
+        cmocka_unit_test(test_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
