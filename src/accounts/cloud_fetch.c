@@ -25,7 +25,7 @@ static void fetch_free(struct fetch *f)
 {
     assert(f->request == NULL && f->state != F_WORK);
     timer_stop(&f->timer);
-    buf_wipe(&f->given);
+    secrets_free(f->given);
     buf_wipe(&f->text[0]);
     buf_wipe(&f->text[1]);
     buf_wipe(&f->answer);
@@ -275,7 +275,6 @@ void fetch_start(struct entry *e)
     f->began_at = loop_wall(e->set->loop);
     f->config = t->cloud;
     f->grant = t->grant;
-    buf_init(&f->given, STORE_SECRET_MAX);
     buf_init(&f->text[0], FETCH_FILE_MAX);
     buf_init(&f->text[1], FETCH_FILE_MAX);
     buf_init(&f->answer, ANSWER_MAX);
@@ -284,8 +283,8 @@ void fetch_start(struct entry *e)
     timer_init(&f->timer, e->set->loop, fetch_timer, f);
     timer_stop(&t->timer);
     t->fetch = f;
-    if (t->refresh != NULL && buf_puts(&f->given, secret_slice(t->refresh)) != OK)
-        buf_clear(&f->given);                     /* longer than any that is stored */
+    if (t->refresh != NULL) /* another one may be given meanwhile */
+        f->given = secret_new(AUTH_X_API_KEY, secret_slice(t->refresh), NULL);
     timer_set(&f->timer, loop_now(e->set->loop)); /* the next turn: nobody is called in this one */
 }
 

@@ -18,8 +18,8 @@ struct fetch {
     int64_t began_at;           /* wall ms */
     struct cloud_config config; /* as it was at the start */
     enum grant grant;
-    struct buf given;   /* the account's secret */
-    struct timer timer; /* the beginning, then the deadline of a request */
+    struct secret *given; /* the account's secret */
+    struct timer timer;   /* the beginning, then the deadline of a request */
 
     void (*work)(struct fetch *f);     /* on the worker's thread */
     void (*worked)(struct fetch *f);   /* behind it, on the loop's */

@@ -41,6 +41,11 @@ static void work_read(struct fetch *f)
     }
 }
 
+static struct slice given_of(const struct fetch *f)
+{
+    return f->given != NULL ? secret_slice(f->given) : S("");
+}
+
 static const char *env_of(const struct fetch *f, enum config_env which)
 {
     return f->entry->set->env != NULL ? f->entry->set->env(which) : NULL;
@@ -98,7 +103,7 @@ static void work_google(struct fetch *f)
     f->why = "bad_key";
     if (file)
         work_read(f);
-    struct slice json = buf_slice(file ? &f->text[0] : &f->given);
+    struct slice json = file ? buf_slice(&f->text[0]) : given_of(f);
     if (file && (f->result != OK || json.n == 0)) {
         f->result = f->result == OK ? ERR_NOTFOUND : f->result;
         f->why = "no_credentials";
@@ -124,7 +129,7 @@ static void google_worked(struct fetch *f)
 static void google_begin(struct fetch *f)
 {
     enum credential_from from = f->config.from;
-    bool secret = from == CREDENTIAL_STATIC || (from == CREDENTIAL_ANY && f->given.len > 0);
+    bool secret = from == CREDENTIAL_STATIC || (from == CREDENTIAL_ANY && given_of(f).n > 0);
     if (from == CREDENTIAL_ENV || from == CREDENTIAL_ANY)
         path_of(f, 0, CONFIG_ENV_GOOGLE_APPLICATION_CREDENTIALS, NULL);
     if (f->path[0][0] == '\0' && (from == CREDENTIAL_PROFILE || from == CREDENTIAL_ANY))
@@ -307,7 +312,7 @@ void fetch_begin(struct fetch *f)
 {
     switch (f->grant) {
     case GRANT_ENTRA:
-        fetch_ask(f, entra_request(&f->config, buf_slice(&f->given), &f->q), token_answered);
+        fetch_ask(f, entra_request(&f->config, given_of(f), &f->q), token_answered);
         break;
     case GRANT_GOOGLE:
         google_begin(f);

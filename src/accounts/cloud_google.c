@@ -74,9 +74,10 @@ enum err google_key_read(struct slice json, struct google_key *out, const char *
     static const struct slice none = {"", 0};
     *out = (struct google_key){NULL, false, none, none, none, none, none, none, none, none, none};
     *why = "it is no JSON object";
-    if (json.n > CLOUD_SECRET_MAX || json_parse(json, &out->doc) != OK)
-        return ERR_SYNTAX;
-    enum err e = ERR_SYNTAX;
+    enum err e = json.n > CLOUD_SECRET_MAX ? ERR_SYNTAX : json_parse(json, &out->doc);
+    if (e != OK)
+        return e;
+    e = ERR_SYNTAX;
     if (json_type(json_root(out->doc)) == JSON_OBJECT)
         e = key_read(json_root(out->doc), out, why);
     if (e != OK)
