@@ -4,8 +4,8 @@
 
 #include "codec/dialect.h"
 
-/* A `usage` object: what it tells goes into `r`, and the sums into r->seen.usage. */
-void anthropic_usage(struct reading *r, const struct json_val *usage);
+/* `v`, a usage object: what it tells goes into `r`, and the sums into r->seen.usage. */
+void anthropic_usage(struct reading *r, const struct json_val *v);
 /* The error that a body or an event tells: error, error_type and error_message of `out`. */
 void anthropic_error(int status, const struct json_val *root, struct observation *out);
 

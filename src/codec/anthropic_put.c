@@ -117,16 +117,23 @@ static void manner_of(struct manner *m, const struct ask *a, const struct ask_ta
 
 /* ---- system ---------------------------------------------------------------------------------- */
 
-static struct slice format_hint(const struct ask *a, struct buf *room)
+static enum err format_hint(const struct ask *a, struct buf *room)
 {
-    static const char hint[] =
-        "Answer with one valid JSON object and nothing else: no prose, no code fence.";
-    enum err e = buf_puts(room, slice_of(hint));
+    enum err e = buf_puts(room, S("Answer with one valid JSON object and nothing else: "
+                                  "no prose, no code fence."));
     if (a->format == FORMAT_SCHEMA && e == OK)
         e = buf_puts(room, S(" It must match this JSON Schema: "));
-    if (a->format == FORMAT_SCHEMA && e == OK)
-        e = buf_puts(room, a->schema);
-    return e == OK ? buf_slice(room) : slice_of(hint);
+    return a->format == FORMAT_SCHEMA && e == OK ? buf_puts(room, a->schema) : e;
+}
+
+static enum err choice_hint(struct put *p, struct buf *room)
+{
+    if (p->a->choice == CHOICE_ANY)
+        return buf_puts(room, S("Answer by calling one of the tools."));
+    enum err e = buf_puts(room, S("Answer by calling the tool "));
+    if (e == OK)
+        e = buf_puts(room, names_put(p->names, p->a->choice_name, PUT_NAME_LEN));
+    return e == OK ? buf_puts(room, S(".")) : e;
 }
 
 /* What the API's own words cannot say for this model is said to it. */
@@ -134,17 +141,19 @@ static void hints_put(struct put *p)
 {
     const struct ask *a = p->a;
     struct buf room;
+    enum err e = OK;
     buf_init(&room, a->schema.n + a->choice_name.n + 256);
-    if (a->format == FORMAT_JSON || (a->format == FORMAT_SCHEMA && !p->m.structured))
-        put_text(p, format_hint(a, &room), false);
-    buf_clear(&room);
-    if (p->m.choice != a->choice && a->choice == CHOICE_ANY)
-        put_text(p, S("Answer by calling one of the tools."), false);
-    if (p->m.choice != a->choice && a->choice == CHOICE_ONE &&
-        buf_puts(&room, S("Answer by calling the tool ")) == OK &&
-        buf_puts(&room, names_put(p->names, a->choice_name, PUT_NAME_LEN)) == OK &&
-        buf_puts(&room, S(".")) == OK)
+    if (a->format == FORMAT_JSON || (a->format == FORMAT_SCHEMA && !p->m.structured)) {
+        e = format_hint(a, &room);
         put_text(p, buf_slice(&room), false);
+    }
+    buf_clear(&room);
+    if (e == OK && p->m.choice != a->choice) {
+        e = choice_hint(p, &room);
+        put_text(p, buf_slice(&room), false);
+    }
+    if (p->w.err == OK)
+        p->w.err = e;
     buf_free(&room);
 }
 
@@ -249,6 +258,39 @@ static void choice_put(struct put *p)
     jw_end_obj(&p->w);
 }
 
+static void recall_one(struct put *p, struct map *known, struct part *call)
+{
+    bool first = known->live == 0;
+    if (call->kind != PART_CALL || map_put(known, call->name, call) != NULL)
+        return;
+    if (first) {
+        jw_key(&p->w, "tools");
+        jw_arr(&p->w);
+    }
+    jw_obj(&p->w);
+    jw_kstr(&p->w, "name", names_put(p->names, call->name, PUT_NAME_LEN));
+    schema_put(p, S(""));
+    jw_end_obj(&p->w);
+}
+
+/* A talk with calls in it must name tools; clients that want no more calls leave them out. */
+static void tools_recall(struct put *p)
+{
+    struct map known;
+    map_init(&known);
+    for (const struct turn *t = p->a->turns; t != NULL; t = t->next) {
+        for (struct part *part = t->parts; t->role == ROLE_ASSISTANT && part != NULL;
+             part = part->next)
+            recall_one(p, &known, part);
+    }
+    if (known.live > 0) {
+        jw_end_arr(&p->w);
+        jw_key(&p->w, "tool_choice");
+        jw_raw(&p->w, S("{\"type\":\"none\"}"));
+    }
+    map_free(&known);
+}
+
 static void tools_put(struct put *p)
 {
     bool any = false;
@@ -262,10 +304,12 @@ static void tools_put(struct put *p)
         any = true;
         tool_put(p, t);
     }
-    if (!any)
-        return;
-    jw_end_arr(&p->w);
-    choice_put(p);
+    if (any) {
+        jw_end_arr(&p->w);
+        choice_put(p);
+    } else {
+        tools_recall(p);
+    }
 }
 
 /* ---- the top level --------------------------------------------------------------------------- */
@@ -347,6 +391,8 @@ static void format_put(struct put *p)
     jw_key(&p->w, "schema");
     jw_raw(&p->w, e == OK ? buf_slice(&room) : p->a->schema);
     jw_end_obj(&p->w);
+    if (e != OK && e != ERR_SYNTAX && p->w.err == OK)
+        p->w.err = e;
     buf_free(&room);
     json_free(doc);
 }

@@ -4,6 +4,7 @@
  * containers, compaction. A stream's deltas, nearly all of it, are read where they are; only other
  * events become trees. */
 #include "codec/anthropic.h"
+#include "codec/openai.h"
 #include "codec/span.h"
 
 #include <string.h>
@@ -136,11 +137,23 @@ static int error_status(const struct observation *o)
     return o->error == REPLY_ERROR_BILLING ? 402 : 500;
 }
 
+/* MiniMax tells errors so in any dialect. */
+static bool has_base_resp(const struct json_val *root)
+{
+    return json_get_i64(json_get(root, "base_resp"), "status_code", 0) != 0;
+}
+
 static enum err error_tell(struct say_reader *r, const struct json_val *root)
 {
     struct observation o = {0};
-    anthropic_error(0, root, &o);
-    struct say s = {.kind = SAY_ERROR, .error = o.error, .status = error_status(&o)};
+    struct say s = {.kind = SAY_ERROR};
+    if (has_base_resp(root)) {
+        s.status = openai_error(0, root, &o);
+    } else {
+        anthropic_error(0, root, &o);
+        s.status = error_status(&o);
+    }
+    s.error = o.error;
     s.error_type = slice_of(o.error_type);
     s.text = slice_of(o.error_message);
     r->over = true;
@@ -358,7 +371,7 @@ static bool is_error(const struct json_val *root)
 {
     enum json_type type = json_type(json_get(root, "error"));
     return slice_eq(json_get_str(root, "type"), S("error")) || type == JSON_OBJECT ||
-           type == JSON_STRING;
+           type == JSON_STRING || has_base_resp(root);
 }
 
 static enum err body_read(struct say_reader *r, struct slice json)

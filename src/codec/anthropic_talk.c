@@ -110,10 +110,12 @@ static enum err image_put(struct put *p, const struct part *part)
 }
 
 /* A text file in base64 is told as the text it is. */
-static bool text_file(struct slice media, struct slice data, struct buf *text)
+static enum err text_file(struct slice media, struct slice data, struct buf *text)
 {
-    return slice_starts(media, S("text/")) && text_unbase64(text, data, false) == OK &&
-           text_is_utf8(buf_slice(text));
+    if (!slice_starts(media, S("text/")))
+        return ERR_SYNTAX;
+    enum err e = text_unbase64(text, data, false);
+    return e == OK && !text_is_utf8(buf_slice(text)) ? ERR_SYNTAX : e;
 }
 
 static enum err document_source(struct put *p, const struct part *part)
@@ -123,9 +125,12 @@ static enum err document_source(struct put *p, const struct part *part)
     if (data.n == 0 && part->url.n > 0)
         (void)data_url(part->url, &media, &data);
     buf_init(&text, data.n + 4);
+    enum err e = part->text.n == 0 ? text_file(media, data, &text) : OK;
+    if (e != OK && e != ERR_SYNTAX)
+        p->w.err = e;
     if (part->text.n > 0)
         source_put(p, "text", S("text/plain"), "data", part->text);
-    else if (data.n > 0 && text_file(media, data, &text))
+    else if (data.n > 0 && e == OK)
         source_put(p, "text", S("text/plain"), "data", buf_slice(&text));
     else if (data.n > 0)
         source_put(p, "base64", media.n > 0 ? media : S("application/pdf"), "data", data);

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#define KEEP_CAP    ((size_t)64 * 1024)
 #define CONTENT_MAX ((size_t)64 << 20) /* of a whole message */
 
 struct say_writer {
@@ -394,6 +395,8 @@ static enum err block_close(struct say_writer *w, struct buf *out)
     else if (!w->skip)
         e = close_held(w, out);
     w->open = w->skip = false;
+    if (w->text.cap > KEEP_CAP) /* one long block must not cost its memory until the end */
+        buf_free(&w->text);
     return e;
 }
 

@@ -342,12 +342,15 @@ bool data_url(struct slice url, struct slice *media, struct slice *data)
 
 /* ---- arguments of calls ---------------------------------------------------------------------- */
 
-static bool is_object(struct slice text)
+/* OK: an object. ERR_SYNTAX: not one. */
+static enum err object_check(struct slice text)
 {
     struct json *doc = NULL;
-    bool object = json_parse(text, &doc) == OK && json_type(json_root(doc)) == JSON_OBJECT;
+    enum err e = json_parse(text, &doc);
+    if (e == OK && json_type(json_root(doc)) != JSON_OBJECT)
+        e = ERR_SYNTAX;
     json_free(doc);
-    return object;
+    return e;
 }
 
 struct broken { /* what is open where the text ends */
@@ -380,41 +383,39 @@ static bool broken_read(struct broken *b, struct slice text)
 }
 
 /* Tries `text`, then `middle`, then what closes all that is open. */
-static bool broken_try(const struct broken *b, struct slice text, struct slice middle,
-                       struct buf *trial)
+static enum err broken_try(const struct broken *b, struct slice text, struct slice middle,
+                           struct buf *trial)
 {
     buf_clear(trial);
-    if (buf_puts(trial, text) != OK || buf_puts(trial, middle) != OK)
-        return false;
-    for (size_t i = b->depth; i-- > 0;) {
-        if (buf_append(trial, &b->closers[i], 1) != OK)
-            return false;
-    }
-    return is_object(buf_slice(trial));
+    enum err e = buf_puts(trial, text);
+    if (e == OK)
+        e = buf_puts(trial, middle);
+    for (size_t i = b->depth; e == OK && i-- > 0;)
+        e = buf_append(trial, &b->closers[i], 1);
+    return e == OK ? object_check(buf_slice(trial)) : e;
 }
 
-/* Text that broke off, where the reply was cut at its length: completed if that is easily done. */
-static bool broken_mend(struct slice text, struct buf *trial)
+/* Text that broke off, where the reply was cut at its length: completed if that is easily done,
+ * else ERR_SYNTAX. */
+static enum err broken_mend(struct slice text, struct buf *trial)
 {
     static const char *const inside[] = {"\"", "\":null"};
     static const char *const outside[] = {"", "null", ":null"};
     struct broken b;
+    enum err e = ERR_SYNTAX;
     if (!broken_read(&b, text))
-        return false;
+        return e;
     if (b.escaped)
         text.n--;
-    for (size_t i = 0; b.in_string && i < 2; i++) {
-        if (broken_try(&b, text, slice_of(inside[i]), trial))
-            return true;
-    }
-    for (size_t i = 0; !b.in_string && i < 3; i++) {
-        if (broken_try(&b, text, slice_of(outside[i]), trial))
-            return true;
-    }
-    while (text.n > 0 && text_blank(slice_sub(text, text.n - 1, text.n)))
+    while (!b.in_string && text.n > 0 && text_blank(slice_sub(text, text.n - 1, text.n)))
         text.n--;
-    return !b.in_string && text.n > 0 && text.p[text.n - 1] == ',' &&
-           broken_try(&b, slice_sub(text, 0, text.n - 1), S(""), trial);
+    if (!b.in_string && text.n > 0 && text.p[text.n - 1] == ',')
+        text.n--;
+    for (size_t i = 0; b.in_string && e == ERR_SYNTAX && i < 2; i++)
+        e = broken_try(&b, text, slice_of(inside[i]), trial);
+    for (size_t i = 0; !b.in_string && e == ERR_SYNTAX && i < 3; i++)
+        e = broken_try(&b, text, slice_of(outside[i]), trial);
+    return e;
 }
 
 enum err call_input(struct slice text, struct buf *out)
@@ -422,11 +423,15 @@ enum err call_input(struct slice text, struct buf *out)
     struct buf trial;
     if (text_blank(text))
         return buf_puts(out, S("{}"));
-    if (is_object(text))
-        return buf_puts(out, text);
+    enum err e = object_check(text);
+    if (e != ERR_SYNTAX)
+        return e == OK ? buf_puts(out, text) : e;
     buf_init(&trial, text.n + 2 * JSON_DEPTH);
-    bool mended = broken_mend(text, &trial);
-    enum err e = buf_puts(out, mended ? buf_slice(&trial) : S("{}"));
+    e = broken_mend(text, &trial);
+    if (e == OK)
+        e = buf_puts(out, buf_slice(&trial));
+    else if (e == ERR_SYNTAX)
+        e = buf_puts(out, S("{}"));
     buf_free(&trial);
     return e;
 }

@@ -13,6 +13,8 @@
 
 #include <string.h>
 
+#define MID_KEEP ((size_t)16 * 1024)
+
 struct translate {
     struct translate_plan plan; /* its slices point to the copies below */
     char *model, *id;
@@ -161,9 +163,19 @@ static void on_mid(void *arg, const struct sse_event *e)
         t->err = frames_put(&t->out, e->name, e->data, t->sink);
 }
 
+/* One long event must not cost its memory until the stream ends. */
+static void mid_clear(struct translate *t)
+{
+    if (t->mid.cap > MID_KEEP)
+        buf_free(&t->mid);
+    buf_clear(&t->mid);
+    if (t->mid_sse.data.len == 0 && t->mid_sse.data.cap > MID_KEEP)
+        buf_free(&t->mid_sse.data);
+}
+
 static enum err write_framed(struct translate *t, const struct say *s)
 {
-    buf_clear(&t->mid);
+    mid_clear(t);
     enum err e = t->to->write(t->writer, s, &t->mid);
     if (e != OK)
         return e;

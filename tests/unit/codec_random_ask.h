@@ -104,6 +104,10 @@ static inline void ask_rnd_tools(struct rnd *r, unsigned can, struct ask *a)
 {
     static const char *const names[] = {"get_weather", "f-2", "third_tool"};
     int n = rnd_below(r, 4);
+    for (const struct turn *t = a->turns; t != NULL && n == 0; t = t->next) {
+        for (const struct part *p = t->parts; p != NULL; p = p->next)
+            n = p->kind == PART_CALL ? 1 : n; /* a talk with calls has tools */
+    }
     for (int i = 0; i < n; i++) {
         struct tool *t = ask_tool(a);
         t->name = slice_of(names[i]);

@@ -23,6 +23,7 @@ static const char throttled[] =
 
 static size_t unhex(const char *hex, uint8_t *out, size_t size)
 {
+    memset(out, 0, size);
     size_t n = strlen(hex) / 2;
     assert_true(n <= size && text_unhex(out, n, slice_of(hex)));
     return n;

@@ -408,6 +408,8 @@ static void test_status(void **state)
         {DIALECT_ANTHROPIC, DIALECT_ANTHROPIC,
          "{\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\"message\":\"x\"}}", 429},
         {DIALECT_ANTHROPIC, DIALECT_OPENAI, "{\"content\":[]}", 0},
+        {DIALECT_ANTHROPIC, DIALECT_OPENAI,
+         "{\"base_resp\":{\"status_code\":1002,\"status_msg\":\"slow down\"}}", 429},
     };
     struct buf out;
     (void)state;
@@ -600,6 +602,93 @@ static void test_full_client(void **state)
     buf_free(&whole);
 }
 
+/* ---- when memory is short -------------------------------------------------------------------- */
+
+/* Every fallible call fails once, each in its turn: nothing is lost unnoticed, and what came out is
+ * the beginning of what would have. */
+static void test_torture(void **state)
+{
+    static const struct {
+        enum dialect from, to;
+        enum framing in, out;
+    } rows[] = {
+        {DIALECT_ANTHROPIC, DIALECT_OPENAI, FRAMING_SSE, FRAMING_SSE},
+        {DIALECT_ANTHROPIC, DIALECT_ANTHROPIC, FRAMING_SSE, FRAMING_AWS},
+        {DIALECT_ANTHROPIC, DIALECT_ANTHROPIC, FRAMING_SSE, FRAMING_WHOLE},
+        {DIALECT_ANTHROPIC, DIALECT_OPENAI, FRAMING_SSE, FRAMING_WHOLE},
+    };
+    struct buf whole, out;
+    (void)state;
+    buf_init(&whole, 1 << 20);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct translate_plan p = plan(rows[i].from, rows[i].in, rows[i].to, rows[i].out);
+        struct observation seen;
+        uint64_t n = 0;
+        buf_clear(&whole);
+        assert_int_equal(play(&p, slice_of(message), 31, &whole, NULL), OK);
+        do {
+            buf_init(&out, 1 << 20);
+            fault_counter = 0;
+            fault_target = ++n;
+            enum err e = play(&p, slice_of(message), 31, &out, &seen);
+            fault_target = 0;
+            assert_true(slice_starts(buf_slice(&whole), buf_slice(&out)));
+            assert_true(e != OK || seen.blind || out.len == whole.len);
+            assert_true(e != OK || seen.blind || seen.usage.output == 9);
+            buf_free(&out);
+        } while (fault_counter >= n);
+        assert_true(n > 10);
+    }
+    buf_free(&whole);
+}
+
+static void test_torture_asks(void **state)
+{
+    static const char ask[] =
+        "{\"model\":\"claude-opus-4-6\",\"max_tokens\":5,\"system\":[{\"type\":\"text\",\"text\":"
+        "\"s\"},"
+        "{\"type\":\"text\",\"text\":\"t\"}],\"messages\":[{\"role\":\"user\",\"content\":[{"
+        "\"type\":"
+        "\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/"
+        "png\",\"data\":\"AAAA\"}},"
+        "{\"type\":\"document\",\"source\":{\"type\":\"base64\",\"media_type\":\"text/plain\","
+        "\"data\":\"aGk=\"}}]},{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":"
+        "\"a b\","
+        "\"name\":\"n m\",\"input\":{\"x\":[1,2]}}]},{\"role\":\"user\",\"content\":[{\"type\":"
+        "\"tool_result\",\"tool_use_id\":\"a b\",\"content\":\"r\"}]}],\"tools\":[{\"name\":\"n "
+        "m\","
+        "\"input_schema\":{}}],\"thinking\":{\"type\":\"adaptive\"},\"tool_choice\":{\"type\":"
+        "\"any\"},\"output_config\":{\"format\":{\"type\":\"json_schema\",\"schema\":"
+        "{\"type\":\"object\",\"properties\":{}}}}}";
+    static const enum dialect tos[] = {DIALECT_ANTHROPIC, DIALECT_OPENAI};
+    struct ask_target t = {.model = S("")};
+    const char *why = "";
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct buf whole, out;
+        struct names *names = codec_names_new();
+        uint64_t n = 0;
+        buf_init(&whole, 1 << 20);
+        assert_int_equal(
+            codec_ask_translate(DIALECT_ANTHROPIC, tos[i], slice_of(ask), &t, names, &whole, &why),
+            OK);
+        do {
+            buf_init(&out, 1 << 20);
+            fault_counter = 0;
+            fault_target = ++n;
+            enum err e = codec_ask_translate(DIALECT_ANTHROPIC, tos[i], slice_of(ask), &t, names,
+                                             &out, &why);
+            fault_target = 0;
+            assert_true(e == OK ? slice_eq(buf_slice(&whole), buf_slice(&out)) : out.len == 0);
+            assert_int_equal(e == OK, why[0] == '\0');
+            buf_free(&out);
+        } while (fault_counter >= n);
+        assert_true(n > 20);
+        codec_names_free(names);
+        buf_free(&whole);
+    }
+}
+
 /* ---- errors ---------------------------------------------------------------------------------- */
 
 static void test_error_statuses(void **state)
@@ -730,6 +819,7 @@ int main(void)
         cmocka_unit_test(test_status),         cmocka_unit_test(test_tongues),
         cmocka_unit_test(test_framings),       cmocka_unit_test(test_frames_out),
         cmocka_unit_test(test_long_line),      cmocka_unit_test(test_full_client),
+        cmocka_unit_test(test_torture),        cmocka_unit_test(test_torture_asks),
         cmocka_unit_test(test_error_statuses), cmocka_unit_test(test_facts),
         cmocka_unit_test(test_cost),
     };
