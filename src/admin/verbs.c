@@ -335,8 +335,8 @@ static const struct verb VERBS[] = {
              {.name = "session",
               .type = ARG_STRING,
               .value = "S",
-              .help = "the conversation: what its client sends as X-Claude-Code-Session-Id, or "
-                      "`session` of one of its records"},
+              .help = "the conversation: what its client sends as X-Claude-Code-Session-Id (name "
+                      "its --key too), or `session` of one of its records"},
              {.name = "key",
               .type = ARG_STRING,
               .value = "NAME",

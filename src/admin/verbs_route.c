@@ -83,19 +83,25 @@ static void conversation_write(struct jw *w, struct account_set *set, uint64_t c
     jw_ki64(w, "warm_tokens", warm != NULL ? context : 0);
 }
 
+/* A session's id belongs to whoever sends it: with --key it is that key's. */
+static uint64_t conversation_asked(struct verb_call *c)
+{
+    const char *session = call_text(c, "session"), *key = call_text(c, "key");
+    const struct key_row *row = key != NULL ? keys_by_name(c->admin->p.keys, slice_of(key)) : NULL;
+    return conversation_of(slice_of(session), slice_of(row != NULL ? row->id : ""));
+}
+
 void verb_route_explain(struct verb_call *c)
 {
     struct account_set *set = c->admin->p.accounts;
     struct account_explained x[ACCOUNTS_MAX];
     struct account_choice choice;
-    const char *session = call_text(c, "session");
     int64_t now = call_now(c);
     const struct group *g = group_asked(c);
     if (g == NULL)
         return;
-    struct account_wish wish = {.group = g->name, .model = call_text(c, "model")};
-    if (session != NULL && session[0] != '\0')
-        wish.conversation = conversation_of_session(slice_of(session));
+    struct account_wish wish = {
+        .group = g->name, .model = call_text(c, "model"), .conversation = conversation_asked(c)};
     accounts_choose(set, &wish, now, &choice);
     int n = accounts_explain(set, &wish, now, x);
     assert(n >= 0 && n <= ACCOUNTS_MAX);

@@ -62,11 +62,11 @@ void gateway_drain(struct gateway *g);
  */
 void gateway_reap(struct gateway *g);
 
-/* The number by which a conversation is known: a session's id as a client without a key has it, or
- * 16 hex digits as records show them, which are the number itself. */
-uint64_t conversation_of_session(struct slice session);
-/* The same conversation of one key: what clients choose must not reach into another key's. */
-uint64_t conversation_of_key(uint64_t conversation, struct slice key_id);
+/* The number by which a conversation is known, for wishes: of a session's id as its client sends it,
+ * with the key it uses (what clients choose must not reach into another key's conversations; "" =
+ * none), or 16 hex digits as records show them, which are the number itself. */
+uint64_t conversation_of(struct slice session, struct slice key_id);
+uint64_t conversation_of_session(struct slice session); /* ... of a client without a key */
 
 struct gateway_stats {
     int64_t active, streams, waiting; /* exchanges now: all, relaying, in line */

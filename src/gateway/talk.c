@@ -21,6 +21,11 @@ static uint64_t blend(uint64_t a, uint64_t b)
     return (h ^ (h >> 31)) | 1; /* 0 is no conversation */
 }
 
+static uint64_t of_key(uint64_t session, struct slice key_id)
+{
+    return session == 0 || key_id.n == 0 ? session : blend(session, codec_session_hash(key_id));
+}
+
 static uint64_t header_hash(const struct http_head *head, const char *name)
 {
     const struct slice *v = http_find(head, name);
@@ -42,7 +47,7 @@ void talk_settle(struct exchange *x)
     x->conversation = x->parent = 0;
     if (session == 0)
         return;
-    session = conversation_of_key(session, slice_of(x->record.key_id));
+    session = of_key(session, slice_of(x->record.key_id));
     x->conversation = session;
     if (t->agent != 0) { /* a subagent has a cache of its own, begun where its parent's is */
         x->conversation = blend(session, t->agent);
@@ -50,13 +55,6 @@ void talk_settle(struct exchange *x)
     }
     assert(x->conversation != 0);
     text_format(x->record.session, sizeof x->record.session, "%016" PRIx64, x->conversation);
-}
-
-uint64_t conversation_of_key(uint64_t conversation, struct slice key_id)
-{
-    if (conversation == 0 || key_id.n == 0)
-        return conversation;
-    return blend(conversation, codec_session_hash(key_id));
 }
 
 static bool hex_read(struct slice text, uint64_t *out)
@@ -75,8 +73,13 @@ static bool hex_read(struct slice text, uint64_t *out)
     return true;
 }
 
-uint64_t conversation_of_session(struct slice session)
+uint64_t conversation_of(struct slice session, struct slice key_id)
 {
     uint64_t n;
-    return hex_read(session, &n) ? n : codec_session_hash(session);
+    return hex_read(session, &n) ? n : of_key(codec_session_hash(session), key_id);
+}
+
+uint64_t conversation_of_session(struct slice session)
+{
+    return conversation_of(session, S(""));
 }

@@ -163,6 +163,50 @@ static void test_session(void **state)
                 talk("{\"metadata\":{\"user_id\":\"x_session_1\"},\"system\":\"b\"}"));
 }
 
+/* A key for the cache is an id like that of a session, and ranks behind it. */
+static void test_cache_key(void **state)
+{
+    (void)state;
+    uint64_t key = talk("{\"prompt_cache_key\":\"talk-7\",\"system\":\"a\"}");
+    assert_true(key == codec_session_hash(S("talk-7")));
+    assert_true(key == talk("{\"system\":\"b\",\"prompt_cache_key\":\"talk-7\"}"));
+    assert_true(key != talk("{\"prompt_cache_key\":\"talk-8\",\"system\":\"a\"}"));
+    assert_true(
+        talk("{\"prompt_cache_key\":\"talk-7\",\"metadata\":{\"user_id\":\"x_session_1\"}}") ==
+        codec_session_hash(S("1")));
+    assert_true(talk("{\"prompt_cache_key\":\"\",\"system\":\"a\"}") == talk("{\"system\":\"a\"}"));
+    assert_true(talk("{\"prompt_cache_key\":7,\"system\":\"a\"}") == talk("{\"system\":\"a\"}"));
+    assert_true(talk("{\"prompt_cache_key\":null}") == 0);
+    assert_true(codec_session_hash(S("")) == 0);
+}
+
+/* How long the client wants its cache kept, and where what lives on one account stands. */
+static void test_cache_hour(void **state)
+{
+    static const struct {
+        const char *body;
+        bool hour;
+    } rows[] = {
+        {"{}", false},
+        {"{\"cache_control\":{\"type\":\"ephemeral\",\"ttl\":\"1h\"}}", true},
+        {"{\"cache_control\":{\"type\":\"ephemeral\",\"ttl\":\"5m\"}}", false},
+        {"{\"cache_control\":{\"type\":\"ephemeral\"}}", false},
+        {"{\"system\":[{\"text\":\"a\",\"cache_control\":{\"ttl\":\"1h\"}}]}", true},
+        {"{\"system\":[{\"text\":\"say \\\"1h\\\"\"}]}", false},
+        {"{\"messages\":[{\"content\":\"1h\"}]}", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct request_facts f;
+        const char *why = "";
+        assert_int_equal(codec_request_scan(DIALECT_ANTHROPIC, slice_of(rows[i].body), &f, &why),
+                         OK);
+        if (f.cache_1h != rows[i].hour)
+            fail_msg("%s", rows[i].body);
+        assert_true(f.container.to == 0 && f.thread.to == 0);
+    }
+}
+
 static void test_no_session(void **state)
 {
     static const char *const none[] = {
@@ -266,7 +310,8 @@ int main(void)
         cmocka_unit_test(test_too_deep),   cmocka_unit_test(test_long_model),
         cmocka_unit_test(test_too_many),   cmocka_unit_test(test_session),
         cmocka_unit_test(test_no_session), cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_long_texts),
+        cmocka_unit_test(test_long_texts), cmocka_unit_test(test_cache_key),
+        cmocka_unit_test(test_cache_hour),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
