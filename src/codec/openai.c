@@ -29,6 +29,7 @@ static void talk_read(struct scan_talk *t, size_t messages)
     size_t at = 0, content = 0;
     bool system = false;
     char role[16];
+    assert(messages < t->body.n);
     span_list_init(&list, slice_sub(t->body, messages, t->body.n));
     for (int i = 0; i < MESSAGES_LOOK && span_list_find(&list, &at) == OK; i++) {
         at += messages;
@@ -65,6 +66,7 @@ static const char *request_member(void *arg, struct slice body, struct slice key
 {
     struct request_scan *at = arg;
     struct slice value = span_slice(body, v);
+    assert(value.n > 0 && at->out != NULL);
     if (span_key_is(key, S("model")))
         return scan_model(body, v, at->out);
     if (span_key_is(key, S("stream")))
@@ -144,6 +146,7 @@ static bool is_plain(const struct reading *r, struct slice data)
         if (quote == NULL)
             break;
         at = (size_t)(quote - data.p);
+        assert(at + 1 < data.n);
         struct slice key = key_by_letter(data.p[at + 1]);
         if (key.n > 0 && slice_starts(slice_sub(data, at + 1, data.n), key) &&
             has_value(data, at + 1 + key.n))
@@ -209,6 +212,7 @@ static bool event_read(struct reading *r, struct slice name, struct slice data)
     else if (sense)
         message_read(r, root);
     json_free(doc);
+    assert(!r->seen.terminal || r->seen.meaningful);
     return sense;
 }
 
@@ -242,6 +246,7 @@ static void error_read(int status, struct slice body, struct observation *out)
     (void)openai_error(status, sense ? json_root(doc) : NULL, sense ? out : &none);
     if (!sense)
         out->error = none.error;
+    assert(out->error != REPLY_ERROR_NONE);
     json_free(doc);
 }
 

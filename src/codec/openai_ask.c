@@ -20,6 +20,7 @@ struct ask_reading {
 
 static enum err refuse(struct ask_reading *r, const char *why)
 {
+    assert(r->why == NULL && why[0] != '\0'); /* the first one ends it */
     r->why = why;
     return ERR_SYNTAX;
 }
@@ -34,6 +35,7 @@ struct place {
 
 static struct part *place_part(struct ask_reading *r, const struct place *p, enum part_kind kind)
 {
+    assert(p->turn != NULL);
     return p->result != NULL ? part_inner(r->a, p->result, kind) : turn_part(r->a, p->turn, kind);
 }
 
@@ -51,6 +53,7 @@ static void text_add(struct ask_reading *r, const struct place *p, const struct 
 static void part_url(struct ask_reading *r, struct part *p, const struct json_val *url)
 {
     struct slice kept = ask_str(r->a, url);
+    assert(p->kind == PART_IMAGE || p->kind == PART_DOCUMENT);
     if (!data_url(kept, &p->media, &p->data))
         p->url = kept;
 }
@@ -412,6 +415,7 @@ static bool choice_allowed(struct ask *a, const struct json_val *v)
         }
     }
     a->last_tool = kept;
+    assert((a->tools == NULL) == (kept == NULL) && (kept == NULL || kept->next == NULL));
     return choice_word(a, json_get_str(v, "mode"));
 }
 
@@ -435,6 +439,7 @@ static enum err choice_read(struct ask_reading *r, const struct json_val *root)
         return refuse(r, "tool_choice: Input should be 'none', 'auto', 'required' or a function");
     r->a->choice = CHOICE_ONE;
     r->a->choice_name = ask_str(r->a, name);
+    assert(r->a->choice_name.p != NULL);
     return OK;
 }
 
@@ -456,6 +461,7 @@ static enum err effort_read(struct ask_reading *r, const struct json_val *root)
                                       json_get_i64(thinking, "budget_tokens", -1));
     if (a->thinking_budget < -1)
         a->thinking_budget = -1;
+    assert(a->thinking_budget >= -1);
     if (a->effort != EFFORT_UNSET || a->thinking_budget >= 0)
         return OK;
     if (!json_get_bool(reasoning, "enabled", true) || slice_eq(type, S("disabled")))
@@ -496,6 +502,7 @@ static enum err stop_read(struct ask_reading *r, const struct json_val *v)
     }
     if (openai_says(v) && json_type(v) != JSON_ARRAY)
         return refuse(r, "stop: Input should be a string or an array of strings");
+    assert(r->a->stops == 0);
     if (json_len(v) > ASK_STOPS)
         return refuse(r, "stop: there are too many sequences");
     for (size_t i = 0; i < json_len(v); i++) {
@@ -590,6 +597,6 @@ enum err openai_ask_read(struct slice body, struct ask *out, const char **why)
     }
     if (e != OK)
         *why = r.why;
-    assert(e == OK || *why != NULL);
+    assert(e == OK ? !out->full : *why != NULL);
     return e;
 }

@@ -91,6 +91,7 @@ static int status_of(enum reply_error error)
 /* MiniMax: {"base_resp":{"status_code":1008,"status_msg":"insufficient balance"}}, with a 200. */
 static enum reply_error error_of_base(int64_t code)
 {
+    assert(code != 0); /* that is success */
     switch (code) {
     case 1001:
     case 1002:
@@ -165,6 +166,7 @@ static void told_read(const struct json_val *root, struct told *out)
         out->message = json_get_str(e, "message");
     if (out->message.n == 0)
         out->message = detail_text(root);
+    assert(out->message.p != NULL && out->type.p != NULL);
     out->raw = json_get_str(meta, "raw");
     out->moderated = json_len(json_get(meta, "reasons")) > 0;
     out->bad_key = is_bad_key(e, out->message);
@@ -239,7 +241,9 @@ int openai_error(int status, const struct json_val *root, struct observation *ou
     out->error = told_class(status, &t);
     told_write(&t, out);
     assert(out->error != REPLY_ERROR_NONE);
-    return status >= 400 ? status : status_of(out->error);
+    status = status >= 400 ? status : status_of(out->error);
+    assert(status >= 400);
+    return status;
 }
 
 bool openai_finish_failed(struct slice word, struct observation *out)
@@ -324,6 +328,7 @@ static int64_t thinking_beside(const struct json_val *v, int64_t prompt, const s
     int64_t total = 0;
     reading_count(&total, v, "total_tokens");
     int64_t more = total - prompt - u->output;
+    assert(prompt >= 0 && u->output >= 0 && u->thinking >= 0);
     if (more <= 0)
         return 0;
     return u->thinking > 0 && u->thinking < more ? u->thinking : more;
@@ -352,7 +357,7 @@ static void usage_read(const struct json_val *v, struct usage *u)
     u->input = prompt > read + write ? prompt - read - write : 0;
     u->web_searches = count_of(v, "num_search_queries", json_get(v, "server_tool_use"),
                                "web_search_requests");
-    assert(u->input >= 0 && u->output >= 0);
+    assert(u->input >= 0 && u->output >= beside && u->input <= prompt);
 }
 
 bool openai_usage(const struct json_val *root, struct usage *out)
@@ -360,6 +365,8 @@ bool openai_usage(const struct json_val *root, struct usage *out)
     const struct json_val *v = json_get(root, "usage");
     if (json_type(v) != JSON_OBJECT)
         v = json_get(json_get(root, "x_groq"), "usage");
+    if (json_type(v) != JSON_OBJECT) /* Kimi */
+        v = json_get(json_at(json_get(root, "choices"), 0), "usage");
     reading_text(out->service_tier, sizeof out->service_tier, root, "service_tier");
     if (json_type(v) != JSON_OBJECT || (json_type(json_get(v, "prompt_tokens")) != JSON_NUMBER &&
                                         json_type(json_get(v, "completion_tokens")) != JSON_NUMBER))

@@ -120,6 +120,7 @@ static struct result *result_take(struct put *p, struct slice id, int turn)
         (void)map_put(&p->by_id, id, r->next);
     else
         (void)map_del(&p->by_id, id);
+    assert(!r->used && r->turn >= turn);
     r->used = true;
     return r;
 }
@@ -138,6 +139,7 @@ static void shown_push(struct put *p, const struct part *one)
         p->shown = grown;
         p->shown_cap = cap;
     }
+    assert(one != NULL && p->shown_n < p->shown_cap);
     p->shown[p->shown_n++] = one;
 }
 
@@ -156,6 +158,7 @@ static bool is_medium(const struct part *one)
 static void result_join(struct put *p, const struct part *result)
 {
     size_t start = p->text.len;
+    assert(result->kind == PART_RESULT);
     if (result->error)
         text_add(p, S("Error: "));
     size_t front = p->text.len;
@@ -263,6 +266,7 @@ static void file_put(struct put *p, const struct part *one)
 
 static void medium_put(struct put *p, const struct part *one)
 {
+    assert(is_medium(one));
     jw_obj(&p->w);
     if (one->kind == PART_IMAGE)
         image_put(p, one);
@@ -346,6 +350,7 @@ static void system_join(struct put *p, const struct turn *t)
 
 static const struct turn *system_turns(struct put *p, const struct turn *t, int *turn)
 {
+    assert(t->role == ROLE_SYSTEM);
     user_put(p); /* what results still have to show */
     buf_clear(&p->text);
     for (; t != NULL && t->role == ROLE_SYSTEM; t = t->next, ++*turn)
@@ -433,6 +438,7 @@ static void id_put(struct put *p, const char *key, struct slice id)
 static void call_put(struct put *p, const struct part *call)
 {
     struct jw *w = &p->w;
+    assert(call->kind == PART_CALL);
     jw_obj(w);
     id_put(p, "id", call->id);
     jw_kcstr(w, "type", "function");
@@ -469,6 +475,7 @@ struct run {
 
 static void run_read(struct run *run, const struct turn *t, int turn)
 {
+    assert(t->role == ROLE_ASSISTANT);
     *run = (struct run){.from = t, .turn = turn};
     for (; t != NULL && t->role == ROLE_ASSISTANT; t = t->next) {
         for (const struct part *one = t->parts; one != NULL; one = one->next) {
@@ -560,6 +567,8 @@ static void messages_put(struct put *p)
             t = assistant_turns(p, t, &turn);
     }
     user_put(p);
+    assert(p->shown_n == 0);
+    assert(p->err != OK || p->w.err != OK || p->results_at == p->results_n);
     jw_end_arr(&p->w);
 }
 
@@ -590,6 +599,7 @@ enum err openai_ask_write(const struct ask *a, const struct ask_target *t, struc
     jw_end_obj(&p.w);
     fail(&p, p.w.err, "");
     put_free(&p);
+    assert(p.err != OK || p.w.depth == 0);
     *why = p.why;
     return p.err;
 }

@@ -13,10 +13,11 @@
 
 #include <string.h>
 
-#define HELD_MAX  ((size_t)16 << 20) /* of one block that waits for its turn */
-#define CALLS_MAX 1024               /* of one reply */
-#define QUEUE_MAX 4096
-#define ID_MAX    65
+#define HELD_MAX     ((size_t)16 << 20) /* of one block that waits for its turn */
+#define CALLS_MAX    1024               /* of one reply */
+#define PARSE_FREELY ((size_t)1 << 20)  /* longer texts may have too many values for a tree */
+#define QUEUE_MAX    4096
+#define ID_MAX       65
 
 struct block {
     enum block_kind what;
@@ -141,6 +142,7 @@ static enum err block_open(struct say_reader *r, struct block *b)
 static enum err block_delta(struct say_reader *r, const struct block *b, struct slice text)
 {
     struct say s = {.kind = SAY_DELTA, .what = b->what, .text = text};
+    assert(b->opened && b == r->head);
     return text.n == 0 ? OK : say_out(r, &s);
 }
 
@@ -148,6 +150,7 @@ static enum err block_close(struct say_reader *r, struct block *b)
 {
     struct say sign = {.kind = SAY_SIGN, .what = b->what, .text = slice_of(b->sign)};
     struct say s = {.kind = SAY_CLOSE, .what = b->what};
+    assert(b->opened && b == r->head);
     enum err e = b->sign != NULL ? say_out(r, &sign) : OK;
     return e == OK ? say_out(r, &s) : e;
 }
@@ -198,6 +201,7 @@ static enum err text_add(struct say_reader *r, enum block_kind what, struct slic
 {
     struct block *b = r->tail;
     enum err e = OK;
+    assert(r->started && !r->ended);
     if (text.n == 0)
         return OK;
     if (b == NULL || b->what != what || b->sign != NULL)
@@ -215,6 +219,7 @@ static enum err sign_add(struct say_reader *r, struct slice sign)
         e = block_new(r, BLOCK_THINKING, &b);
     if (e != OK)
         return e;
+    assert(b == r->tail && b->sign == NULL && sign.n > 0);
     b->sign = mem_slicedup(sign);
     return queue_pump(r, false);
 }
@@ -224,6 +229,7 @@ static enum err sign_add(struct say_reader *r, struct slice sign)
 /* Follows the arguments as they come, only to know when they are a whole JSON value. */
 static void arguments_follow(struct block *b, struct slice text)
 {
+    assert(b->what == BLOCK_CALL);
     for (size_t i = 0; i < text.n && !b->whole; i++) {
         char c = text.p[i];
         if (b->in_string) {
@@ -285,6 +291,7 @@ static enum belongs call_judge(const struct block *b, const struct fragment *f, 
 {
     uint64_t hash = f->id.n > 0 ? hash_stable(0, f->id) | 1 : 0;
     bool named = f->name.n > 0 && b->name != NULL;
+    assert(b->what == BLOCK_CALL && (!closed || b->opened));
     if (hash != 0 && b->id_hash != 0 && hash != b->id_hash)
         return BELONGS_NOT;
     if (f->index < 0 && hash == 0 && named && !slice_eq(f->name, slice_of(b->name)))
@@ -301,6 +308,7 @@ static enum belongs call_judge(const struct block *b, const struct fragment *f, 
 /* Ids go to clients and come back from them, and not every dialect takes every letter. */
 static void id_take(struct block *b, struct slice id)
 {
+    assert(id.n > 0 && !b->opened); /* what has been said stays */
     b->id_hash = hash_stable(0, id) | 1;
     if (id.n >= ID_MAX) {
         (void)text_format(b->id, sizeof b->id, "call_%016" PRIx64, b->id_hash);
@@ -513,6 +521,7 @@ static const struct {
 
 static void finish_take(struct say_reader *r, struct slice word)
 {
+    assert(word.n > 0);
     r->finished = true;
     r->stop = STOP_END;
     for (size_t i = 0; i < sizeof finishes / sizeof finishes[0]; i++) {
@@ -524,6 +533,7 @@ static void finish_take(struct say_reader *r, struct slice word)
 static enum err reply_end(struct say_reader *r)
 {
     struct say stop = {.kind = SAY_STOP}, end = {.kind = SAY_END};
+    assert(r->started && !r->ended);
     enum err e = queue_pump(r, true);
     if (e != OK)
         return e;
@@ -603,6 +613,7 @@ static enum err reader_read(struct say_reader *r, struct slice event, struct sli
                             say_fn *say, void *arg)
 {
     struct json *doc = NULL;
+    const char *why = NULL;
     r->say = say;
     r->arg = arg;
     data = slice_trim(data);
@@ -610,7 +621,7 @@ static enum err reader_read(struct say_reader *r, struct slice event, struct sli
         return OK;
     if (!whole && slice_eq(data, S("[DONE]")))
         return r->any_choice ? reply_end(r) : ERR_SYNTAX;
-    enum err e = json_parse(data, &doc);
+    enum err e = data.n > PARSE_FREELY ? ask_parse(data, &doc, &why) : json_parse(data, &doc);
     const struct json_val *root = json_root(doc);
     if (e != OK || (json_type(root) != JSON_OBJECT && json_type(root) != JSON_ARRAY))
         e = e == OK ? ERR_SYNTAX : e;

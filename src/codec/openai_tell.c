@@ -102,6 +102,7 @@ static enum err chunk_begin(struct say_writer *w, struct buf *out)
         if (e != OK)
             return e;
     }
+    assert(w->front.len > 0);
     return buf_puts(out, buf_slice(&w->front));
 }
 
@@ -204,6 +205,7 @@ static enum err chunk_usage(const struct say_writer *w, struct buf *out)
 {
     struct jw j;
     enum err e = buf_puts(out, S("data: "));
+    assert(w->include_usage);
     jw_init(&j, out);
     jw_obj(&j);
     head_print(w, &j, "chat.completion.chunk");
@@ -302,6 +304,7 @@ static enum err chunks_open(struct say_writer *w, const struct say *s, struct bu
         return gather(w, s);
     enum err e = chunk_call(w, s->id, s->name, out);
     w->calls++;
+    assert(w->calls > 0);
     w->call_empty = true;
     return e;
 }
@@ -379,6 +382,7 @@ static enum err whole_open(struct say_writer *w, const struct say *s)
     struct jw j;
     if (s->what != BLOCK_CALL)
         return gather(w, s);
+    assert((w->calls > 0) == (w->tool_calls.len > 0));
     enum err e = list_comma(&w->tool_calls);
     buf_clear(&w->arguments);
     if (e == OK)
@@ -421,6 +425,7 @@ static enum err whole_close(struct say_writer *w, const struct say *s)
     enum err e = OK;
     if (s->what == BLOCK_CALL) {
         struct slice text = buf_slice(&w->arguments);
+        assert(w->calls > 0);
         e = buf_puts(&w->tool_calls, S(",\"arguments\":"));
         if (e == OK)
             e = json_escape(&w->tool_calls, text_blank(text) ? S("{}") : text);
@@ -441,6 +446,7 @@ static enum err probs_add(struct slice probs, struct slice key, struct buf *list
     struct slice array = span_slice(probs, v);
     if (!slice_starts(array, S("[")) || !slice_ends(array, S("]")))
         return OK;
+    assert(array.n >= 2);
     struct slice inner = slice_sub(array, 1, array.n - 1);
     if (text_blank(inner))
         return OK;
@@ -557,6 +563,7 @@ enum err openai_write(struct say_writer *w, const struct say *s, struct buf *out
         w->stop = s->stop;
         w->usage = s->usage;
     }
+    assert(s->kind != SAY_ERROR || s->status >= 400);
     w->ended = s->kind == SAY_END || s->kind == SAY_ERROR;
     return w->whole ? whole_write(w, s, out) : chunks_write(w, s, out);
 }

@@ -30,6 +30,7 @@ static bool is_closed(const struct json_val *v)
     size_t n = json_len(properties);
     struct slice key;
     const struct json_val *one;
+    assert(json_type(v) == JSON_OBJECT);
     if (json_get_bool(v, "additionalProperties", true) || n > STRICT_MAX || json_len(must) != n)
         return false;
     for (size_t i = 0; json_member(properties, i, &key, &one); i++) {
@@ -111,6 +112,7 @@ static enum err member_put(struct slice key, struct slice value, struct schema_h
     has->properties = has->properties || span_key_is(key, S("properties"));
     has->other = has->other || span_key_is(key, S("$ref")) || span_key_is(key, S("anyOf")) ||
                  span_key_is(key, S("oneOf")) || span_key_is(key, S("allOf"));
+    assert(key.p != NULL && value.n > 0);
     enum err e = buf_puts(out, has->any ? S(",\"") : S("\""));
     has->any = true;
     if (e == OK)
@@ -159,6 +161,7 @@ static bool is_function(const struct tool *t)
 
 static void tool_put(struct jw *w, const struct tool *t, struct names *names)
 {
+    assert(is_function(t));
     jw_obj(w);
     jw_kcstr(w, "type", "function");
     jw_key(w, "function");
@@ -181,6 +184,7 @@ static void choice_put(struct jw *w, const struct ask *a, bool named, struct nam
         return;
     jw_key(w, "tool_choice");
     if (a->choice != CHOICE_ONE) {
+        assert(words[a->choice] != NULL);
         jw_cstr(w, words[a->choice]);
         return;
     }
@@ -281,6 +285,7 @@ static void stops_put(struct jw *w, const struct ask *a)
         }
         jw_str(w, a->stop[i]);
     }
+    assert(n >= 0 && n <= STOPS_MAX);
     if (n > 0)
         jw_end_arr(w);
 }
@@ -295,6 +300,7 @@ static void user_put(struct jw *w, struct slice user)
         (void)text_format(hash, sizeof hash, "user_%016" PRIx64, hash_stable(4, user));
         user = slice_of(hash);
     }
+    assert(user.n <= USER_LEN);
     jw_kstr(w, "user", user);
 }
 

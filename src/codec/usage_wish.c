@@ -40,6 +40,7 @@ static bool wish_options(struct slice body, struct span options, struct usage_wi
     struct slice key;
     struct span v, told = {0, 0};
     bool any = false;
+    assert(slice_starts(object, S("{")));
     json_scan_init(&s, object);
     while (json_scan_next(&s, &key, &v) == OK) {
         any = true;
@@ -116,6 +117,7 @@ bool codec_usage_event(enum dialect d, struct slice events, struct span *where)
         if (line.n > 0)
             continue;
         *where = (struct span){from, events.n - rest.n};
+        assert(where->from < where->to);
         if (lines == 1 && codec_usage_only(d, data))
             return true;
         from = where->to;

@@ -57,8 +57,10 @@ static void check(const struct row *row, enum dialect from, enum dialect to)
     "{'id':'" id "','type':'function','function':{'name':'f','arguments':'{\\'x\\':1}'}}"
 #define CALLS(list) "{'role':'assistant','content':null,'tool_calls':[" list "]}"
 #define TOOL(id)    "{'role':'tool','tool_call_id':'" id "','content':'r " id "'}"
-#define IMAGE       "{'type':'image','source':{'type':'base64','media_type':'image/png','data':'iV'}}"
-#define IMAGE_URL   "{'type':'image_url','image_url':{'url':'data:image/png;base64,iV'}}"
+#define IMAGE                                                                    \
+    "{'type':'image','source':{'type':'base64','media_type':'image/png','data':" \
+    "'iV'}}"
+#define IMAGE_URL "{'type':'image_url','image_url':{'url':'data:image/png;base64,iV'}}"
 
 static const struct row messages[] = {
     {.what = "system in front, blocks joined, the billing line left out",
