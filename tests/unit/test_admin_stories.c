@@ -363,6 +363,10 @@ static void explain_story(void)
     assert_true(slice_eq(json_get_str(a, "why"), S("only")));
     assert_true(json_get_str(a, "why_text").n > 0);
     json_free(j);
+    j = want_json(0, "", "route explain --model claude-opus-4-6");
+    assert_int_equal(json_get_str(json_root(j), "session").n, 0);
+    assert_true(slice_eq(json_get_str(json_root(j), "group"), S("default")));
+    json_free(j);
     want(0, "", "route explain --model claude-opus-4-6");
     says("goes to     web: ");
     want(0, "", "account pause web");

@@ -66,7 +66,7 @@ test('cli: what was added without the daemon is served, and the other way round'
   const secret = t.secret();
   await prov.accounts({ [secret]: { name: 'late', plans: [] } });
   await gw.addAccount({ name: 'late', url: prov.url, secret, priority: 0 });
-  await gw.post(message());
+  await gw.post(message({ text: 'a conversation that is warm nowhere yet' }));
   equal((await prov.requests()).at(-1).key, secret, 'a new preferred account serves at once');
   const key = await gw.addKey('late-key');
   equal((await gw.post(message(), { key })).status, 200, 'a new key works at once');
@@ -209,4 +209,60 @@ test('cli: config check names the line and the nearest option', async (t) => {
   }
   const serve = t.spawn(t.bin, ['serve', '--config', file, '--state-dir', gw.state, '--listen', '127.0.0.1:0'], { env: gw.environment() });
   ok((await serve.exit(10000)) !== 0, 'serve refuses a bad file');
+});
+
+test('cli: why a request goes where it goes, before and afterwards', async (t) => {
+  const { gw } = await t.setup({ accounts: { a: {}, b: {} } });
+  await gw.ok(['account', 'set', 'b', '--priority', '1']);
+  const session = '0b8f6b0e-1f0c-4c7e-9d4e-5a7c6f1d2e3b';
+  const headers = { 'x-claude-code-session-id': session };
+  const explain = (...args) => gw.json(['route', 'explain', '--model', 'claude-sonnet-4-6', '--key', 'tester', ...args]);
+  const before = await explain('--session', session);
+  match(before.session, /^[0-9a-f]{16}$/);
+  equal(before.warm_at, null);
+  equal(before.accounts.length, 2);
+  ok(before.accounts.every((x) => x.why_text.length > 0 && x.state === 'ready'), JSON.stringify(before));
+  const r = await gw.post(message(), { headers });
+  equal(r.status, 200);
+  const [row] = await gw.booked(1);
+  equal(row.account, before.account, 'as it was explained');
+  equal(row.session, before.session, 'the same conversation');
+  const { request } = await gw.json(['requests', 'show', row.id]);
+  equal(request.id, row.id);
+  equal(request.group, 'default');
+  ok(request.why_text.length > 0, JSON.stringify(request));
+  const text = (await gw.ok(['requests', 'show', row.id])).out;
+  for (const part of [row.id, 'claude-sonnet-4-6', 'tester', 'served', 'complete', 'chosen']) ok(text.includes(part), text);
+  const after = await explain('--session', row.session);
+  equal(after.session, before.session);
+  equal(after.account, before.account);
+  match((await gw.ok(['route', 'explain', '--model', 'claude-sonnet-4-6', '--key', 'tester', '--session', session])).out, /goes to +\S+: /);
+  await gw.ok(['account', 'pause', before.account]);
+  const paused = await explain();
+  ok(paused.account !== before.account);
+  equal(paused.accounts.find((x) => x.account === before.account).why, 'paused');
+});
+
+test('cli: groups: a key is served by the accounts of its group', async (t) => {
+  const { gw, prov, keys } = await t.setup({ accounts: { a: {}, b: {} } });
+  await gw.ok(['group', 'set', 'premium', '--strategy', 'failover']);
+  await gw.ok(['account', 'set', 'b', '--group', 'premium']);
+  const key = await gw.json(['key', 'add', 'vip', '--group', 'premium']);
+  gw.secrets.set(key.key, 'client key vip');
+  equal((await gw.post(message(), { key: key.key })).status, 200);
+  equal((await prov.requests()).at(-1).key, keys.b);
+  equal((await gw.post(message())).status, 200);
+  equal((await prov.requests()).at(-1).key, keys.a, 'the default group has only the other one');
+  await gw.ok(['key', 'set', 'vip', '--group', 'default']);
+  await gw.post(message(), { key: key.key });
+  equal((await prov.requests()).at(-1).key, keys.a, 'at once');
+  const p = await gw.cli(['group', 'remove', 'premium']);
+  equal(p.code, 6);
+  match(p.err, /account `b`/);
+  await gw.ok(['account', 'set', 'b', '--group', '']);
+  await gw.ok(['group', 'remove', 'premium']);
+  await gw.ok(['group', 'set', 'kinds', '--strategy', 'model', '--route', 'claude-opus=default', '--route', '=default']);
+  await gw.restart();
+  const list = await gw.json(['group', 'list']);
+  equal(list.groups.find((g) => g.name === 'kinds').routes.length, 2, 'kept over a restart');
 });
