@@ -18,6 +18,9 @@ bool openai_finish_failed(struct slice word, struct observation *out);
  * without what was read from or written to a cache. False, and `out` as it was: none is told. */
 bool openai_usage(const struct json_val *root, struct usage *out);
 
+/* One usage object of this API or of Responses. */
+void openai_usage_read(const struct json_val *v, struct usage *out);
+
 /* True when a value says anything: not null, not "", [] or {}. */
 bool openai_says(const struct json_val *v);
 
@@ -30,6 +33,14 @@ bool openai_schema_strict(struct slice schema);
 /* What of a request is neither model nor messages. */
 void openai_settings_put(struct jw *w, const struct ask *a, const struct ask_target *t,
                          struct names *names);
+
+/* Words of requests that Responses has too. The media type of "wav" or "mp3". */
+struct slice openai_audio_media(struct ask *a, struct slice format);
+/* The arguments of a call as a JSON object; what is none, a weak model's doing, must not end the
+ * talk. */
+struct slice openai_arguments(struct ask *a, const struct json_val *v);
+/* "auto", "none", "required"; false for others. */
+bool openai_choice_word(struct ask *a, struct slice word);
 
 /* openai_ask.c, openai_put.c, openai_say.c, openai_tell.c: the four halves of canon_openai. */
 enum err openai_ask_read(struct slice body, struct ask *out, const char **why);

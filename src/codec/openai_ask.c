@@ -70,6 +70,13 @@ static enum err image_read(struct ask_reading *r, const struct place *p, const s
     return OK;
 }
 
+struct slice openai_audio_media(struct ask *a, struct slice format)
+{
+    if (slice_eq(format, S("mp3")))
+        return S("audio/mpeg");
+    return ask_format(a, "audio/%.*s", (int)(format.n < 32 ? format.n : 32), format.p);
+}
+
 static enum err audio_read(struct ask_reading *r, const struct place *p, const struct json_val *v)
 {
     const struct json_val *audio = json_get(v, "input_audio");
@@ -80,11 +87,7 @@ static enum err audio_read(struct ask_reading *r, const struct place *p, const s
     if (made == NULL)
         return OK;
     made->data = ask_str(r->a, json_get(audio, "data"));
-    if (slice_eq(format, S("mp3")))
-        made->media = S("audio/mpeg");
-    else
-        made->media = ask_format(r->a, "audio/%.*s", (int)(format.n < 32 ? format.n : 32),
-                                 format.p);
+    made->media = openai_audio_media(r->a, format);
     return OK;
 }
 
@@ -193,22 +196,21 @@ static enum err content_read(struct ask_reading *r, const struct place *p, const
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
-/* Arguments as a JSON object. What is none, a weak model's doing, must not end the talk. */
-static struct slice arguments_read(struct ask_reading *r, const struct json_val *v)
+struct slice openai_arguments(struct ask *a, const struct json_val *v)
 {
     struct slice text = {"", 0}, kept = S("{}");
     struct buf b;
     if (json_type(v) == JSON_OBJECT)
-        return ask_json(r->a, v);
+        return ask_json(a, v);
     if (!json_str(v, &text))
         return kept;
     buf_init(&b, text.n + 256);
     if (call_input(text, &b) == OK)
-        kept = arena_dup(r->a->arena, buf_slice(&b));
+        kept = arena_dup(a->arena, buf_slice(&b));
     buf_free(&b);
     if (kept.p != NULL)
         return kept;
-    r->a->full = true;
+    a->full = true;
     return S("{}");
 }
 
@@ -224,7 +226,7 @@ static enum err call_read(struct ask_reading *r, struct turn *t, const struct js
         return OK;
     p->id = ask_str(r->a, json_get(v, "id"));
     p->name = ask_str(r->a, name);
-    p->text = free_text ? ask_json(r->a, custom) : arguments_read(r, json_get(f, "arguments"));
+    p->text = free_text ? ask_json(r->a, custom) : openai_arguments(r->a, json_get(f, "arguments"));
     return OK;
 }
 
@@ -239,7 +241,7 @@ static enum err old_call_read(struct ask_reading *r, struct turn *t, const struc
     r->call_id = ask_format(r->a, "call_function_%d", ++r->made);
     p->id = r->call_id;
     p->name = ask_str(r->a, json_get(v, "name"));
-    p->text = arguments_read(r, json_get(v, "arguments"));
+    p->text = openai_arguments(r->a, json_get(v, "arguments"));
     return OK;
 }
 
@@ -377,7 +379,7 @@ static enum err tools_read(struct ask_reading *r, const struct json_val *root)
     return e;
 }
 
-static bool choice_word(struct ask *a, struct slice word)
+bool openai_choice_word(struct ask *a, struct slice word)
 {
     if (slice_eq(word, S("auto")))
         a->choice = CHOICE_AUTO;
@@ -416,7 +418,7 @@ static bool choice_allowed(struct ask *a, const struct json_val *v)
     }
     a->last_tool = kept;
     assert((a->tools == NULL) == (kept == NULL) && (kept == NULL || kept->next == NULL));
-    return choice_word(a, json_get_str(v, "mode"));
+    return openai_choice_word(a, json_get_str(v, "mode"));
 }
 
 static enum err choice_read(struct ask_reading *r, const struct json_val *root)
@@ -426,7 +428,7 @@ static enum err choice_read(struct ask_reading *r, const struct json_val *root)
     struct slice word = {"", 0};
     if (!openai_says(v))
         v = json_get(root, "function_call"); /* {"name"} or a word */
-    if (!openai_says(v) || (json_str(v, &word) && choice_word(r->a, word)))
+    if (!openai_says(v) || (json_str(v, &word) && openai_choice_word(r->a, word)))
         return OK;
     if (json_type(allowed) == JSON_OBJECT && choice_allowed(r->a, allowed))
         return OK;

@@ -334,10 +334,19 @@ static int64_t thinking_beside(const struct json_val *v, int64_t prompt, const s
     return u->thinking > 0 && u->thinking < more ? u->thinking : more;
 }
 
-static void usage_read(const struct json_val *v, struct usage *u)
+/* Responses calls them input_tokens_details and output_tokens_details. */
+static const struct json_val *details_of(const struct json_val *v, const char *one,
+                                         const char *other)
 {
-    const struct json_val *in = json_get(v, "prompt_tokens_details");
-    const struct json_val *out = json_get(v, "completion_tokens_details");
+    const struct json_val *d = json_get(v, one);
+    return json_type(d) == JSON_OBJECT ? d : json_get(v, other);
+}
+
+void openai_usage_read(const struct json_val *v, struct usage *u)
+{
+    const struct json_val *in = details_of(v, "prompt_tokens_details", "input_tokens_details");
+    const struct json_val *out = details_of(v, "completion_tokens_details",
+                                            "output_tokens_details");
     int64_t prompt = count_of(v, "prompt_tokens", v, "input_tokens");
     int64_t read = count_of(in, "cached_tokens", v, "prompt_cache_hit_tokens"); /* DeepSeek */
     if (read == 0)
@@ -371,6 +380,6 @@ bool openai_usage(const struct json_val *root, struct usage *out)
     if (json_type(v) != JSON_OBJECT || (json_type(json_get(v, "prompt_tokens")) != JSON_NUMBER &&
                                         json_type(json_get(v, "completion_tokens")) != JSON_NUMBER))
         return false;
-    usage_read(v, out);
+    openai_usage_read(v, out);
     return true;
 }
