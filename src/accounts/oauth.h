@@ -20,8 +20,8 @@ struct oauth_config {
 };
 /* The presets of a provider with an account's settings over them: the keys authorize_url,
  * token_url, redirect_uri, scope, client_id and key_url of a JSON object ("" is {}), others are not
- * looked at. ERR_SYNTAX with a sentence in `why`. Pure. client_id may stay empty: see account_check.
- */
+ * looked at. ERR_SYNTAX with a sentence in `why`. Pure. client_id may stay empty, see
+ * account_check. */
 MUST_USE enum err oauth_config_read(const struct oauth_config *presets, struct slice settings,
                                     struct oauth_config *out, char *why, size_t why_size);
 
