@@ -182,6 +182,45 @@ static void test_older(void **state)
     accounts_free(set);
 }
 
+/* A probe that fails is over, though older ones are still under way. */
+static void test_older_fails(void **state)
+{
+    (void)state;
+    begin();
+    account_hold(a);
+    for (int i = 0; i < 3; i++)
+        ask(&failed);
+    fake.wall += rest();
+    ask(&failed);
+    assert_true(rest() >= 2 * SEC);
+    fake.wall += rest();
+    assert_true(chosen(a));
+    account_release(set, a);
+    accounts_free(set);
+}
+
+/* Whoever comes in by another way (what it asks for is there alone) does not make the probe last.
+ */
+static void test_probe_ends(void **state)
+{
+    struct account_facts f = {.probe_at = 5000};
+    (void)state;
+    begin_rested();
+    account_hold(a);
+    fake.wall += ACCOUNT_PROBE_MS - SEC;
+    account_hold(a);
+    assert_false(chosen(a));
+    fake.wall += SEC;
+    assert_true(chosen(a));
+    account_release(set, a);
+    account_release(set, a);
+    accounts_free(set);
+    assert_true(breaker_is_probing(&f, 5000));
+    assert_true(breaker_is_probing(&f, 5000 + ACCOUNT_PROBE_MS - 1));
+    assert_false(breaker_is_probing(&f, 5000 + ACCOUNT_PROBE_MS));
+    assert_false(breaker_is_probing(&f, 4999)); /* a clock that was set back, unnoticed yet */
+}
+
 /* Twenty fail for one reason: the server went away. That is one rest, and the first. */
 static void test_storm(void **state)
 {
@@ -226,9 +265,16 @@ static void test_rescue(void **state)
     assert_int_equal(a->facts.failures, 3);
     ask(&asks); /* what the server itself asks for is heard */
     assert_int_equal(rest(), 20 * SEC);
+    fake.wall += rest();
+    ask(&asks); /* also of a probe, whose own rest would be shorter */
+    assert_int_equal(rest(), 20 * SEC);
     ask(&served);
     assert_int_equal(rest(), 0);
     assert_int_equal(a->facts.failures, 0);
+    ask(&failed);
+    ask(&failed);
+    ask(&asks); /* and of the failure that trips it */
+    assert_int_equal(rest(), 20 * SEC);
     accounts_free(set);
 }
 
@@ -402,6 +448,7 @@ static void begin_three(void)
 {
     struct account_row rows[3] = {fake_row(1, "a", 0, 1), fake_row(2, "b", 0, 1),
                                   fake_row(3, "c", 0, 1)};
+    struct account_row plain = fake_row(4, "d", 9, 1);
     text_copy(rows[0].base_url, sizeof rows[0].base_url, S("https://API.test/one"));
     text_copy(rows[1].base_url, sizeof rows[1].base_url, S("https://api.test:8443"));
     text_copy(rows[2].base_url, sizeof rows[2].base_url, S("https://api.test:443/two"));
@@ -409,6 +456,9 @@ static void begin_three(void)
     a = accounts_by_id(set, 1);
     b = accounts_by_id(set, 2);
     c = accounts_by_id(set, 3);
+    text_copy(plain.base_url, sizeof plain.base_url, S("http://api.test:443"));
+    plain.paused = plain.allow_private = true;
+    accounts_apply(set, &plain);
 }
 
 static void tell(struct account *who, const struct limit_verdict *v)
@@ -431,7 +481,7 @@ static void test_origin(void **state)
     fake.wall += 14 * SEC;
     tell(c, &overloaded); /* two accounts within 15 s */
     assert_true(fails(a) && fails(c));
-    assert_false(fails(b));
+    assert_false(fails(b) || fails(accounts_by_id(set, 4)));
     fake.wall += SEC; /* the first of the two is too old */
     assert_false(fails(a));
     tell(c, &failed);
@@ -504,6 +554,11 @@ static void test_origin_many(void **state)
     assert_false(fails(accounts_by_id(set, 1)));
     for (int i = 1; i <= ORIGINS_MAX; i++)
         assert_true(fails(accounts_by_id(set, i + 1)));
+    fake.wall += 10;
+    tell(accounts_by_id(set, ORIGINS_MAX + 1), &failed); /* took the first one's place */
+    tell(accounts_by_id(set, 1), &failed);
+    assert_false(fails(accounts_by_id(set, 2)));
+    assert_true(fails(accounts_by_id(set, ORIGINS_MAX + 1)));
     for (int i = 0; i <= ORIGINS_MAX; i++)
         tell(accounts_by_id(set, i + 1), &served);
     assert_int_equal(set->troubles, 0);
@@ -515,6 +570,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_doubles),       cmocka_unit_test(test_half_open),
         cmocka_unit_test(test_left),          cmocka_unit_test(test_older),
+        cmocka_unit_test(test_older_fails),   cmocka_unit_test(test_probe_ends),
         cmocka_unit_test(test_storm),         cmocka_unit_test(test_rescue),
         cmocka_unit_test(test_answers),       cmocka_unit_test(test_overload),
         cmocka_unit_test(test_broken_off),    cmocka_unit_test(test_restart),

@@ -449,6 +449,8 @@ static void test_in_stream(void **state)
         {REPLY_ERROR_RATE_LIMIT, U "5h-status: rejected\n" U "5h-reset: " IN_1H, NEXT,
          "rate_limited", HOUR, 0, false},
         {REPLY_ERROR_RATE_LIMIT, U "status: rejected", NEXT, "rate_limited", 30 * SEC, 0, false},
+        {REPLY_ERROR_RATE_LIMIT, U "7d_oi-status: rejected", NEXT, "rate_limited", 30 * SEC, 0,
+         false},
         {REPLY_ERROR_RATE_LIMIT, U "7d_oi-status: rejected\n" U "7d_oi-reset: " IN_1H, NEXT,
          "model_limit", 0, HOUR, false},
         {REPLY_ERROR_SERVER, "", NEXT, "server_error", 0, 0, true},

@@ -177,6 +177,12 @@ static void test_rest_ends(void **state)
     reply(200, "", ALL("12", "10", "10"));
     assert_int_equal(status().state, ACCOUNT_READY);
     assert_string_equal(b.reason, "");
+    learn_limited("retry-after", "36000", "claude-opus-5");
+    (void)until_asked(4);
+    learn_limited("retry-after", "40000", "claude-opus-5"); /* newer than the answer, nearly */
+    reply(200, "", ALL("12", "10", "10"));
+    assert_int_equal(status().state, ACCOUNT_COOLING);
+    accounts_reset(b.set, b.a);
     learn_limited("retry-after", "200", "claude-opus-5"); /* a short one ends by itself */
     assert_int_equal(asked_within(3 * MINUTE, false), 0);
     bench_close();
@@ -203,12 +209,15 @@ static void test_family_opens(void **state)
 
 /* ---- of whom --------------------------------------------------------------------------------- */
 
+static bool other_paused;
+
 static void add_other(const char *settings)
 {
     struct account_row row = {.id = 8, .version = 1, .weight = 1, .secret = S("sk-ant-api03-x")};
     text_copy(row.name, sizeof row.name, S("other"));
     text_copy(row.provider, sizeof row.provider, S("anthropic"));
     text_copy(row.settings, sizeof row.settings, slice_of(settings));
+    row.paused = other_paused;
     accounts_apply(b.set, &row);
 }
 
@@ -219,6 +228,10 @@ static void test_matters(void **state)
     assert_int_equal(asked_within(HOUR, true), 0); /* there is no choice */
     add_other("{\"groups\":[\"apart\"]}");
     assert_int_equal(asked_within(HOUR, true), 0);
+    other_paused = true;
+    add_other("{\"groups\":[\"apart\",\"default\"]}");
+    assert_int_equal(asked_within(HOUR, true), 0);
+    other_paused = false;
     add_other("{\"groups\":[\"apart\",\"default\"]}");
     until_polled(1);
     bench_close();
@@ -284,6 +297,11 @@ static void test_not_these(void **state)
     window_close();
     b.a->facts.token_expires_at = b.a->facts.token_stale_at = wall() + MINUTE;
     b.a->facts.token_refreshable = false;
+    assert_int_equal(asked_within(3 * HOUR, false), 0);
+    bench_close();
+    begin(); /* spent, and refused since */
+    window_close();
+    b.a->facts.token_refused = true;
     assert_int_equal(asked_within(3 * HOUR, false), 0);
     bench_close();
 }
@@ -432,9 +450,16 @@ static void test_quota(void **state)
     text_copy(row.base_url, sizeof row.base_url, S("http://api.test"));
     text_copy(row.settings, sizeof row.settings, S("{\"quota\":\"team\"}"));
     accounts_apply(b.set, &row);
+    struct account *other = accounts_by_id(b.set, 8);
     until_polled(1);
-    reply(200, "", FIVE("100", "15:00"));
-    const struct account *other = accounts_by_id(b.set, 8);
+    text_copy(other->facts.cool_reason, sizeof other->facts.cool_reason, S("connect"));
+    other->facts.cool_until = wall() + HOUR;
+    other->facts.seen_at = wall() - HOUR;
+    reply(200, "", ALL("20", "10", "10"));
+    assert_string_equal(account_status(&other->facts, wall()).reason, "connect"); /* its own */
+    other->facts.cool_until = 0;
+    until_polled(2);
+    reply(200, "", FIVE("100", "16:00"));
     assert_int_equal(account_status(&other->facts, wall()).state, ACCOUNT_SPENT);
     bench_close();
 }

@@ -41,11 +41,11 @@ static struct account_row row_of(int64_t id, const char *url, const char *settin
     return row;
 }
 
-/* 1, 2 and 3 share; 4 has the same word at another server, 5 another word, 6 none. */
+/* 1, 2 and 3 share; 4 has the same word at another server, 5 another word, 6 and 7 none. */
 static void begin(void)
 {
-    struct account_row rows[6];
-    for (int i = 0; i < 6; i++)
+    struct account_row rows[7];
+    for (int i = 0; i < 7; i++)
         rows[i] = row_of(i + 1,
                          i == 3   ? "https://other.test"
                          : i == 2 ? "https://API.test/x"
@@ -151,6 +151,7 @@ static void test_rests(void **state)
             assert_int_equal(status(id).until, NOW + rows[i].rest);
         }
         assert_int_equal(fake.puts, 3);
+        assert_int_equal(fake.put_seen, fake.wall); /* newer than what is stored of any */
         assert_int_equal(status(4).state, ACCOUNT_READY);
         assert_int_equal(status(5).state, ACCOUNT_READY);
         accounts_free(set);
@@ -235,12 +236,12 @@ static void test_newcomer(void **state)
     reply(at(1), &(struct said){.model = "claude-fable-5", .status = 429, .lines = FABLE});
     reply(at(1), &(struct said){.status = 402, .lines = "retry-after: 20000"});
     fake.wall += SEC;
-    struct account_row row = row_of(7, "https://api.test", SHARED);
+    struct account_row row = row_of(9, "https://api.test", SHARED);
     accounts_apply(set, &row);
-    assert_int_equal(status(7).until, NOW + 20000 * SEC);
-    assert_string_equal(status(7).reason, "spend_limit");
-    assert_true(at(7)->facts.window[WINDOW_5H].closed);
-    assert_int_equal(account_status_for(&at(7)->facts, "fable", fake.wall).until, NOW + 3 * DAY);
+    assert_int_equal(status(9).until, NOW + 20000 * SEC);
+    assert_string_equal(status(9).reason, "spend_limit");
+    assert_true(at(9)->facts.window[WINDOW_5H].closed);
+    assert_int_equal(account_status_for(&at(9)->facts, "fable", fake.wall).until, NOW + 3 * DAY);
     /* and one that joins later */
     row = row_of(6, "https://api.test", SHARED);
     assert_int_equal(status(6).state, ACCOUNT_READY);
@@ -252,6 +253,43 @@ static void test_newcomer(void **state)
     accounts_apply(set, &row);
     assert_true(at(5)->facts.window[WINDOW_7D].used > 0.74);
     assert_true(at(5)->facts.window[WINDOW_5H].closed);
+    accounts_free(set);
+}
+
+/* What is not the quota's is not taken over, and what a person must mend stays. */
+static void test_newcomer_own(void **state)
+{
+    static const struct said credits = {.model = "claude-opus-5",
+                                        .status = 429,
+                                        .lines = U "overage-disabled-reason: out_of_credits"};
+    struct account_row row = row_of(8, "https://api.test", SHARED);
+    (void)state;
+    begin();
+    reply(at(1), &credits);
+    reply(at(1), &(struct said){.status = 529, .lines = ""});
+    accounts_apply(set, &row);
+    assert_int_equal(status(1).state, ACCOUNT_COOLING);
+    assert_int_equal(status(8).state, ACCOUNT_READY);
+    assert_string_equal(account_status_for(&at(8)->facts, "opus", fake.wall).reason,
+                        "out_of_credits");
+    say(8, 401, "");
+    say(1, 429, "retry-after: 900");
+    accounts_apply(set, &row);
+    assert_string_equal(status(8).reason, "unauthorized");
+    accounts_free(set);
+}
+
+/* Who names no quota shares none. */
+static void test_none(void **state)
+{
+    (void)state;
+    begin();
+    say(6, 429, SPENT);
+    say(6, 429, "retry-after: 20000");
+    assert_int_equal(status(7).state, ACCOUNT_READY);
+    say(7, 429, SPENT);
+    accounts_reset(set, at(6));
+    assert_int_equal(status(7).state, ACCOUNT_SPENT);
     accounts_free(set);
 }
 
@@ -393,11 +431,12 @@ static void test_fellows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_windows),     cmocka_unit_test(test_rests),
-        cmocka_unit_test(test_families),    cmocka_unit_test(test_own),
-        cmocka_unit_test(test_login_stays), cmocka_unit_test(test_reset),
-        cmocka_unit_test(test_newcomer),    cmocka_unit_test(test_leaving),
-        cmocka_unit_test(test_any_order),   cmocka_unit_test(test_fellows),
+        cmocka_unit_test(test_windows),      cmocka_unit_test(test_rests),
+        cmocka_unit_test(test_families),     cmocka_unit_test(test_own),
+        cmocka_unit_test(test_login_stays),  cmocka_unit_test(test_reset),
+        cmocka_unit_test(test_newcomer),     cmocka_unit_test(test_leaving),
+        cmocka_unit_test(test_newcomer_own), cmocka_unit_test(test_none),
+        cmocka_unit_test(test_any_order),    cmocka_unit_test(test_fellows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
