@@ -72,7 +72,8 @@ static inline enum err heard_say(void *arg, const struct say *s)
     switch (s->kind) {
     case SAY_START:
         h->started = true;
-        must(buf_printf(&h->text, "start %.*s\n", (int)s->id.n, s->id.p));
+        if (h->row->id_prefix != NULL) /* else: told through another dialect, that has its own */
+            must(buf_printf(&h->text, "start %.*s\n", (int)s->id.n, s->id.p));
         break;
     case SAY_OPEN:
         assert(!h->open);
@@ -211,7 +212,7 @@ static inline bool reply_random(struct rnd *r, const struct dialect_row *row, sa
     struct say s = {.kind = SAY_START, .model = slice_of(row->model)};
     buf_init(&m.text, 1 << 20);
     buf_init(&m.id, 4096);
-    rnd_word(r, row->id_prefix, 12, &m.id);
+    rnd_word(r, row->id_prefix != NULL ? row->id_prefix : "id-", 12, &m.id);
     s.id = buf_slice(&m.id);
     must(say(arg, &s));
     bool calls = reply_blocks(&m), fine = rnd_below(r, 8) > 0;

@@ -104,6 +104,73 @@ static void test_replies(void **state)
     }
 }
 
+/* ---- through another dialect ----------------------------------------------------------------- */
+
+static void pass(const struct dialect_row *from, const struct dialect_row *to, enum framing in,
+                 enum framing out, struct slice bytes, struct rnd *r, struct buf *passed)
+{
+    struct translate_plan p = {.from = from->d,
+                               .to = to->d,
+                               .in = in,
+                               .out = out,
+                               .model = slice_of(to->model),
+                               .id = S("x"),
+                               .thinking = true,
+                               .include_usage = true};
+    struct translate *t = translate_new(&p);
+    for (size_t at = 0, n = 0; at < bytes.n; at += n) {
+        n = (size_t)rnd_below(r, 300) + 1;
+        n = n < bytes.n - at ? n : bytes.n - at;
+        assert_int_equal(translate_feed(t, slice_sub(bytes, at, at + n), passed), OK);
+    }
+    assert_int_equal(translate_end(t, passed), OK);
+    translate_free(t);
+}
+
+/* What both dialects can say goes to the other one and comes back; `there`: whether the way there
+ * is a stream too. */
+static void cross_round(const struct dialect_row *a, const struct dialect_row *b, bool there,
+                        uint64_t seed)
+{
+    struct dialect_row both = *a;
+    struct rnd r = {seed};
+    struct buf one, two, three;
+    struct say_context c = {
+        .model = slice_of(a->model), .id = S("x"), .thinking = true, .include_usage = true};
+    struct script p = {.canon = dialect_ops_of(a->d)->canon, .out = &one};
+    both.can &= b->can;
+    both.stops &= b->stops;
+    both.id_prefix = NULL;
+    buf_init(&one, (size_t)16 << 20);
+    buf_init(&two, (size_t)16 << 20);
+    buf_init(&three, (size_t)16 << 20);
+    heard_init(&p.said, &both);
+    p.writer = p.canon->writer_new(&c, false);
+    bool fine = reply_random(&r, &both, on_random, &p);
+    enum framing middle = there ? b->stream : FRAMING_WHOLE;
+    if (fine || there) {
+        pass(a, b, a->stream, middle, buf_slice(&one), &r, &two);
+        pass(b, a, middle, a->stream, buf_slice(&two), &r, &three);
+        read_back(&both, false, buf_slice(&three), 0, &r, &p.said);
+    }
+    p.canon->writer_free(p.writer);
+    heard_free(&p.said);
+    buf_free(&one);
+    buf_free(&two);
+    buf_free(&three);
+}
+
+static void test_crossings(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ROWS * ROWS; i++) {
+        for (uint64_t seed = 1; seed <= ROUNDS; seed++) {
+            cross_round(&rows[i / ROWS], &rows[i % ROWS], true, seed * 0x9e3779b97f4a7c15ULL);
+            cross_round(&rows[i / ROWS], &rows[i % ROWS], false, seed * 0xbf58476d1ce4e5b9ULL);
+        }
+    }
+}
+
 /* ---- requests -------------------------------------------------------------------------------- */
 
 static void ask_round(const struct dialect_row *row, uint64_t seed)
@@ -150,6 +217,8 @@ static void test_asks(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_replies), cmocka_unit_test(test_asks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_replies),
+                                       cmocka_unit_test(test_crossings),
+                                       cmocka_unit_test(test_asks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
