@@ -145,7 +145,8 @@ struct account *accounts_by_id(struct account_set *set, int64_t id);
 /* After the store has confirmed an add, update or remove: brings memory in line with the row. */
 void accounts_apply(struct account_set *set, const struct account_row *row);
 void accounts_drop(struct account_set *set, int64_t id);
-/* Forgets a cooldown, closed windows, a refused credential and a failed refresh. */
+/* Forgets a cooldown, closed windows, a refused credential and a failed refresh; closed windows and
+ * rests for what was spent also of those that share its quota. */
 void accounts_reset(struct account_set *set, struct account *a);
 /* Brings what is known in line with a wall clock that was set back: nobody rests for longer because
  * of that. Choosing and learning do it by themselves. */
@@ -263,7 +264,7 @@ struct reply_facts { /* what an attempt came to */
     enum err failure;
     const struct http_head *head; /* NULL without reply */
     struct slice body;            /* of an error reply, as far as it was kept */
-    enum reply_error in_stream;   /* error event before anything meaningful, on a 2xx */
+    enum reply_error in_stream;   /* error event on a 2xx, before or behind what is meaningful */
     const char *model;            /* asked for; NULL or "" = none */
 };
 /* Pure: the class of a reply and what it means for the account (scheduling.md D4,
@@ -284,7 +285,8 @@ struct limit_verdict limits_judge(const struct provider *p, const struct reply_f
  * in the windows that the reply's head tells of, and tells the store of a change. A success ends a
  * rest for failures; not one that the provider ordered, for what succeeds on a cooling account was
  * let in before. What a closed window says is not said again by a cooldown: it ends with the
- * window. `r` may be NULL. */
+ * window. Windows and the provider's rests hold for all accounts of the same quota. A rest for
+ * failures is lengthened only by the request that was let in behind it. `r` may be NULL. */
 void accounts_learn(struct account_set *set, struct account *a, const struct limit_verdict *v,
                     const struct reply_facts *r, int64_t now);
 
