@@ -215,10 +215,58 @@ static void test_asks(void **state)
     }
 }
 
+/* What both dialects can say is asked in one, translated to the other and back. */
+static void ask_cross(const struct dialect_row *a, const struct dialect_row *b, uint64_t seed)
+{
+    const struct dialect_canon *canon = dialect_ops_of(a->d)->canon;
+    struct ask_target here = {.model = slice_of(a->model)}, there = {.model = slice_of(b->model)};
+    struct dialect_row both = *a;
+    struct names *names = names_new();
+    struct rnd r = {seed};
+    struct arena arena;
+    struct ask asked, read;
+    struct buf body[3], want, got;
+    const char *why = "";
+    both.can &= b->can;
+    arena_init(&arena, (size_t)16 << 20);
+    for (int i = 0; i < 3; i++)
+        buf_init(&body[i], (size_t)16 << 20);
+    buf_init(&want, (size_t)16 << 20);
+    buf_init(&got, (size_t)16 << 20);
+    ask_random(&r, &both, &asked, &arena);
+    assert_int_equal(canon->ask_write(&asked, &here, names, &body[0], &why), OK);
+    if (codec_ask_translate(a->d, b->d, buf_slice(&body[0]), &there, names, &body[1], &why) != OK ||
+        codec_ask_translate(b->d, a->d, buf_slice(&body[1]), &here, names, &body[2], &why) != OK)
+        fail_msg("%d to %d and back, seed %" PRIu64 ": %s", (int)a->d, (int)b->d, seed, why);
+    ask_init(&read, &arena);
+    assert_int_equal(canon->ask_read(buf_slice(&body[2]), &read, &why), OK);
+    ask_print(&asked, &both, &want);
+    ask_print(&read, &both, &got);
+    if (!slice_eq(buf_slice(&want), buf_slice(&got)))
+        fail_msg("%d to %d and back:\n--- asked\n%.*s--- read\n%.*s--- there\n%.*s", (int)a->d,
+                 (int)b->d, (int)want.len, want.p, (int)got.len, got.p, (int)body[1].len,
+                 body[1].p);
+    for (int i = 0; i < 3; i++)
+        buf_free(&body[i]);
+    buf_free(&want);
+    buf_free(&got);
+    names_free(names);
+    arena_free(&arena);
+}
+
+static void test_ask_crossings(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ROWS * ROWS; i++) {
+        for (uint64_t seed = 1; seed <= ROUNDS; seed++)
+            ask_cross(&rows[i / ROWS], &rows[i % ROWS], seed * 0x9e3779b97f4a7c15ULL);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_replies),
-                                       cmocka_unit_test(test_crossings),
-                                       cmocka_unit_test(test_asks)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_replies), cmocka_unit_test(test_crossings),
+        cmocka_unit_test(test_asks), cmocka_unit_test(test_ask_crossings)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
