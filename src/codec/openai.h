@@ -30,6 +30,11 @@ MUST_USE enum err openai_error_print(int status, struct slice message, struct sl
 
 /* True when a schema keeps the rules of "strict": closed objects in which all is required. */
 bool openai_schema_strict(struct slice schema);
+/* A member `key` with a schema as these servers take it: with "type" and "properties", without
+ * "$schema". */
+void openai_schema_put(struct jw *w, const char *key, struct slice schema);
+/* How hard to think. Switched off goes before an effort that is told beside it. */
+enum effort openai_effort(const struct ask *a);
 /* What of a request is neither model nor messages. */
 void openai_settings_put(struct jw *w, const struct ask *a, const struct ask_target *t,
                          struct names *names);

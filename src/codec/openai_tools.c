@@ -139,8 +139,7 @@ static enum err schema_members(struct slice schema, struct buf *out)
     return e == OK ? buf_puts(out, S("}")) : e;
 }
 
-/* A schema as these servers take it: with "type" and "properties", without "$schema". */
-static void schema_put(struct jw *w, const char *key, struct slice schema)
+void openai_schema_put(struct jw *w, const char *key, struct slice schema)
 {
     struct buf b;
     buf_init(&b, schema.n + 64);
@@ -169,7 +168,7 @@ static void tool_put(struct jw *w, const struct tool *t, struct names *names)
     jw_kstr(w, "name", names_put(names, t->name, NAME_LEN));
     if (t->description.n > 0)
         jw_kstr(w, "description", t->description);
-    schema_put(w, "parameters", t->schema);
+    openai_schema_put(w, "parameters", t->schema);
     if (t->strict && openai_schema_strict(t->schema))
         jw_kbool(w, "strict", true);
     jw_end_obj(w);
@@ -240,8 +239,7 @@ static void format_put(struct jw *w, const struct ask *a)
     jw_end_obj(w);
 }
 
-/* Thinking switched off goes before an effort that is told beside it. */
-static enum effort effort_of(const struct ask *a)
+enum effort openai_effort(const struct ask *a)
 {
     if (a->thinking_budget == 0)
         return EFFORT_NONE;
@@ -328,7 +326,7 @@ void openai_settings_put(struct jw *w, const struct ask *a, const struct ask_tar
     stops_put(w, a);
     tools_put(w, a, names);
     format_put(w, a);
-    if (effort_of(a) != EFFORT_UNSET && !t->no_effort)
-        jw_kcstr(w, "reasoning_effort", effort_name(effort_of(a)));
+    if (openai_effort(a) != EFFORT_UNSET && !t->no_effort)
+        jw_kcstr(w, "reasoning_effort", effort_name(openai_effort(a)));
     user_put(w, a->user);
 }
