@@ -35,6 +35,8 @@ bool openai_schema_strict(struct slice schema);
 void openai_schema_put(struct jw *w, const char *key, struct slice schema);
 /* How hard to think. Switched off goes before an effort that is told beside it. */
 enum effort openai_effort(const struct ask *a);
+/* Who asks, as "user": longer names than are taken become their hash. */
+void openai_user_put(struct jw *w, struct slice user);
 /* What of a request is neither model nor messages. */
 void openai_settings_put(struct jw *w, const struct ask *a, const struct ask_target *t,
                          struct names *names);

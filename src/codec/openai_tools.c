@@ -288,8 +288,7 @@ static void stops_put(struct jw *w, const struct ask *a)
         jw_end_arr(w);
 }
 
-/* Longer ones are refused; their hash tells persons apart as well. */
-static void user_put(struct jw *w, struct slice user)
+void openai_user_put(struct jw *w, struct slice user)
 {
     char hash[32];
     if (user.n == 0)
@@ -328,5 +327,5 @@ void openai_settings_put(struct jw *w, const struct ask *a, const struct ask_tar
     format_put(w, a);
     if (openai_effort(a) != EFFORT_UNSET && !t->no_effort)
         jw_kcstr(w, "reasoning_effort", effort_name(openai_effort(a)));
-    user_put(w, a->user);
+    openai_user_put(w, a->user);
 }
