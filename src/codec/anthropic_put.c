@@ -63,7 +63,8 @@ static bool calls_unthought(const struct ask *a)
     for (const struct turn *t = a->turns; t != NULL; t = t->next)
         last = t->role == ROLE_ASSISTANT ? t : last;
     for (const struct part *p = last != NULL ? last->parts : NULL; p != NULL; p = p->next) {
-        if ((p->kind == PART_THINKING && p->signature.n > 0) || p->kind == PART_REDACTED)
+        if ((p->kind == PART_THINKING && signature_is_anthropic(p->signature)) ||
+            p->kind == PART_REDACTED)
             return false;
         calls = calls || p->kind == PART_CALL;
     }
@@ -117,25 +118,6 @@ static void manner_of(struct manner *m, const struct ask *a, const struct ask_ta
 
 /* ---- system ---------------------------------------------------------------------------------- */
 
-static enum err format_hint(const struct ask *a, struct buf *room)
-{
-    enum err e = buf_puts(room, S("Answer with one valid JSON object and nothing else: "
-                                  "no prose, no code fence."));
-    if (a->format == FORMAT_SCHEMA && e == OK)
-        e = buf_puts(room, S(" It must match this JSON Schema: "));
-    return a->format == FORMAT_SCHEMA && e == OK ? buf_puts(room, a->schema) : e;
-}
-
-static enum err choice_hint(struct put *p, struct buf *room)
-{
-    if (p->a->choice == CHOICE_ANY)
-        return buf_puts(room, S("Answer by calling one of the tools."));
-    enum err e = buf_puts(room, S("Answer by calling the tool "));
-    if (e == OK)
-        e = buf_puts(room, names_put(p->names, p->a->choice_name, PUT_NAME_LEN));
-    return e == OK ? buf_puts(room, S(".")) : e;
-}
-
 /* What the API's own words cannot say for this model is said to it. */
 static void hints_put(struct put *p)
 {
@@ -149,7 +131,8 @@ static void hints_put(struct put *p)
     }
     buf_clear(&room);
     if (e == OK && p->m.choice != a->choice) {
-        e = choice_hint(p, &room);
+        bool one = a->choice == CHOICE_ONE;
+        e = choice_hint(a, one ? names_put(p->names, a->choice_name, PUT_NAME_LEN) : S(""), &room);
         put_text(p, buf_slice(&room), false);
     }
     if (p->w.err == OK)

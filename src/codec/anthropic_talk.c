@@ -4,10 +4,11 @@
  * of it), neighbours of the same role become one message, each call is followed by its result at
  * the front of the next message, no text is empty, and the user speaks first.
  *
- * Dropped: unsigned thinking, for a signature is all that makes it acceptable (F16), and parts of
- * another dialect alone. Refused, because something else would be asked: audio, images of other
- * kinds, files that another provider keeps. */
+ * Dropped: thinking that is unsigned or signed elsewhere, for a signature is all that makes it
+ * acceptable (F16), and parts of another dialect alone. Refused, because something else would be
+ * asked: audio, images of other kinds, files that another provider keeps. */
 #include "codec/anthropic_put.h"
+#include "codec/talk.h"
 
 #include <string.h>
 
@@ -201,7 +202,7 @@ static bool part_counts(enum role role, const struct part *part)
     case PART_TEXT:
         return !text_blank(part->text);
     case PART_THINKING:
-        return role == ROLE_ASSISTANT && part->signature.n > 0;
+        return role == ROLE_ASSISTANT && signature_is_anthropic(part->signature);
     case PART_REDACTED:
         return role == ROLE_ASSISTANT && part->data.n > 0;
     case PART_CALL:
@@ -294,76 +295,25 @@ static enum err orphan_put(struct put *p, const struct part *part)
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
-/* Neighbours of the same role, as one message: the turns from `first` up to `end` that are of this
- * role. */
-struct message {
-    struct turn *first, *end;
-    enum role role;
-};
-
-static bool turn_counts(const struct turn *t)
-{
-    if (t->role == ROLE_SYSTEM)
-        return false;
-    for (const struct part *part = t->parts; part != NULL; part = part->next) {
-        if (part_counts(t->role, part))
-            return true;
-    }
-    return false;
-}
-
-/* The next message at or behind `t`; false when there is none. */
-static bool message_next(struct turn *t, struct message *m)
-{
-    while (t != NULL && !turn_counts(t))
-        t = t->next;
-    *m = (struct message){.first = t, .role = t != NULL ? t->role : ROLE_USER};
-    while (t != NULL && (!turn_counts(t) || t->role == m->role))
-        t = t->next;
-    m->end = t;
-    return m->first != NULL;
-}
-
-/* Walks the parts of a message: *at = m->first and NULL to start with. */
-static struct part *message_part(const struct message *m, struct turn **at, struct part *part)
-{
-    if (part != NULL && part->next != NULL)
-        return part->next;
-    struct turn *t = part != NULL ? (*at)->next : *at;
-    while (t != m->end && (t->role != m->role || t->parts == NULL))
-        t = t->next;
-    *at = t;
-    return t != m->end ? t->parts : NULL;
-}
-
-/* The parts of one kind by their ids; of equal ids the first. */
-static void message_map(const struct message *m, enum part_kind kind, struct map *by_id)
-{
-    struct turn *at = m->first;
-    for (struct part *p = NULL; (p = message_part(m, &at, p)) != NULL;) {
-        if (p->kind == kind && map_get(by_id, p->id) == NULL)
-            (void)map_put(by_id, p->id, p);
-    }
-}
-
 /* Results first, in the order of their calls, then the rest in its own order. */
-static enum err user_put(struct put *p, const struct message *before, const struct message *m)
+static enum err user_put(struct put *p, const struct talk_message *before,
+                         const struct talk_message *m)
 {
     struct map calls, results;
     struct turn *at = before->first;
     enum err e = OK;
     map_init(&calls);
     map_init(&results);
-    message_map(before, PART_CALL, &calls);
-    message_map(m, PART_RESULT, &results);
-    for (struct part *call = NULL; e == OK && (call = message_part(before, &at, call)) != NULL;) {
+    talk_map(before, PART_CALL, &calls);
+    talk_map(m, PART_RESULT, &results);
+    for (struct part *call = NULL; e == OK && (call = talk_part(before, &at, call)) != NULL;) {
         if (call->kind != PART_CALL)
             continue;
         const struct part *result = map_get(&results, call->id);
         e = result != NULL ? result_put(p, result) : result_missing(p, call);
     }
     at = m->first;
-    for (struct part *part = NULL; e == OK && (part = message_part(m, &at, part)) != NULL;) {
+    for (struct part *part = NULL; e == OK && (part = talk_part(m, &at, part)) != NULL;) {
         bool told = map_get(&calls, part->id) != NULL && map_get(&results, part->id) == part;
         if (part->kind != PART_RESULT)
             e = part_put(p, ROLE_USER, part);
@@ -385,11 +335,11 @@ static enum err last_part_put(struct put *p, const struct part *part)
     return part_put(p, ROLE_ASSISTANT, &trimmed);
 }
 
-static enum err assistant_put(struct put *p, const struct message *m)
+static enum err assistant_put(struct put *p, const struct talk_message *m)
 {
     struct turn *at = m->first;
     enum err e = OK;
-    for (struct part *part = NULL; e == OK && (part = message_part(m, &at, part)) != NULL;)
+    for (struct part *part = NULL; e == OK && (part = talk_part(m, &at, part)) != NULL;)
         e = m->end == NULL && part->next == NULL ? last_part_put(p, part)
                                                  : part_put(p, ROLE_ASSISTANT, part);
     return e;
@@ -417,13 +367,13 @@ static void filler_put(struct put *p, struct slice text)
 }
 
 /* What stands behind the last word of the assistant's, where the API wants one of the user's. */
-static enum err last_word(struct put *p, const struct message *last)
+static enum err last_word(struct put *p, const struct talk_message *last)
 {
-    static const struct message nothing = {.role = ROLE_USER};
+    static const struct talk_message nothing = {.role = ROLE_USER};
     struct turn *at = last->first;
     bool calls = false;
     enum err e = OK;
-    for (struct part *part = NULL; (part = message_part(last, &at, part)) != NULL;)
+    for (struct part *part = NULL; (part = talk_part(last, &at, part)) != NULL;)
         calls = calls || part->kind == PART_CALL;
     if (calls) {
         message_open(p, ROLE_USER);
@@ -437,13 +387,13 @@ static enum err last_word(struct put *p, const struct message *last)
 
 enum err put_messages(struct put *p)
 {
-    struct message before = {.role = ROLE_USER}, m;
+    struct talk_message before = {.role = ROLE_USER}, m;
     enum err e = OK;
     jw_arr(&p->w);
-    bool any = message_next(p->a->turns, &m);
+    bool any = talk_next(p->a->turns, part_counts, &m);
     if (!any || m.role != ROLE_USER)
         filler_put(p, S("."));
-    for (; any && e == OK; any = message_next(m.end, &m)) {
+    for (; any && e == OK; any = talk_next(m.end, part_counts, &m)) {
         message_open(p, m.role);
         e = m.role == ROLE_USER ? user_put(p, &before, &m) : assistant_put(p, &m);
         message_close(p);

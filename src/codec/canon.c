@@ -314,6 +314,31 @@ const char *stop_name(enum stop_kind k)
     return names[k];
 }
 
+bool signature_is_anthropic(struct slice signature)
+{
+    return signature.n > 0 && slice_find(signature, '#') < 0; /* which is no letter of base64 */
+}
+
+enum err format_hint(const struct ask *a, struct buf *room)
+{
+    enum err e = buf_puts(room, S("Answer with one valid JSON object and nothing else: "
+                                  "no prose, no code fence."));
+    assert(a->format != FORMAT_UNSET);
+    if (a->format == FORMAT_SCHEMA && e == OK)
+        e = buf_puts(room, S(" It must match this JSON Schema: "));
+    return a->format == FORMAT_SCHEMA && e == OK ? buf_puts(room, a->schema) : e;
+}
+
+enum err choice_hint(const struct ask *a, struct slice name, struct buf *room)
+{
+    if (a->choice == CHOICE_ANY)
+        return buf_puts(room, S("Answer by calling one of the tools."));
+    enum err e = buf_puts(room, S("Answer by calling the tool "));
+    if (e == OK)
+        e = buf_puts(room, name);
+    return e == OK ? buf_puts(room, S(".")) : e;
+}
+
 bool text_blank(struct slice text)
 {
     for (size_t i = 0; i < text.n; i++) {

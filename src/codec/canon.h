@@ -60,6 +60,9 @@ enum effort {
 };
 enum format { FORMAT_UNSET, FORMAT_JSON, FORMAT_SCHEMA };
 #define ASK_STOPS 16
+/* A signature is as its provider wrote it; those of others than Anthropic have who it was and a '#'
+ * in front, "gemini#...", for one is refused by all but its maker. False for none. */
+bool signature_is_anthropic(struct slice signature);
 /* Slices point into the body that was read or into the arena: both outlive the ask. Numbers: NAN or
  * -1 = not told; `parallel`, -1 = not told. */
 struct ask {
@@ -101,6 +104,10 @@ MUST_USE enum err ask_parse(struct slice body, struct json **doc, const char **w
 /* "data:image/png;base64,...": its parts; false when `url` is no such thing. */
 bool data_url(struct slice url, struct slice *media, struct slice *data);
 bool text_blank(struct slice text); /* nothing but white space */
+/* What is asked for, as instructions to models that cannot be told otherwise: the format, and the
+ * choice of tools (ANY or ONE; `name` as it is written). */
+MUST_USE enum err format_hint(const struct ask *a, struct buf *room);
+MUST_USE enum err choice_hint(const struct ask *a, struct slice name, struct buf *room);
 
 /* Words that several dialects share. */
 enum effort effort_of_budget(int64_t tokens); /* 512 minimal, 1024 low, 8192 medium, 24576 high */
