@@ -54,8 +54,10 @@ struct request_facts {
      * changes; 0 when there is nothing to go by. Stable across restarts and machines. The session
      * header is the gateway's business. */
     uint64_t conversation;
-    struct span container,
-        thread;    /* server-held state, see codec_request_refs; {0,0} when absent */
+    /* Server-held state, see codec_request_refs; {0,0} when absent. Responses: `conversation` and
+     * `previous_response_id`. */
+    struct span container, thread;
+    bool stored;   /* Responses: the reply is kept by the provider, later requests may name it */
     bool cache_1h; /* asks for a prompt cache that lasts an hour */
 };
 /* The conversation of a session's id; 0 when it is empty. */
@@ -66,21 +68,28 @@ MUST_USE enum err codec_request_scan(enum dialect d, struct slice body, struct r
                                      const char **why);
 
 /* What a request names that lives on the account that made it: containers, files, skills, threads
- * (the id of their last message). `f` as scanned, or zeros for a body that is not (a batch). */
+ * (the id of their last message), conversations, earlier replies. `f` as scanned, or zeros for a
+ * body that is not (a batch). */
 #define REQUEST_REFS_MAX 16
 #define REQUEST_REF_MAX  128
 struct request_refs {
     char id[REQUEST_REFS_MAX][REQUEST_REF_MAX];
     int n;
-    bool thread; /* the message that answers will be named by the next turn */
+    bool thread; /* the message that answers may be named by the next turn */
 };
 void codec_request_refs(enum dialect d, struct slice body, const struct request_facts *f,
                         struct request_refs *out);
-/* Copies an Anthropic body without the thinking of its assistant turns, else the same to the byte;
- * `gone` tells how many blocks were left out. ERR_SYNTAX, ERR_LIMIT, ERR_NOMEM. */
-MUST_USE enum err codec_thinking_strip(struct slice body, struct buf *out, int *gone);
-/* True for the words by which a provider refuses thinking that was signed elsewhere, or not at all.
- */
+/* Copies an Anthropic body without the thinking of its assistant turns, of the first `before`
+ * messages only; else the same to the byte. ERR_SYNTAX, ERR_LIMIT, ERR_NOMEM. */
+struct thinking_strip {
+    int messages; /* how many there are */
+    int gone;     /* blocks left out */
+    bool off;     /* thinking was switched off: see thinking.c */
+};
+MUST_USE enum err codec_thinking_strip(struct slice body, int before, struct buf *out,
+                                       struct thinking_strip *done);
+/* True for the words by which a provider refuses thinking that was signed elsewhere, or not at all,
+ * or that is missing. */
 bool codec_is_signature_error(struct slice message);
 
 /* ---- replies: the observer ------------------------------------------------------------------- */
@@ -93,7 +102,7 @@ struct usage {
 };
 enum reply_kind {
     REPLY_SSE,
-    REPLY_JSON,   /* one JSON object; kept for reading up to 1 MiB, longer ones are scanned blind */
+    REPLY_JSON, /* one JSON object; kept for reading up to a bound, longer ones are scanned blind */
     REPLY_OPAQUE, /* anything else: bytes only */
 };
 /* An error told inside a stream, or by an error body. */
@@ -109,7 +118,7 @@ enum reply_error {
 };
 struct observation {
     struct usage usage;
-    char model[96], stop_reason[32], message_id[64];
+    char model[96], stop_reason[32], message_id[REQUEST_REF_MAX];
     char container[64]; /* the id of the one that tools have run in, "" = none */
     bool meaningful;    /* something other than ping, comment and message_start has been seen */
     bool terminal;      /* the dialect's own end was seen: message_stop, or the JSON body whole */

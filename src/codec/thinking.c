@@ -5,7 +5,8 @@
  * are refused. What may be removed: `thinking` and `redacted_thinking` blocks of assistant turns,
  * and a turn that has nothing else, for turns of the user that then meet are merged. Tool use and
  * its results stay together. One thing more must change: with thinking of the kind "enabled" a turn
- * that awaits tool results must begin with thinking, so it is switched off for that request. */
+ * that awaits tool results must begin with thinking, so it is switched off for that request; and
+ * for those that follow in the same loop, for what is answered without thinking has none. */
 #include "codec/span.h"
 
 #include <string.h>
@@ -115,19 +116,19 @@ static void content_strip(struct copy *c, struct span content)
     }
 }
 
-static int messages_strip(struct copy *c, struct span messages)
+static void messages_strip(struct copy *c, struct span messages, int before,
+                           struct thinking_strip *done)
 {
     struct row row = {0};
     struct span_list l;
     struct span v, content;
-    int gone = 0;
     span_list_init(&l, span_slice(c->body, messages));
     while (span_list_next(&l, &v) == OK) {
         struct span at = span_within(messages.from, v);
         struct census n = {0, 1};
-        if (assistant_content(c->body, at, &content))
+        if (done->messages++ < before && assistant_content(c->body, at, &content))
             n = census_of(c->body, content);
-        gone += n.thinking;
+        done->gone += n.thinking;
         if (n.thinking > 0 && n.others == 0) {
             row_drop(c, &row, at.from, at.to);
             continue;
@@ -136,7 +137,6 @@ static int messages_strip(struct copy *c, struct span messages)
         if (n.thinking > 0)
             content_strip(c, content);
     }
-    return gone;
 }
 
 /* ---- the tool loop --------------------------------------------------------------------------- */
@@ -155,29 +155,47 @@ static bool has_tool_result(struct slice message)
     return false;
 }
 
-/* The last turn brings results of tools that the turn before has asked for. */
-static bool in_tool_loop(struct slice messages)
+/* A turn that begins with thinking. */
+static bool begins_thinking(struct slice body, struct span content)
 {
     struct span_list l;
-    struct span v, last = {0, 0};
-    span_list_init(&l, messages);
-    while (span_list_next(&l, &v) == OK)
-        last = v;
-    return last.to > 0 && has_tool_result(span_slice(messages, last));
+    struct span v;
+    struct slice text = span_slice(body, content);
+    span_list_init(&l, text);
+    return span_list_next(&l, &v) == OK && is_thinking(span_slice(text, v));
+}
+
+/* The last turn brings results of tools, and the assistant's before it will not begin with
+ * thinking: because that goes, or because it never did. */
+static bool loop_lacks_thinking(struct slice body, struct span messages, int before)
+{
+    struct span_list l;
+    struct span v, content, last = {0, 0};
+    bool thinks = false, any = false;
+    span_list_init(&l, span_slice(body, messages));
+    for (int i = 0; span_list_next(&l, &v) == OK; i++) {
+        last = span_within(messages.from, v);
+        if (!assistant_content(body, last, &content))
+            continue;
+        any = true;
+        thinks = i >= before && begins_thinking(body, content);
+    }
+    return any && !thinks && has_tool_result(span_slice(body, last));
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-static bool must_switch_off(struct slice body)
+static bool must_switch_off(struct slice body, int before)
 {
     struct span messages, thinking;
     return span_member(body, S("messages"), &messages) &&
            span_member(body, S("thinking"), &thinking) &&
            text_is(span_slice(body, thinking), S("type"), "enabled", "enabled") &&
-           in_tool_loop(span_slice(body, messages));
+           loop_lacks_thinking(body, messages, before);
 }
 
-enum err codec_thinking_strip(struct slice body, struct buf *out, int *gone)
+enum err codec_thinking_strip(struct slice body, int before, struct buf *out,
+                              struct thinking_strip *done)
 {
     struct copy c = {.body = body, .out = out};
     struct row row = {0};
@@ -185,8 +203,8 @@ enum err codec_thinking_strip(struct slice body, struct buf *out, int *gone)
     struct slice key;
     struct span v;
     enum err e = OK;
-    bool off = must_switch_off(body);
-    *gone = 0;
+    bool off = must_switch_off(body, before);
+    *done = (struct thinking_strip){.off = off};
     json_scan_init(&s, body);
     while (c.e == OK && (e = json_scan_next(&s, &key, &v)) == OK) {
         size_t from = (size_t)(key.p - body.p) - 1;
@@ -198,7 +216,7 @@ enum err codec_thinking_strip(struct slice body, struct buf *out, int *gone)
         }
         row_keep(&c, &row, from, v.to);
         if (span_key_is(key, S("messages"))) {
-            *gone += messages_strip(&c, v);
+            messages_strip(&c, v, before, done);
         } else if (off && span_key_is(key, S("thinking"))) {
             copy_to(&c, v.from);
             c.at = v.to;
@@ -214,13 +232,15 @@ enum err codec_thinking_strip(struct slice body, struct buf *out, int *gone)
 
 bool codec_is_signature_error(struct slice message)
 {
-    /* "messages.1.content.0: Invalid `signature` in `thinking` block",
+    /* "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found
+     * `tool_use`", "messages.1.content.0: Invalid `signature` in `thinking` block",
      * "messages.1.content.0.thinking.signature: Field required",
      * "`thinking` or `redacted_thinking` blocks in the latest assistant message cannot be
      * modified", "messages.1.content.0.redacted_thinking.data: ..." */
     if (slice_search(message, S("thinking")) < 0)
         return false;
     return slice_search(message, S("signature")) >= 0 ||
+           slice_search(message, S("Expected `thinking`")) >= 0 ||
            slice_search(message, S("cannot be modified")) >= 0 ||
            slice_search(message, S("redacted_thinking.data")) >= 0 ||
            slice_search(message, S("binding_mismatch")) >= 0;

@@ -356,6 +356,7 @@ void attempt_go(struct exchange *x)
 void attempt_begin(struct exchange *x)
 {
     ref_watch_init(&x->attempt.watch);
+    repair_ahead(x);
     if (token_is_stale(x, x->attempt.account))
         token_await(x, false);
     else

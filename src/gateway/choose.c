@@ -89,6 +89,7 @@ static bool exchange_waits_warm(struct exchange *x, const struct account_choice 
     int64_t in = a != NULL ? c->worth_until - loop_wall(l) : until - now;
     if (in < 0)
         in = 0;
+    x->tried_n = 0; /* it may be the one that has just said: not now */
     x->waits_for = a != NULL ? a->id : c->ready[0]->id;
     x->for_slot = true;
     x->for_retry = false;

@@ -127,6 +127,7 @@ struct exchange {
     bool in_thread;     /* the reply's message will be named by the next turn */
     bool sse_asked;
     bool replayed;     /* a refused token has been renewed once already */
+    int stripped;      /* messages of the body that was repaired */
     bool repaired;     /* its thinking has been left out */
     bool counted;      /* booked, or not worth booking */
     int lookups;       /* answers of the store that are on their way */
@@ -135,6 +136,15 @@ struct exchange {
     int first_status;  /* 0 = there was none */
     char first_id[64]; /* its request-id */
     struct record record;
+};
+
+/* Conversations whose thinking an account has refused; a later one takes the place of an earlier
+ * one. */
+#define MOVED_SLOTS 1024
+struct moved {
+    uint64_t conversation; /* 0 = free */
+    int64_t account;
+    int messages; /* so many were there then: they are not sent with thinking again */
 };
 
 /* What an account has shown lately; loop_now, INT64_MIN = nothing. */
@@ -152,6 +162,7 @@ struct gateway {
     int called;          /* of those in line */
     int64_t retries;     /* attempts under way that are one */
     struct health health[HEALTH_SLOTS];
+    struct moved moved[MOVED_SLOTS];
     bool draining;
     struct gateway_stats stats;
     struct link probes;
@@ -214,6 +225,9 @@ void retry_look(struct gateway *g);  /* calls who waits for it, if one more is a
 /* repair.c */
 /* A refusal of thinking, the first time: true when it is asked again without. */
 bool repair_replays(struct exchange *x, const struct limit_verdict *v);
+/* Leaves out at once what this account has refused in an earlier turn. */
+void repair_ahead(struct exchange *x);
+void repair_learn(struct exchange *x); /* the attempt is served */
 /* It was in vain: true when the first refusal is on its way to the client. */
 bool repair_failed(struct exchange *x);
 

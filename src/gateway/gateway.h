@@ -62,9 +62,9 @@ void gateway_drain(struct gateway *g);
  */
 void gateway_reap(struct gateway *g);
 
-/* The number by which a conversation is known, for wishes: of a session's id as its client sends it,
- * with the key it uses (what clients choose must not reach into another key's conversations; "" =
- * none), or 16 hex digits as records show them, which are the number itself. */
+/* The number by which a conversation is known, for wishes: of a session's id as its client sends
+ * it, with the key it uses (what clients choose must not reach into another key's conversations; ""
+ * = none), or 16 hex digits as records show them, which are the number itself. */
 uint64_t conversation_of(struct slice session, struct slice key_id);
 uint64_t conversation_of_session(struct slice session); /* ... of a client without a key */
 

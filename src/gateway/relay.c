@@ -78,6 +78,7 @@ static void relay_note_served(struct exchange *x)
     struct limit_verdict v = limits_judge(x->attempt.account->provider, &f, now);
     if (x->attempt.noted)
         return;
+    repair_learn(x);
     exchange_learn(x, &v, REPLY_ERROR_NONE);
     exchange_note_attempt(x, v.reason);
 }

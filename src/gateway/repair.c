@@ -8,6 +8,7 @@
  * fail too, the client gets the first answer, from which it may know what to do. */
 #include "gateway/exchange.h"
 
+#include <limits.h>
 #include <string.h>
 
 /* The error as it came, in case it is needed after all. */
@@ -29,20 +30,23 @@ static bool repair_fits(const struct exchange *x)
     return x->route.kind == ROUTE_MESSAGES || x->route.kind == ROUTE_COUNT;
 }
 
-static bool repair_body(struct exchange *x)
+/* False when there is nothing to mend. */
+static bool repair_body(struct exchange *x, int before)
 {
     struct buf out;
-    int gone = 0;
+    struct thinking_strip done;
     buf_init(&out, x->body.max);
-    if (codec_thinking_strip(buf_slice(&x->body), &out, &gone) != OK || gone == 0) {
+    if (codec_thinking_strip(buf_slice(&x->body), before, &out, &done) != OK ||
+        (done.gone == 0 && !done.off)) {
         buf_free(&out);
         return false;
     }
     x->g->stats.buffered += (int64_t)out.len - (int64_t)x->body.len;
     buf_free(&x->body);
     x->body = out;
+    x->stripped = done.messages;
     log_info("thinking left out", LF_STR("req", x->record.id),
-             LF_STR("account", x->attempt.account->name), LF_INT("blocks", gone));
+             LF_STR("account", x->attempt.account->name), LF_INT("blocks", done.gone));
     return true;
 }
 
@@ -53,7 +57,7 @@ bool repair_replays(struct exchange *x, const struct limit_verdict *v)
     if (!repair_fits(x))
         return false;
     codec_error_read(a->account->provider->dialect, a->status, buf_slice(&x->reply), &o);
-    if (!codec_is_signature_error(slice_of(o.error_message)) || !repair_body(x))
+    if (!codec_is_signature_error(slice_of(o.error_message)) || !repair_body(x, INT_MAX))
         return false;
     x->repaired = true;
     exchange_learn(x, v, REPLY_ERROR_NONE);
@@ -64,6 +68,35 @@ bool repair_replays(struct exchange *x, const struct limit_verdict *v)
     *a = (struct attempt){.account = account, .started_at = loop_now(x->g->p.loop)};
     attempt_begin(x);
     return true;
+}
+
+/* ---- the turns that follow ------------------------------------------------------------------- */
+
+/* The blocks of old come with every turn. Were each refused first, each would be asked twice; and
+ * were all thinking left out, so would be what this account has signed since. */
+static struct moved *moved_of(struct exchange *x)
+{
+    return &x->g->moved[x->conversation % MOVED_SLOTS];
+}
+
+void repair_learn(struct exchange *x)
+{
+    if (!x->repaired || x->conversation == 0)
+        return;
+    *moved_of(x) = (struct moved){x->conversation, x->attempt.account->id, x->stripped};
+}
+
+void repair_ahead(struct exchange *x)
+{
+    struct moved *m = moved_of(x);
+    int messages = m->messages;
+    if (x->conversation == 0 || m->conversation != x->conversation || x->repaired ||
+        m->account != x->attempt.account->id ||
+        (x->route.kind != ROUTE_MESSAGES && x->route.kind != ROUTE_COUNT))
+        return;
+    assert(messages > 0);
+    if (repair_body(x, messages) && x->stripped < messages)
+        *m = (struct moved){0}; /* the talk has been written anew */
 }
 
 bool repair_failed(struct exchange *x)

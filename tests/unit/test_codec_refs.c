@@ -278,6 +278,9 @@ static void test_strip(void **state)
          "{ \"thinking\":{\"type\":\"disabled\"},\"messages\":[" A(U) "," RES "]}", 1},
         {"{\"thinking\":{\"type\":\"enabled\"},\"messages\":[" H "," A(T "," X) "," H "]}",
          "{\"thinking\":{\"type\":\"enabled\"},\"messages\":[" H "," A(X) "," H "]}", 1},
+        /* the loop goes on: what was answered without thinking has none */
+        {"{\"thinking\":{\"type\":\"enabled\"},\"messages\":[" H "," A(U) "," RES "]}",
+         "{\"thinking\":{\"type\":\"disabled\"},\"messages\":[" H "," A(U) "," RES "]}", 0},
         {"{\"thinking\":{\"type\":\"adaptive\"},\"messages\":[" A(T "," U) "," RES "]}",
          "{\"thinking\":{\"type\":\"adaptive\"},\"messages\":[" A(U) "," RES "]}", 1},
     };
@@ -285,27 +288,58 @@ static void test_strip(void **state)
     (void)state;
     buf_init(&out, 1 << 16);
     for (size_t i = 0; i < COUNT(rows); i++) {
-        int gone = -1;
+        struct thinking_strip done;
         buf_clear(&out);
-        assert_int_equal(codec_thinking_strip(slice_of(rows[i].in), &out, &gone), OK);
-        if (!slice_eq(buf_slice(&out), slice_of(rows[i].out)) || gone != rows[i].gone)
+        assert_int_equal(codec_thinking_strip(slice_of(rows[i].in), 1000, &out, &done), OK);
+        if (!slice_eq(buf_slice(&out), slice_of(rows[i].out)) || done.gone != rows[i].gone)
             fail_msg("%s:\n%.*s\nnot\n%s", rows[i].in, (int)out.len, out.p, rows[i].out);
     }
+    buf_free(&out);
+}
+
+/* Only the messages of old: what has been thought since is good. */
+static void test_strip_before(void **state)
+{
+    static const char body[] = M(H "," A(T "," X) "," H "," A(T "," U) "," RES);
+    static const char *const want[] = {body, body, M(H "," A(X) "," H "," A(T "," U) "," RES),
+                                       M(H "," A(X) "," H "," A(T "," U) "," RES),
+                                       M(H "," A(X) "," H "," A(U) "," RES)};
+    struct buf out;
+    struct thinking_strip done;
+    (void)state;
+    buf_init(&out, 4096);
+    for (int before = 0; before < 5; before++) {
+        buf_clear(&out);
+        assert_int_equal(codec_thinking_strip(slice_of(body), before, &out, &done), OK);
+        assert_true(slice_eq(buf_slice(&out), slice_of(want[before])));
+        assert_int_equal(done.messages, 5);
+        assert_int_equal(done.gone, before < 2 ? 0 : before < 4 ? 1 : 2);
+        assert_false(done.off);
+    }
+    /* the loop's own thinking stays, so it goes on thinking */
+    static const char loop[] = "{\"thinking\":{\"type\":\"enabled\"},\"messages\":[" A(
+        T "," X) "," H "," A(T "," U) "," RES "]}";
+    buf_clear(&out);
+    assert_int_equal(codec_thinking_strip(slice_of(loop), 1, &out, &done), OK);
+    assert_true(done.gone == 1 && !done.off);
+    buf_clear(&out);
+    assert_int_equal(codec_thinking_strip(slice_of(loop), 3, &out, &done), OK);
+    assert_true(done.gone == 2 && done.off);
     buf_free(&out);
 }
 
 static void test_strip_fails(void **state)
 {
     struct buf out;
-    int gone;
+    struct thinking_strip done;
     (void)state;
     buf_init(&out, 16);
-    assert_int_equal(codec_thinking_strip(S(M(H)), &out, &gone), ERR_LIMIT);
+    assert_int_equal(codec_thinking_strip(S(M(H)), 1000, &out, &done), ERR_LIMIT);
     buf_free(&out);
     buf_init(&out, 4096);
-    assert_int_equal(codec_thinking_strip(S("[1]"), &out, &gone), ERR_SYNTAX);
+    assert_int_equal(codec_thinking_strip(S("[1]"), 1000, &out, &done), ERR_SYNTAX);
     buf_clear(&out);
-    assert_int_equal(codec_thinking_strip(S("{\"a\":1"), &out, &gone), ERR_SYNTAX);
+    assert_int_equal(codec_thinking_strip(S("{\"a\":1"), 1000, &out, &done), ERR_SYNTAX);
     buf_free(&out);
 }
 
@@ -324,7 +358,7 @@ static void test_signature_words(void **state)
         {"thinking_dropped: organization_binding_mismatch", true},
         {"messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found "
          "`tool_use`.",
-         false},
+         true},
         {"thinking.type: `enabled` is not supported by this model", false},
         {"max_tokens: must be greater than thinking.budget_tokens", false},
         {"The request signature we calculated does not match", false},
@@ -339,15 +373,11 @@ static void test_signature_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refs),
-        cmocka_unit_test(test_refs_bounded),
-        cmocka_unit_test(test_refs_broken),
-        cmocka_unit_test(test_refs_found_anywhere),
-        cmocka_unit_test(test_watch),
-        cmocka_unit_test(test_watch_long),
-        cmocka_unit_test(test_strip),
-        cmocka_unit_test(test_strip_fails),
-        cmocka_unit_test(test_signature_words),
+        cmocka_unit_test(test_refs),        cmocka_unit_test(test_refs_bounded),
+        cmocka_unit_test(test_refs_broken), cmocka_unit_test(test_refs_found_anywhere),
+        cmocka_unit_test(test_watch),       cmocka_unit_test(test_watch_long),
+        cmocka_unit_test(test_strip),       cmocka_unit_test(test_strip_before),
+        cmocka_unit_test(test_strip_fails), cmocka_unit_test(test_signature_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
