@@ -101,7 +101,11 @@ static void key_begin(struct login *g, struct slice access)
     enum err e = buf_puts(&g->bearer, S("Bearer "));
     if (e == OK)
         e = buf_puts(&g->bearer, access);
-    assert(e == OK); /* oauth_tokens_read bounds a token */
+    if (e != OK) {
+        text_copy(g->why, sizeof g->why, S("out of memory"));
+        login_fail(g, e);
+        return;
+    }
     g->state = L_KEY;
     g->status = 0;
     g->head = NULL;

@@ -154,7 +154,7 @@ static bool groups_are_known(struct verb_call *c)
         one = slice_trim(one);
         if (one.n >= sizeof name) {
             call_fail(c, FAIL_USAGE, "the group's name `%.*s` is too long: at most %d characters",
-                      40, one.p, STORE_GROUP_MAX - 1);
+                      (int)(one.n < 40 ? one.n : 40), one.p, STORE_GROUP_MAX - 1);
             return false;
         }
         text_copy(name, sizeof name, one);

@@ -544,6 +544,7 @@ static void on_removed(void *arg, enum err e)
         call_fail_store(c, e);
         return;
     }
+    login_forget(c->admin, c->account_id);
     accounts_drop(c->admin->p.accounts, c->account_id);
     gateway_accounts_changed(c->admin->p.gateway);
     struct jw *w = call_open(c);

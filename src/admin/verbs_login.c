@@ -247,7 +247,10 @@ static void pair_begin(struct verb_call *c, const struct account *a, const struc
     enum err e = buf_puts(&x->access, t->access);
     if (e == OK)
         e = buf_puts(&x->refresh, t->refresh);
-    assert(e == OK); /* oauth_tokens_read bounds both */
+    if (e != OK) {
+        fail_unstored(c, e);
+        return;
+    }
     x->expires_at = t->expires_at;
     x->lifetime = t->lifetime;
     pair_store(c, a->generation);
@@ -310,8 +313,10 @@ static void on_login(void *arg, enum err e, const struct oauth_tokens *tokens, s
         return;
     }
     enum err put = buf_puts(&x->access, api_key);
-    assert(put == OK); /* login.c bounds it */
-    key_store(c, a);
+    if (put == OK)
+        key_store(c, a);
+    else
+        fail_unstored(c, put);
 }
 
 static void fail_answer(struct verb_call *c, enum err e)

@@ -57,6 +57,32 @@ static void test_config(void **state)
     assert_int_equal(oauth_config_read(presets(), slice_of(settings), &c, why, sizeof why), OK);
 }
 
+/* What a login ends in is the provider's affair: a pair that rotates, or a key that stays. */
+static void test_console(void **state)
+{
+    char why[256];
+    struct oauth_config c;
+    const struct provider *console = provider_find(S("console"));
+    (void)state;
+    assert_true(provider_rotates(provider_find(S("claude-oauth"))));
+    assert_false(provider_rotates(console));
+    assert_false(provider_rotates(provider_find(S("anthropic"))));
+    assert_string_equal(presets()->key_url, "");
+    assert_int_equal(oauth_config_read(console->oauth, S(""), &c, why, sizeof why), OK);
+    assert_string_equal(c.authorize_url, "https://platform.claude.com/oauth/authorize");
+    assert_string_equal(c.key_url, "https://api.anthropic.com/api/oauth/claude_cli/create_api_key");
+    assert_string_equal(c.scope, "org:create_api_key user:profile");
+    assert_string_equal(c.client_id, ""); /* none is shipped */
+    assert_int_equal(
+        oauth_config_read(console->oauth, S("{\"key_url\":\"ftp://x\"}"), &c, why, sizeof why),
+        ERR_SYNTAX);
+    assert_non_null(strstr(why, "key_url"));
+    assert_int_equal(
+        oauth_config_read(console->oauth, S("{\"key_url\":\"http://a:1/k\"}"), &c, why, sizeof why),
+        OK);
+    assert_string_equal(c.key_url, "http://a:1/k");
+}
+
 /* ---- login ----------------------------------------------------------------------------------- */
 
 static void test_challenge(void **state)
@@ -335,10 +361,11 @@ static void test_judge(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_config), cmocka_unit_test(test_challenge),
-        cmocka_unit_test(test_begin),  cmocka_unit_test(test_url),
-        cmocka_unit_test(test_pasted), cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_tokens), cmocka_unit_test(test_judge),
+        cmocka_unit_test(test_config),    cmocka_unit_test(test_console),
+        cmocka_unit_test(test_challenge), cmocka_unit_test(test_begin),
+        cmocka_unit_test(test_url),       cmocka_unit_test(test_pasted),
+        cmocka_unit_test(test_bodies),    cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_judge),
     };
     crypto_init();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,8 +115,9 @@ test('cli: help, version and mistakes', { timeout: 120000 }, async (t) => {
   equal(help.code, 0);
   for (const verb of ['serve', 'account', 'key', 'status', 'requests', 'config', 'version']) match(help.out, new RegExp(verb));
   for (const verb of [['serve'], ['account', 'add'], ['account', 'list'], ['account', 'show'], ['account', 'pause'],
-    ['account', 'resume'], ['account', 'reset-limit'], ['account', 'remove'], ['account', 'rename'], ['account', 'test'], ['key', 'add'],
-    ['key', 'list'], ['key', 'revoke'], ['status'], ['requests'], ['config', 'check'], ['version']]) {
+    ['account', 'resume'], ['account', 'reset-limit'], ['account', 'remove'], ['account', 'rename'], ['account', 'test'], ['account', 'login'],
+    ['account', 'callback'], ['account', 'import'], ['key', 'add'], ['key', 'list'], ['key', 'set'], ['key', 'revoke'],
+    ['group', 'list'], ['group', 'show'], ['group', 'set'], ['group', 'remove'], ['route', 'explain'], ['requests', 'show'], ['status'], ['requests'], ['config', 'check'], ['version']]) {
     const p = await run(...verb, '--help');
     equal(p.code, 0, `${verb.join(' ')} --help: ${p.err}`);
     match(p.out, /--state-dir|usage/i);
