@@ -375,17 +375,32 @@ static enum err sse_put(struct slice name, struct slice data, struct buf *out)
     return e == OK ? buf_puts(out, S("\n\n")) : e;
 }
 
-/* Our own error event as an exception: its status follows from its type. */
+/* The status that an error event's exception is to have; a few are all that streams know. */
+static int exception_status(const struct observation *o)
+{
+    switch (o->error) {
+    case REPLY_ERROR_RATE_LIMIT:
+        return 429;
+    case REPLY_ERROR_OVERLOADED:
+        return 529;
+    case REPLY_ERROR_SERVER:
+        return strcmp(o->error_type, "timeout_error") == 0 ? 504 : 500;
+    case REPLY_ERROR_AUTH:
+    case REPLY_ERROR_BILLING:
+    case REPLY_ERROR_CLIENT:
+        return 400;
+    case REPLY_ERROR_NONE:
+    case REPLY_ERROR_OTHER:
+        break;
+    }
+    return 500;
+}
+
 static enum err exception_put(struct slice data, struct buf *out)
 {
     struct observation o = {0};
     codec_error_read(DIALECT_ANTHROPIC, 0, data, &o);
-    int status = o.error == REPLY_ERROR_RATE_LIMIT                                    ? 429
-                 : o.error == REPLY_ERROR_OVERLOADED                                  ? 529
-                 : o.error == REPLY_ERROR_SERVER && strcmp(o.error_type, "api_error") ? 504
-                 : o.error == REPLY_ERROR_SERVER || o.error == REPLY_ERROR_OTHER      ? 500
-                                                                                      : 400;
-    return aws_frame_put_exception(status, slice_of(o.error_message), out);
+    return aws_frame_put_exception(exception_status(&o), slice_of(o.error_message), out);
 }
 
 enum err frames_put(struct frames *f, struct slice name, struct slice data, struct buf *out)

@@ -3,7 +3,8 @@
  *   bytes -> framer -> event -> reader -> says -> writer -> frames -> bytes
  *                        |                 |
  *                        |                 '-> the observation, whatever else happens
- *                        '-> frames, untouched, where both sides speak the same dialect
+ *                        '-> frames, untouched, where both sides speak the same dialect; then the
+ *                            dialect's observing half looks on, as it does in pass-through
  *
  * Nothing waits: what a piece of the reply completes has gone out when translate_feed returns. What
  * is appended is whole events only; an event that cannot be written to its end is taken back. */
@@ -18,18 +19,19 @@
 struct translate {
     struct translate_plan plan; /* its slices point to the copies below */
     char *model, *id;
+    const struct dialect_ops *ops; /* not NULL: events pass untouched, and this one looks on */
     const struct dialect_canon *from, *to;
-    struct say_reader *reader;
-    struct say_writer *writer; /* NULL: events pass untouched, the reader only observes */
+    struct say_reader *reader; /* NULL where events pass untouched; so is the writer */
+    struct say_writer *writer;
     struct framer in;
     struct frames out;
     struct buf mid; /* a writer's SSE text on its way into another framing */
     struct sse mid_sse;
-    struct buf *sink;    /* of the call in progress */
-    enum err err;        /* sticks */
-    bool ended, errored; /* END or ERROR has been said: nothing follows */
-    int status;          /* of ERROR, for the client */
-    struct observation seen;
+    struct buf *sink;       /* of the call in progress */
+    enum err err;           /* sticks */
+    bool ended, errored;    /* END or ERROR has been said: nothing follows */
+    int status;             /* of ERROR, for the client */
+    struct reading reading; /* what was seen; all but .seen is of `ops` */
 };
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -46,6 +48,22 @@ static bool is_native(const struct translate *t)
     return is_whole(t->plan.out) || t->plan.out == stream;
 }
 
+static void halves_new(struct translate *t)
+{
+    const struct translate_plan *p = &t->plan;
+    struct say_context c = {.model = p->model,
+                            .id = p->id,
+                            .created = p->created,
+                            .thinking = p->thinking,
+                            .include_usage = p->include_usage,
+                            .names = p->names};
+    t->from = dialect_ops_of(p->from)->canon;
+    t->to = dialect_ops_of(p->to)->canon;
+    assert(t->from != NULL && t->to != NULL); /* routes lead only where there is a translation */
+    t->reader = t->from->reader_new(&c);
+    t->writer = t->to->writer_new(&c, is_whole(p->out));
+}
+
 struct translate *translate_new(const struct translate_plan *p)
 {
     struct translate *t = NEW(struct translate);
@@ -55,18 +73,11 @@ struct translate *translate_new(const struct translate_plan *p)
     t->id = mem_slicedup(p->id);
     t->plan.model = (struct slice){t->model, p->model.n};
     t->plan.id = (struct slice){t->id, p->id.n};
-    t->from = dialect_ops_of(p->from)->canon;
-    t->to = dialect_ops_of(p->to)->canon;
-    assert(t->from != NULL && t->to != NULL); /* routes lead only where there is a translation */
-    struct say_context c = {.model = t->plan.model,
-                            .id = t->plan.id,
-                            .created = p->created,
-                            .thinking = p->thinking,
-                            .include_usage = p->include_usage,
-                            .names = p->names};
-    t->reader = t->from->reader_new(&c);
-    if (!untouched)
-        t->writer = t->to->writer_new(&c, is_whole(p->out));
+    reading_init(&t->reading);
+    if (untouched)
+        t->ops = dialect_ops_of(p->from);
+    else
+        halves_new(t);
     framer_init(&t->in, p->in);
     t->out = (struct frames){.kind = p->out};
     buf_init(&t->mid, 2 * FRAMING_EVENT_MAX);
@@ -78,9 +89,10 @@ void translate_free(struct translate *t)
 {
     if (t == NULL)
         return;
-    t->from->reader_free(t->reader);
-    if (t->writer != NULL)
+    if (t->ops == NULL) {
+        t->from->reader_free(t->reader);
         t->to->writer_free(t->writer);
+    }
     framer_free(&t->in);
     buf_free(&t->mid);
     sse_free(&t->mid_sse);
@@ -91,7 +103,7 @@ void translate_free(struct translate *t)
 
 const struct observation *translate_see(const struct translate *t)
 {
-    return &t->seen;
+    return &t->reading.seen;
 }
 
 int translate_status(const struct translate *t)
@@ -117,7 +129,7 @@ static void see_usage(struct observation *seen, const struct usage *u)
 
 static void see(struct translate *t, const struct say *s)
 {
-    struct observation *seen = &t->seen;
+    struct observation *seen = &t->reading.seen;
     switch (s->kind) {
     case SAY_START:
         text_copy(seen->model, sizeof seen->model, s->model);
@@ -201,8 +213,6 @@ static enum err on_say(void *arg, const struct say *s)
     if (t->ended || t->errored)
         return OK;
     see(t, s);
-    if (t->writer == NULL)
-        return OK;
     if (s->kind == SAY_OPEN && s->what == BLOCK_CALL)
         said.name = names_back(t->plan.names, s->name);
     return write_say(t, &said);
@@ -210,24 +220,62 @@ static enum err on_say(void *arg, const struct say *s)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+static int status_of(enum reply_error error)
+{
+    switch (error) {
+    case REPLY_ERROR_RATE_LIMIT:
+        return 429;
+    case REPLY_ERROR_OVERLOADED:
+        return 529;
+    case REPLY_ERROR_AUTH:
+        return 401;
+    case REPLY_ERROR_BILLING:
+        return 402;
+    case REPLY_ERROR_CLIENT:
+        return 400;
+    case REPLY_ERROR_NONE:
+    case REPLY_ERROR_SERVER:
+    case REPLY_ERROR_OTHER:
+        break;
+    }
+    return 500;
+}
+
+/* Looks at an event that passes untouched. Who only looks disturbs nothing: what makes no sense to
+ * him passes too. */
+static void look(struct translate *t, struct slice name, struct slice data)
+{
+    struct observation *seen = &t->reading.seen;
+    enum event_use use = is_whole(t->plan.in) ? EVENT_READ : t->ops->event_use(name);
+    bool sense = true;
+    if (is_whole(t->plan.in))
+        sense = t->ops->body(&t->reading, data);
+    else if (use == EVENT_READ || use == EVENT_SNIFF)
+        sense = t->ops->event(&t->reading, name, data);
+    else if (use == EVENT_PASS)
+        seen->meaningful = true;
+    if (!sense)
+        seen->blind = true;
+    if (is_whole(t->plan.in))
+        seen->terminal = seen->meaningful = true;
+    if (seen->error != REPLY_ERROR_NONE && !t->errored) {
+        t->errored = true;
+        t->status = error_status_in(t->plan.to, status_of(seen->error), seen->error,
+                                    slice_of(seen->error_type), slice_of(seen->error_message));
+    }
+    t->ended = seen->terminal;
+}
+
 static enum err on_event(void *arg, struct slice name, struct slice data)
 {
     struct translate *t = arg;
-    enum err e = OK;
-    bool over = t->ended || t->errored;
-    if (t->writer == NULL) {
-        e = frames_put(&t->out, name, data, t->sink);
-        if (e != OK || over || t->seen.blind)
-            return e;
+    if (t->ops != NULL) {
+        look(t, name, data);
+        return frames_put(&t->out, name, data, t->sink);
     }
-    if (over)
+    if (t->ended || t->errored)
         return OK;
-    e = t->from->read(t->reader, name, data, is_whole(t->plan.in), on_say, t);
-    if (t->writer == NULL && e != OK) { /* who only watches disturbs nothing */
-        t->seen.blind = true;
-        e = OK;
-    }
-    return e;
+    return t->from->read(t->reader, name, data, is_whole(t->plan.in), on_say, t);
 }
 
 enum err translate_feed(struct translate *t, struct slice bytes, struct buf *out)
@@ -249,11 +297,11 @@ enum err translate_end(struct translate *t, struct buf *out)
     bool told = t->ended || t->errored;
     if (e == ERR_EOF && told) /* cut behind its end: nothing is lost */
         e = OK;
-    if (e == OK && !told && !t->seen.blind)
+    if (e == OK && !told && t->ops == NULL)
         e = t->from->read_end(t->reader, on_say, t);
     if (e == OK && !t->ended && !t->errored)
         e = ERR_EOF;
-    if (e == OK && t->writer == NULL)
+    if (e == OK && t->ops != NULL)
         e = frames_end(&t->out, out);
     if (t->err == OK)
         t->err = e;
@@ -286,7 +334,7 @@ enum err translate_error(struct translate *t, int status, struct slice message, 
     if (t->ended || t->errored) /* the client has been told how it ended */
         return OK;
     t->errored = true;
-    if (t->writer == NULL) {
+    if (t->ops != NULL) {
         e = error_untouched(t, status, message, out);
     } else {
         codec_error_read(DIALECT_ANTHROPIC, status, S(""), &o);
@@ -310,7 +358,7 @@ enum err translate_ping(struct translate *t, struct buf *out)
     if (t->ended || t->errored || is_whole(t->plan.out))
         return OK;
     t->sink = out;
-    if (t->writer != NULL)
+    if (t->ops == NULL)
         e = write_say(t, &life);
     else if (t->plan.out == FRAMING_SSE)
         e = buf_puts(out, codec_ping(t->plan.to));

@@ -182,6 +182,14 @@ static void test_untouched_nonsense(void **state)
         rest = slice_sub(rest, length, rest.n);
     }
     assert_int_equal(rest.n, 0);
+    struct buf odd; /* nonsense before a message that ends well does not make it a cut one */
+    buf_init(&odd, 1 << 16);
+    buf_clear(&out);
+    assert_int_equal(buf_puts(&odd, in), OK);
+    assert_int_equal(buf_puts(&odd, slice_of(message)), OK);
+    assert_int_equal(play(&p, buf_slice(&odd), 9, &out, &seen), OK);
+    assert_true(seen.blind && seen.terminal && seen.usage.output == 9);
+    buf_free(&odd);
     buf_free(&out);
 }
 
