@@ -292,6 +292,90 @@ static void test_bounds(void **state)
     mem_free(text);
 }
 
+/* ---- calls in any order ---------------------------------------------------------------------- */
+
+#define MIXED 5
+
+struct mixed { /* what is heard of parallel calls */
+    char text[MIXED][256];
+    size_t n[MIXED];
+    int at, open;
+};
+
+static enum err on_mixed(void *arg, const struct say *s)
+{
+    struct mixed *m = arg;
+    if (s->kind == SAY_OPEN && s->what == BLOCK_CALL) {
+        assert_true(m->at < MIXED && m->open == 0);
+        assert_int_equal(s->name.p[0], 'f' + m->at); /* in the order in which they began */
+        m->open = 1;
+    } else if (s->kind == SAY_DELTA && s->what == BLOCK_CALL) {
+        assert_int_equal(m->open, 1);
+        memcpy(m->text[m->at] + m->n[m->at], s->text.p, s->text.n);
+        m->n[m->at] += s->text.n;
+    } else if (s->kind == SAY_CLOSE && s->what == BLOCK_CALL) {
+        m->open = 0;
+        m->at++;
+    }
+    return OK;
+}
+
+static void fragment_read(struct say_reader *r, struct mixed *m, int call, bool first,
+                          struct slice piece)
+{
+    struct buf b;
+    buf_init(&b, 4096);
+    assert_int_equal(
+        buf_printf(&b, "{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":%d,", call), OK);
+    if (first)
+        assert_int_equal(buf_printf(&b, "\"id\":\"i%d\",", call), OK);
+    assert_int_equal(buf_printf(&b, "\"function\":{"), OK);
+    if (first)
+        assert_int_equal(buf_printf(&b, "\"name\":\"%c\",", 'f' + call), OK);
+    assert_int_equal(buf_puts(&b, S("\"arguments\":")), OK);
+    assert_int_equal(json_escape(&b, piece), OK);
+    assert_int_equal(buf_puts(&b, S("}}]}}]}")), OK);
+    assert_int_equal(canon_openai.read(r, S(""), buf_slice(&b), false, on_mixed, m), OK);
+    buf_free(&b);
+}
+
+/* Calls in pieces, mixed by chance: each is heard once, whole, in the order of their beginnings. */
+static void test_mixed_calls(void **state)
+{
+    static const char *const arguments[MIXED] = {"{}", "{\"a\":\"}{\\\"\"}",
+                                                 "{\"b\":[1,{\"c\":[]}]}",
+                                                 " {\"long\":\"0123456789\"}", "[[],{}]"};
+    uint64_t chance = 88172645463325252ULL;
+    (void)state;
+    for (int round = 0; round < 2000; round++) {
+        struct say_context c = {.model = S("m"), .id = S("x")};
+        struct say_reader *r = canon_openai.reader_new(&c);
+        struct mixed m = {.at = 0};
+        size_t sent[MIXED] = {0};
+        int begun = 0, left = MIXED;
+        while (left > 0) {
+            chance ^= chance << 13;
+            chance ^= chance >> 7;
+            chance ^= chance << 17;
+            int k = (int)(chance % (uint64_t)(begun < MIXED ? begun + 1 : MIXED));
+            struct slice all = slice_of(arguments[k]);
+            size_t n = chance >> 40 & 7;
+            if (k < begun && sent[k] == all.n)
+                continue;
+            n = n < all.n - sent[k] ? n : all.n - sent[k];
+            fragment_read(r, &m, k, k == begun, slice_sub(all, sent[k], sent[k] + n));
+            begun += k == begun;
+            sent[k] += n;
+            left -= sent[k] == all.n;
+        }
+        assert_int_equal(canon_openai.read(r, S(""), S("[DONE]"), false, on_mixed, &m), OK);
+        assert_int_equal(m.at, MIXED);
+        for (int k = 0; k < MIXED; k++)
+            assert_string_equal(m.text[k], arguments[k]);
+        canon_openai.reader_free(r);
+    }
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 static void write_all(struct buf *out, const struct say *s, size_t n, bool whole, bool usage)
@@ -436,10 +520,11 @@ static void test_write_ends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_texts),       cmocka_unit_test(test_calls),
-        cmocka_unit_test(test_errors),      cmocka_unit_test(test_wholes),
-        cmocka_unit_test(test_bounds),      cmocka_unit_test(test_write_stream),
-        cmocka_unit_test(test_write_whole), cmocka_unit_test(test_write_ends),
+        cmocka_unit_test(test_texts),        cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_errors),       cmocka_unit_test(test_wholes),
+        cmocka_unit_test(test_bounds),       cmocka_unit_test(test_mixed_calls),
+        cmocka_unit_test(test_write_stream), cmocka_unit_test(test_write_whole),
+        cmocka_unit_test(test_write_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
