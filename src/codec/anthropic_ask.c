@@ -376,6 +376,9 @@ static void thinking_config_read(struct ask *a, const struct json_val *root)
         a->effort = EFFORT_NONE;
         a->thinking_budget = 0;
     }
+    a->show_thinking = a->thinking_budget > 0 || slice_eq(type, S("adaptive"));
+    if (slice_eq(json_get_str(thinking, "display"), S("omitted")))
+        a->show_thinking = false;
 }
 
 static void format_read(struct ask *a, const struct json_val *root)

@@ -1,5 +1,5 @@
 /* The canonical model: building an ask in its arena, and the words and repairs dialects share. */
-#include "codec/canon.h"
+#include "codec/dialect.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -347,6 +347,21 @@ bool text_blank(struct slice text)
             return false;
     }
     return true;
+}
+
+void call_id_clean(struct slice id, char out[CALL_ID_MAX])
+{
+    if (id.n >= CALL_ID_MAX) {
+        (void)text_format(out, CALL_ID_MAX, "call_%016" PRIx64, hash_stable(0, id) | 1);
+        return;
+    }
+    for (size_t i = 0; i < id.n; i++) {
+        char c = id.p[i];
+        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    c == '_' || c == '-';
+        out[i] = fine ? c : '_';
+    }
+    out[id.n] = '\0';
 }
 
 bool data_url(struct slice url, struct slice *media, struct slice *data)

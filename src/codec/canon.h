@@ -81,6 +81,7 @@ struct ask {
     bool include_usage; /* OpenAI: the client wants the usage chunk of a stream */
     enum effort effort;
     int64_t thinking_budget; /* -1 = not told; 0 = off */
+    bool show_thinking;      /* the client wants to read it, be it a summary */
     enum format format;
     struct slice schema_name, schema; /* of FORMAT_SCHEMA */
     bool schema_strict;
@@ -108,6 +109,10 @@ bool text_blank(struct slice text); /* nothing but white space */
  * choice of tools (ANY or ONE; `name` as it is written). */
 MUST_USE enum err format_hint(const struct ask *a, struct buf *room);
 MUST_USE enum err choice_hint(const struct ask *a, struct slice name, struct buf *room);
+/* An id of a call, as every dialect takes it: ids go to clients and come back from them. Letters
+ * that some refuse become '_'; one that does not fit is made anew, the same each time. */
+#define CALL_ID_MAX 65 /* with its end */
+void call_id_clean(struct slice id, char out[CALL_ID_MAX]);
 
 /* Words that several dialects share. */
 enum effort effort_of_budget(int64_t tokens); /* 512 minimal, 1024 low, 8192 medium, 24576 high */

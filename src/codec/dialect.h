@@ -27,10 +27,13 @@ struct dialect_ops {
     const char *name;
     struct slice ping;
     bool stop_ends; /* a stream whose framing ends after its stop reason is whole */
+    size_t reply_max; /* of an event that is read, and of a JSON body; 0 = the observer's own */
     enum err (*request)(struct slice body, struct request_facts *out, const char **why);
     enum event_use (*event_use)(struct slice name);
     /* One event's data; false when it made no sense. */
     bool (*event)(struct reading *r, struct slice name, struct slice data);
+    /* An event that was too long to be kept; NULL: nothing is known of it by its name. */
+    void (*event_cut)(struct reading *r, struct slice name);
     /* A whole JSON body; false when it made no sense. */
     bool (*body)(struct reading *r, struct slice json);
     const char *(*error_type)(int status);

@@ -88,8 +88,11 @@ struct observer *observer_new(enum dialect d, enum reply_kind kind)
         o = NEW(struct observer);
         buf_init(&text, EVENT_MAX);
     }
+    const struct dialect_ops *ops = dialect_ops_of(d);
     text.max = kind == REPLY_JSON ? BODY_MAX : EVENT_MAX;
-    *o = (struct observer){.ops = dialect_ops_of(d), .kind = kind, .text = text};
+    if (ops->reply_max > text.max)
+        text.max = ops->reply_max;
+    *o = (struct observer){.ops = ops, .kind = kind, .text = text};
     o->first_line = o->at_boundary = true;
     assert(text.len == 0 && text.cap <= KEEP_CAP); /* nothing of the reply before */
     reading_init(&o->reading);
@@ -146,6 +149,8 @@ static void event_end(struct observer *o)
             break;
         case EVENT_READ:
         case EVENT_SNIFF:
+            if (o->overflow && o->ops->event_cut != NULL)
+                o->ops->event_cut(&o->reading, event_name(o));
             if (o->overflow || !o->ops->event(&o->reading, event_name(o), buf_slice(&o->text)))
                 seen->blind = true;
             break;

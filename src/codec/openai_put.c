@@ -13,19 +13,13 @@
  *   messages behind the first turn, where they are refused, become a reminder of the user's.
  * Refused: images and documents that only have another provider's file id, documents by address. */
 #include "codec/openai.h"
+#include "codec/results.h"
 
 #include <string.h>
 
 #define NAME_LEN 64
 #define ID_LEN   40
 #define TEXT_MAX ((size_t)256 << 20)
-
-struct result { /* of a call, wherever it stands */
-    const struct part *part;
-    int turn;
-    bool used;
-    struct result *next; /* with the same id, later on */
-};
 
 struct put {
     const struct ask *a;
@@ -34,10 +28,8 @@ struct put {
     struct jw w;
     enum err err;
     const char *why;
-    struct map by_id; /* call id -> the first struct result that may still be had */
-    struct result *results;
-    size_t results_n, results_at; /* at: of the next one that the walk will meet */
-    const struct part **shown;    /* what the next user message is to show */
+    struct results results;
+    const struct part **shown; /* what the next user message is to show */
     size_t shown_n, shown_cap;
     struct buf text; /* for joining */
     bool any_user;
@@ -69,60 +61,6 @@ static void text_join(struct put *p, struct slice between, struct slice s)
 static struct slice name_put(const struct put *p, struct slice name)
 {
     return names_put(p->names, name, NAME_LEN);
-}
-
-/* ---- results find their calls ---------------------------------------------------------------- */
-
-static size_t results_count(const struct ask *a)
-{
-    size_t n = 0;
-    for (const struct turn *t = a->turns; t != NULL; t = t->next) {
-        for (const struct part *one = t->parts; t->role == ROLE_USER && one != NULL;
-             one = one->next)
-            n += one->kind == PART_RESULT;
-    }
-    return n;
-}
-
-static enum err results_read(struct put *p)
-{
-    size_t n = results_count(p->a), at = 0;
-    int turn = 0;
-    if (n == 0)
-        return OK;
-    p->results = mem_try(n * sizeof *p->results);
-    if (p->results == NULL)
-        return ERR_NOMEM;
-    for (const struct turn *t = p->a->turns; t != NULL; t = t->next, turn++) {
-        for (const struct part *one = t->parts; t->role == ROLE_USER && one != NULL;
-             one = one->next) {
-            if (one->kind == PART_RESULT)
-                p->results[at++] = (struct result){.part = one, .turn = turn};
-        }
-    }
-    assert(at == n);
-    p->results_n = n;
-    while (at-- > 0) /* from the last on, so that chains are in order */
-        p->results[at].next = map_put(&p->by_id, p->results[at].part->id, &p->results[at]);
-    return OK;
-}
-
-/* The first result with this id behind the call's turn that no earlier call has taken: some servers
- * use their ids anew in every turn. */
-static struct result *result_take(struct put *p, struct slice id, int turn)
-{
-    struct result *r = map_get(&p->by_id, id);
-    while (r != NULL && r->turn < turn)
-        r = r->next;
-    if (r == NULL)
-        return NULL;
-    if (r->next != NULL)
-        (void)map_put(&p->by_id, id, r->next);
-    else
-        (void)map_del(&p->by_id, id);
-    assert(!r->used && r->turn >= turn);
-    r->used = true;
-    return r;
 }
 
 /* ---- parts ----------------------------------------------------------------------------------- */
@@ -402,8 +340,7 @@ static const struct turn *user_turns(struct put *p, const struct turn *t, int *t
                 shown_push(p, one);
                 continue;
             }
-            assert(p->results_at < p->results_n);
-            if (!p->results[p->results_at++].used)
+            if (!results_met(&p->results))
                 shown_push(p, one);
         }
     }
@@ -453,10 +390,10 @@ static void call_put(struct put *p, const struct part *call)
 static void result_put(struct put *p, const struct part *call, int turn)
 {
     struct jw *w = &p->w;
-    struct result *r = result_take(p, call->id, turn);
+    const struct part *result = results_take(&p->results, call->id, turn);
     buf_clear(&p->text);
-    if (r != NULL)
-        result_join(p, r->part);
+    if (result != NULL)
+        result_join(p, result);
     else
         text_add(p, S("No result"));
     jw_obj(w);
@@ -568,7 +505,7 @@ static void messages_put(struct put *p)
     }
     user_put(p);
     assert(p->shown_n == 0);
-    assert(p->err != OK || p->w.err != OK || p->results_at == p->results_n);
+    assert(p->err != OK || p->w.err != OK || p->results.at == p->results.n);
     jw_end_arr(&p->w);
 }
 
@@ -576,8 +513,7 @@ static void messages_put(struct put *p)
 
 static void put_free(struct put *p)
 {
-    map_free(&p->by_id);
-    mem_free(p->results);
+    results_free(&p->results);
     mem_free((void *)p->shown);
     buf_free(&p->text);
 }
@@ -587,9 +523,8 @@ enum err openai_ask_write(const struct ask *a, const struct ask_target *t, struc
 {
     struct put p = {.a = a, .t = t, .names = names, .why = ""};
     buf_init(&p.text, TEXT_MAX);
-    map_init(&p.by_id);
     jw_init(&p.w, out);
-    fail(&p, results_read(&p), "");
+    fail(&p, results_read(&p.results, a), "");
     jw_obj(&p.w);
     if (!t->body_has_no_model)
         jw_kstr(&p.w, "model", t->model.n > 0 ? t->model : a->model);

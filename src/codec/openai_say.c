@@ -17,15 +17,14 @@
 #define CALLS_MAX    1024               /* of one reply */
 #define PARSE_FREELY ((size_t)1 << 20)  /* longer texts may have too many values for a tree */
 #define QUEUE_MAX    4096
-#define ID_MAX       65
 
 struct block {
     enum block_kind what;
-    int64_t index;    /* of a call, as the server counts; -1: it does not */
-    uint64_t id_hash; /* of a call's id as it came; 0: none yet */
-    char id[ID_MAX];  /* as it is said */
-    char *name;       /* of a call; media type of an image; NULL: not known yet */
-    char *sign;       /* of thinking; NULL: none */
+    int64_t index;        /* of a call, as the server counts; -1: it does not */
+    uint64_t id_hash;     /* of a call's id as it came; 0: none yet */
+    char id[CALL_ID_MAX]; /* as it is said */
+    char *name;           /* of a call; media type of an image; NULL: not known yet */
+    char *sign;           /* of thinking; NULL: none */
     bool opened;
     bool begun, whole, in_string, escaped; /* of a call's arguments */
     int depth;
@@ -305,22 +304,11 @@ static enum belongs call_judge(const struct block *b, const struct fragment *f, 
     return f->name.n > 0 ? BELONGS_NOT : BELONGS_NONSENSE;
 }
 
-/* Ids go to clients and come back from them, and not every dialect takes every letter. */
 static void id_take(struct block *b, struct slice id)
 {
     assert(id.n > 0 && !b->opened); /* what has been said stays */
     b->id_hash = hash_stable(0, id) | 1;
-    if (id.n >= ID_MAX) {
-        (void)text_format(b->id, sizeof b->id, "call_%016" PRIx64, b->id_hash);
-        return;
-    }
-    for (size_t i = 0; i < id.n; i++) {
-        char c = id.p[i];
-        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                    c == '_' || c == '-';
-        b->id[i] = fine ? c : '_';
-    }
-    b->id[id.n] = '\0';
+    call_id_clean(id, b->id);
 }
 
 static enum err call_add(struct say_reader *r, const struct fragment *f)

@@ -22,16 +22,17 @@ static void refs_add(struct request_refs *r, struct slice body, struct span v)
     text_copy(r->id[r->n++], REQUEST_REF_MAX, slice_of(id));
 }
 
-/* Whether the member stands anywhere. Steps by the needle's length where it can: the bodies are
- * long and nearly none has it. */
-static bool names_files(struct slice body)
+/* Whether `word` stands anywhere. Steps by its length where it can: the bodies are long and nearly
+ * none has it. */
+static bool mentions(struct slice body, struct slice word)
 {
     uint8_t step[256];
-    memset(step, FILE_ID_N, sizeof step);
-    for (size_t i = 0; i + 1 < FILE_ID_N; i++)
-        step[(uint8_t)FILE_ID[i]] = (uint8_t)(FILE_ID_N - 1 - i);
-    for (size_t at = FILE_ID_N - 1; at < body.n; at += step[(uint8_t)body.p[at]])
-        if (body.p[at] == '"' && memcmp(body.p + at + 1 - FILE_ID_N, FILE_ID, FILE_ID_N) == 0)
+    assert(word.n > 0 && word.n < 256);
+    memset(step, (int)word.n, sizeof step);
+    for (size_t i = 0; i + 1 < word.n; i++)
+        step[(uint8_t)word.p[i]] = (uint8_t)(word.n - 1 - i);
+    for (size_t at = word.n - 1; at < body.n; at += step[(uint8_t)body.p[at]])
+        if (memcmp(body.p + at + 1 - word.n, word.p, word.n) == 0)
             return true;
     return false;
 }
@@ -39,22 +40,41 @@ static bool names_files(struct slice body)
 struct level {        /* an object or array that is open */
     bool ignore;      /* the arguments of a tool are nobody's business */
     bool points;      /* its type says that its file_id is used */
-    struct span file; /* its file_id, {0,0} = none */
+    bool ids;         /* an array of ids of files */
+    struct span file; /* its file_id, or its container; {0,0} = none */
 };
 
-static void level_string(struct level *l, struct slice body, struct slice key, struct span v)
+static bool is_source(enum dialect d, struct slice type)
 {
-    struct slice text = slice_sub(body, v.from + 1, v.to - 1);
-    if (slice_eq(key, S("file_id")))
-        l->file = v;
-    else if (slice_eq(key, S("type")))
-        l->points = slice_eq(text, S("file")) || slice_eq(text, S("container_upload"));
+    if (d == DIALECT_ANTHROPIC)
+        return slice_eq(type, S("file")) || slice_eq(type, S("container_upload"));
+    return slice_eq(type, S("input_file")) || slice_eq(type, S("input_image")) ||
+           slice_eq(type, S("code_interpreter"));
 }
 
-/* Sources and uploads, wherever they stand: in messages, in tool results, in the requests of a
- * batch. Not the files that earlier results of a tool speak of: that is history, and may be of
+static void level_string(struct level *l, enum dialect d, struct slice body, struct slice key,
+                         struct span v)
+{
+    if (slice_eq(key, S("file_id")) || (d == DIALECT_RESPONSES && slice_eq(key, S("container"))))
+        l->file = v;
+    else if (slice_eq(key, S("type")))
+        l->points = is_source(d, slice_sub(body, v.from + 1, v.to - 1));
+}
+
+/* What is opened below `above`, which may be NULL, under `key`. */
+static struct level level_open(const struct level *above, enum dialect d, struct slice key)
+{
+    struct level l = {.ignore = above != NULL && above->ignore};
+    if (d == DIALECT_ANTHROPIC && above != NULL && slice_eq(key, S("input")))
+        l.ignore = true;
+    l.ids = d == DIALECT_RESPONSES && slice_eq(key, S("file_ids"));
+    return l;
+}
+
+/* Sources and uploads, wherever they stand: in messages, in tool results, in tools, in the requests
+ * of a batch. Not the files that earlier results of a tool speak of: that is history, and may be of
  * several accounts. One pass, however deep the nesting. */
-static void refs_files(struct request_refs *out, struct slice body)
+static void refs_files(struct request_refs *out, enum dialect d, struct slice body)
 {
     struct level open[SPAN_DEPTH];
     struct slice key = S("");
@@ -70,16 +90,18 @@ static void refs_files(struct request_refs *out, struct slice body)
             bool is_key = next < body.n && body.p[next] == ':';
             if (is_key)
                 key = slice_sub(body, at + 1, end - 1);
+            else if (depth > 0 && open[depth - 1].ids)
+                refs_add(out, body, (struct span){at, end});
             else if (depth > 0)
-                level_string(&open[depth - 1], body, key, (struct span){at, end});
+                level_string(&open[depth - 1], d, body, key, (struct span){at, end});
             at = is_key ? next + 1 : end;
             continue;
         }
         if (c == '{' || c == '[') {
             if (depth == SPAN_DEPTH)
                 return;
-            bool ignore = depth > 0 && (open[depth - 1].ignore || slice_eq(key, S("input")));
-            open[depth++] = (struct level){.ignore = ignore};
+            open[depth] = level_open(depth > 0 ? &open[depth - 1] : NULL, d, key);
+            depth++;
         } else if (c == '}' || c == ']') {
             if (depth == 0)
                 return;
@@ -136,14 +158,19 @@ void codec_request_refs(enum dialect d, struct slice body, const struct request_
 {
     out->n = 0;
     out->thread = false;
-    if (d != DIALECT_ANTHROPIC)
+    if (d != DIALECT_ANTHROPIC && d != DIALECT_RESPONSES)
         return;
     if (f->container.to > 0)
         refs_container(out, body, f->container);
-    if (f->thread.to > 0)
+    if (f->thread.to > 0 && d == DIALECT_ANTHROPIC)
         refs_thread(out, body, f->thread);
-    if (names_files(body))
-        refs_files(out, body);
+    else if (f->thread.to > 0)
+        refs_add(out, body, f->thread);
+    if (d == DIALECT_RESPONSES)
+        out->thread = f->stored;
+    if (mentions(body, S("\"file_id")) ||
+        (d == DIALECT_RESPONSES && mentions(body, S("\"code_interpreter\""))))
+        refs_files(out, d, body);
 }
 
 /* ---- replies --------------------------------------------------------------------------------- */
