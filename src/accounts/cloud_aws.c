@@ -49,6 +49,7 @@ static struct slice value_trim(struct slice v)
 
 static void setting_take(struct aws_profile *p, struct slice key, struct slice value)
 {
+    assert(p != NULL);
     struct slice *to = slice_ieq(key, S("aws_access_key_id"))       ? &p->keys.id
                        : slice_ieq(key, S("aws_secret_access_key")) ? &p->keys.secret
                        : slice_ieq(key, S("aws_session_token"))     ? &p->keys.token

@@ -25,12 +25,23 @@ enum auth_scheme auth_of_secret(enum auth_scheme s, struct slice secret)
     return s;
 }
 
+/* As the client writes it into the Host header. */
+static struct slice host_print(const struct http_target *t, char *out, size_t size)
+{
+    bool six = slice_find(t->host, ':') >= 0;
+    size_t n = text_format(out, size, six ? "[%.*s]" : "%.*s", (int)t->host.n, t->host.p);
+    if (t->port != (t->tls ? 443 : 80))
+        n += text_format(out + n, size - n, ":%u", (unsigned)t->port);
+    return (struct slice){out, n};
+}
+
 static enum err sign_aws(const struct entry *e, const struct sign_request *r, int64_t now,
                          struct http_header *out, int *n, char *memory, size_t size)
 {
     const struct cloud_config *c = e->token != NULL ? &e->token->cloud : NULL;
+    char host[300]; /* names have 253 bytes at most */
     struct sigv4_request q = {.method = r->method,
-                              .host = r->host,
+                              .host = host_print(r->to, host, sizeof host),
                               .path = r->path,
                               .query = r->query,
                               .header = r->header,
@@ -40,7 +51,7 @@ static enum err sign_aws(const struct entry *e, const struct sign_request *r, in
                               .service = slice_of(c != NULL ? c->service : ""),
                               .now = now};
     if (q.region.n == 0)
-        q.region = aws_region_of(e->a.target.host);
+        q.region = aws_region_of(r->to->host);
     if (q.service.n == 0)
         q.service = S("bedrock");
     enum err err = aws_keys_read(secret_slice(e->secret), &q.keys);

@@ -24,7 +24,7 @@ enum auth_scheme auth_of_secret(enum auth_scheme s, struct slice secret);
 struct sign_request {      /* a request just as it goes out */
     enum auth_scheme auth; /* of the door it goes through; what was fetched has its own */
     struct slice method;
-    struct slice host;        /* as the Host header has it */
+    const struct http_target *to;
     struct slice path, query; /* as they are sent; the query without '?' */
     /* What a signature is to cover besides: content-type, and x-amzn-... that the provider obeys.
      * Names in lower case. */

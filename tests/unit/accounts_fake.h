@@ -24,6 +24,8 @@ static struct {
     enum err ready_err;
 } fake;
 
+static struct loop *fake_loop; /* NULL will do where no account has a timer */
+
 int64_t loop_wall(const struct loop *l)
 {
     (void)l;
@@ -174,7 +176,7 @@ static struct account_set *fake_set_with(const struct account_row *rows, size_t 
 {
     memset(&fake, 0, sizeof fake);
     fake.wall = INT64_C(1795255200000);
-    struct account_set *set = accounts_new(NULL, NULL, fake_ready, NULL);
+    struct account_set *set = accounts_new(fake_loop, NULL, fake_ready, NULL);
     fake.done(fake.done_arg, OK, rows, n);
     fake.tokens(fake.done_arg, OK, NULL, 0);
     fake.windows(fake.done_arg, OK, windows, windows_n);

@@ -13,7 +13,6 @@
 #define NOW      INT64_C(1795255200000)
 #define CANARY   "canary-5ecret"
 
-
 static const struct cloud_config azure = {.cloud = CLOUD_AZURE},
                                  aws = {.cloud = CLOUD_AWS, .service = "bedrock"},
                                  google = {.cloud = CLOUD_GOOGLE};

@@ -1,0 +1,38 @@
+/* Providers of the clouds that stand in for the rows of the real table. Included by one test file a
+ * program: it holds definitions, and takes the place of accounts/provider.c. */
+#ifndef TEST_CLOUD_ROWS_H
+#define TEST_CLOUD_ROWS_H
+
+#include "accounts/accounts.h"
+
+static const struct cloud_config azure = {.cloud = CLOUD_AZURE},
+                                 aws = {.cloud = CLOUD_AWS, .service = "bedrock"},
+                                 google = {.cloud = CLOUD_GOOGLE};
+static const struct provider rows_here[] = {
+    {.name = "azure-foundry", .auth = AUTH_API_KEY, .beta = "", .cloud = &azure},
+    {.name = "bedrock", .auth = AUTH_SIGV4, .beta = "", .cloud = &aws},
+    {.name = "vertex-ai", .auth = AUTH_BEARER, .beta = "", .cloud = &google},
+    {.name = "local", .auth = AUTH_NONE, .beta = ""},
+    {.name = "claude-oauth", .auth = AUTH_BEARER, .beta = ""},
+};
+
+const struct provider *provider_at(int i)
+{
+    return i >= 0 && i < (int)(sizeof rows_here / sizeof rows_here[0]) ? &rows_here[i] : NULL;
+}
+
+const struct provider *provider_find(struct slice name)
+{
+    for (size_t i = 0; i < (sizeof rows_here / sizeof rows_here[0]); i++) {
+        if (slice_eq(name, slice_of(rows_here[i].name)))
+            return &rows_here[i];
+    }
+    return NULL;
+}
+
+bool provider_rotates(const struct provider *p)
+{
+    return p->oauth != NULL;
+}
+
+#endif
