@@ -38,7 +38,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct reply_facts r = {.status = head.status,
                             .head = &head,
                             .body = rest,
-                            .in_stream = (enum reply_error)(data[2] % 8)};
+                            .in_stream = (enum reply_error)(data[2] % 8),
+                            .model = (data[1] & 2) != 0 ? "claude-opus-5-5" : NULL};
     int64_t now = INT64_C(1795255200000);
     struct limit_verdict v = limits_judge(provider_find(S("anthropic")), &r, now);
     struct limit_verdict again = limits_judge(provider_find(S("anthropic")), &r, now);

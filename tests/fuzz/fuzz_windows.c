@@ -53,6 +53,13 @@ static int windows_read(struct slice text, bool payload, int status, int64_t now
             window_check(&out[k], (enum window_kind)k, now);
     }
     MUST(n == 0);
+    struct window one;
+    if (payload && out[WINDOW_7D_MODEL].known && out[WINDOW_7D_MODEL].family[0] != '\0') {
+        /* the tightest of all is the tightest of its family */
+        MUST(windows_read_usage_of(text, out[WINDOW_7D_MODEL].family, now, &one));
+        MUST(one.closed == out[WINDOW_7D_MODEL].closed &&
+             one.resets_at == out[WINDOW_7D_MODEL].resets_at);
+    }
     int64_t skew = reply_skew(&head, now);
     MUST(skew > -WEEK && skew < WEEK);
     return n;
