@@ -84,7 +84,7 @@ static bool exchange_waits_warm(struct exchange *x, const struct account_choice 
     int64_t now = loop_now(l), until = wait_limit(x);
     if (until > x->warm_until)
         until = x->warm_until;
-    if (now >= until)
+    if (now >= until || !exchange_may_try(x))
         return false;
     int64_t in = a != NULL ? c->worth_until - loop_wall(l) : until - now;
     if (in < 0)
@@ -136,15 +136,20 @@ struct words {
 
 static void words_add(struct words *w, const char *name, const char *word)
 {
-    char one[STORE_NAME_MAX + 40];
-    size_t n = text_format(one, sizeof one, "%s%s%s%s", w->n > 0 ? " " : "", name,
-                           name[0] != '\0' ? ":" : "", word);
-    if (w->full || w->n + n >= w->size) {
-        w->full = true;
+    size_t space = w->n > 0, a = strlen(name), colon = a > 0, b = strlen(word);
+    w->full = w->full || w->n + space + a + colon + b >= w->size;
+    if (w->full)
         return;
-    }
-    memcpy(w->text + w->n, one, n + 1);
-    w->n += n;
+    char *p = w->text + w->n;
+    if (space)
+        *p++ = ' ';
+    memcpy(p, name, a);
+    p += a;
+    if (colon)
+        *p++ = ':';
+    memcpy(p, word, b + 1);
+    w->n += space + a + colon + b;
+    assert(w->n < w->size && w->text[w->n] == '\0');
 }
 
 /* Those who could not serve are told of by their state; with all ready there are none. */

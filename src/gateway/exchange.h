@@ -158,6 +158,7 @@ struct gateway {
     const struct config *config;
     struct link exchanges;
     struct link orphans; /* done, but an answer of the store is still to come */
+    struct link guesses; /* see pin.c */
     struct link line;    /* exchanges in X_WAIT, and those that are about to leave it */
     int called;          /* of those in line */
     int64_t retries;     /* attempts under way that are one */
@@ -188,6 +189,7 @@ void pin_find(struct exchange *x);                    /* then it is admitted, or
 void pin_unknown(struct exchange *x);                 /* the store cannot say: answers */
 void pin_made(struct exchange *x, struct slice body); /* a created batch, file or skill */
 void pin_watch(struct exchange *x, struct slice bytes);
+void pin_forget(struct gateway *g); /* the store will answer no more */
 void pin_reply(struct exchange *x); /* the reply's end has been seen; later calls do nothing */
 
 /* choose.c */

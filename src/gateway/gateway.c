@@ -13,6 +13,7 @@ struct gateway *gateway_new(const struct gateway_parts *p)
     list_init(&g->exchanges);
     list_init(&g->orphans);
     list_init(&g->line);
+    list_init(&g->guesses);
     list_init(&g->probes);
     buf_init(&g->models, MODELS_MAX);
     buf_init(&g->spare, RELAY_MAX);
@@ -194,6 +195,7 @@ void gateway_free(struct gateway *g)
         p->done = NULL;
         probe_over(p, ERR_CANCELED, "shutting down");
     }
+    pin_forget(g);
     buf_free(&g->models);
     buf_free(&g->spare);
     mem_free(g);

@@ -106,13 +106,59 @@ void pin_made(struct exchange *x, struct slice body)
     pin_note(x, slice_of(id));
 }
 
+/* A file that a tool of the provider seems to have made. "Seems": what stands in a reply the client
+ * may have put into the model's mouth, another account's file too. So it is remembered only if
+ * nobody is known to have it. */
+struct guess {
+    struct link link; /* in g->guesses */
+    struct gateway *g;
+    int64_t account, at;
+    char id[STORE_OBJECT_MAX];
+};
+
+static void guess_free(struct guess *s)
+{
+    list_remove(&s->link);
+    mem_free(s);
+}
+
+static void guess_known(void *arg, enum err e, int64_t account_id)
+{
+    struct guess *s = arg;
+    (void)account_id;
+    if (e == ERR_NOTFOUND)
+        store_object_put(s->g->p.store, slice_of(s->id), s->account, s->at);
+    guess_free(s);
+}
+
+void pin_forget(struct gateway *g)
+{
+    while (!list_empty(&g->guesses))
+        guess_free(CONTAINER(g->guesses.next, struct guess, link));
+}
+
+static void pin_guess(struct exchange *x, const char *id)
+{
+    if (x->made >= MADE_MAX)
+        return;
+    x->made++;
+    struct guess *s = NEW(struct guess);
+    s->g = x->g;
+    s->account = x->attempt.account->id;
+    s->at = x->record.at;
+    list_init(&s->link);
+    list_push(&x->g->guesses, &s->link);
+    text_copy(s->id, sizeof s->id, slice_of(id));
+    store_object_get(x->g->p.store, slice_of(s->id), guess_known, s);
+}
+
 void pin_watch(struct exchange *x, struct slice bytes)
 {
     struct attempt *a = &x->attempt;
     if (x->route.kind != ROUTE_MESSAGES)
         return;
     while (ref_watch_next(&a->watch, &bytes))
-        pin_note(x, slice_of(a->watch.id));
+        pin_guess(x, a->watch.id);
 }
 
 /* Before the client can have seen the end, and so before it can name any of it. */

@@ -68,6 +68,8 @@ static int64_t retries_max(const struct gateway *g)
 
 static bool has_waited(const struct exchange *x)
 {
+    if (x->g->config->queue_timeout == 0) /* nobody may */
+        return true;
     return x->wait_until != 0 && loop_now(x->g->p.loop) >= x->wait_until;
 }
 
