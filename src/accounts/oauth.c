@@ -227,15 +227,15 @@ static struct slice until_amp(struct slice s)
 }
 
 /* Terminals break long lines and programs add quotes: neither is ever part of a code. */
-static void copy_clean(struct buf *out, struct slice pasted)
+static enum err copy_clean(struct buf *out, struct slice pasted)
 {
-    for (size_t i = 0; i < pasted.n; i++) {
+    enum err e = buf_reserve(out, pasted.n);
+    for (size_t i = 0; e == OK && i < pasted.n; i++) {
         char c = pasted.p[i];
-        enum err e = OK;
         if (c > ' ' && c <= '~' && c != '"' && c != '\'' && c != '<' && c != '>' && c != '`')
             e = buf_append(out, &c, 1);
-        assert(e == OK); /* `out` has room for as many bytes as there are */
     }
+    return e;
 }
 
 /* "CODE#STATE", or what stands in the query of a redirect URL. */
@@ -268,13 +268,14 @@ enum err oauth_login_answer(const struct oauth_login *l, struct slice pasted, in
     if (pasted.n > PASTED_MAX || want == 0)
         return ERR_SYNTAX;
     buf_init(&clean, PASTED_MAX);
-    copy_clean(&clean, pasted);
-    pasted_split(buf_slice(&clean), &c, &state);
-    if (c.n == 0 || c.n > CODE_MAX || !is_printable(c, false) || state.n == 0)
+    e = copy_clean(&clean, pasted);
+    if (e == OK)
+        pasted_split(buf_slice(&clean), &c, &state);
+    if (e == OK && (c.n == 0 || c.n > CODE_MAX || !is_printable(c, false) || state.n == 0))
         e = ERR_SYNTAX;
-    else if (state.n != want || !crypto_equal(state.p, l->state, want))
+    else if (e == OK && (state.n != want || !crypto_equal(state.p, l->state, want)))
         e = ERR_DENIED;
-    else
+    else if (e == OK)
         e = buf_puts(code, c);
     if (clean.p != NULL)
         crypto_wipe(clean.p, clean.cap);

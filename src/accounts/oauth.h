@@ -41,7 +41,7 @@ MUST_USE enum err oauth_authorize_url(const struct oauth_config *c, const struct
                                       struct buf *out);
 /* What a person pastes: "CODE#STATE", a whole redirect URL or its query, or "CODE" alone (refused:
  * no state); white space and quotes are dropped, wherever they are. The code is appended to `code`.
- * ERR_SYNTAX, ERR_DENIED (another state), ERR_TIMEOUT (expired). */
+ * ERR_SYNTAX, ERR_DENIED (another state), ERR_TIMEOUT (expired), ERR_NOMEM. */
 MUST_USE enum err oauth_login_answer(const struct oauth_login *l, struct slice pasted, int64_t now,
                                      struct buf *code);
 MUST_USE enum err oauth_exchange_body(const struct oauth_config *c, const struct oauth_login *l,

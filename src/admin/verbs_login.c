@@ -332,6 +332,8 @@ static void fail_answer(struct verb_call *c, enum err e)
                   "this answer belongs to another login than the one under way for `%s` (its state "
                   "is another one): open the page of this login and bring what it shows",
                   name);
+    else if (e == ERR_NOMEM)
+        call_fail(c, FAIL_STORE, "out of memory; nothing was changed");
     else
         call_fail(c, FAIL_USAGE,
                   "the answer is not understood: it is CODE#STATE, as the page shows it, or the "

@@ -177,7 +177,9 @@ static int bench_close(void **state)
 
 static void on_answer(void *arg, int status, struct slice json)
 {
+    uint64_t armed = fault_target;
     (void)arg;
+    fault_target = 0; /* the test itself is spared */
     b.answers++;
     b.status = status;
     json_free(b.reply);
@@ -188,6 +190,7 @@ static void on_answer(void *arg, int status, struct slice json)
     assert_null(strstr(b.text, "\"at")); /* a token or a key */
     assert_null(strstr(b.text, "\"rt"));
     assert_null(strstr(b.text, "sk-ant"));
+    fault_target = armed;
 }
 
 static struct verb_call *ask(enum http_method m, const char *path, const char *body)
@@ -585,6 +588,49 @@ static void a_client_that_leaves(void **state)
     assert_true(credential_is("max", "Bearer at1"));
 }
 
+/* The Nth call that may fail fails, for every N: an answer comes all the same, and whoever is told
+ * that it went well has the new pair, on the disk too. */
+static void nothing_is_certain(void **state)
+{
+    char answer[128];
+    int good = 0, n = 0;
+    bool fired = true;
+    post(200, "/api/accounts", MAX);
+    log_in(PAIR("1"));
+    for (n = 1; fired && n < 400; n++) {
+        int64_t before = account("max")->generation;
+        begin(LOGIN, answer);
+        ask(HTTP_POST, CALLBACK, answer);
+        fault_counter = 0;
+        fault_target = (uint64_t)n;
+        bool settled = sim_settle(b.loop);
+        int peers = b.peers;
+        if (b.answers == 0 && b.peer[b.peers - 1]->rx.n > 0)
+            send_reply(200, PAIR("2"));
+        fired = fault_counter >= fault_target;
+        fault_target = 0;
+        assert_true(settled);
+        settle();
+        if (b.answers == 0)
+            advance(31000); /* a request that never arrived */
+        assert_int_equal(b.answers, 1);
+        disk_read();
+        if (b.status == 200) {
+            good++;
+            assert_int_equal(account("max")->generation, before + 1);
+            assert_true(credential_is("max", "Bearer at2"));
+        }
+        assert_int_equal(state_of("max"), ACCOUNT_READY);
+        assert_true(b.row.generation >= before && b.access[0] == 'a');
+        assert_int_equal(b.peers, peers);
+        bench_close(state);
+        bench_open(state);
+        post(200, "/api/accounts", MAX);
+        log_in(PAIR("1"));
+    }
+    assert_true(good >= 1 && n > 3 && n < 400);
+}
+
 static void what_has_no_login(void **state)
 {
     (void)state;
@@ -616,7 +662,7 @@ int main(void)
         TEST(fifteen_minutes),      TEST(refused_by_the_provider),
         TEST(a_swap_that_fails),    TEST(a_swap_that_comes_second),
         TEST(an_account_that_goes), TEST(a_client_that_leaves),
-        TEST(what_has_no_login),
+        TEST(nothing_is_certain),   TEST(what_has_no_login),
     };
     crypto_init();
     return cmocka_run_group_tests(tests, NULL, NULL);
