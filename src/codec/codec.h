@@ -182,6 +182,7 @@ struct ask_target {
     bool empty_content;         /* OpenAI: refuses content null */
     bool first_system_only;     /* refuses system messages behind the first turn */
     bool no_effort;             /* knows no reasoning effort */
+    bool all_efforts;           /* OpenAI: knows none, minimal, xhigh and max besides the three */
     bool no_temperature;        /* refuses sampling parameters */
     bool no_cache_control;      /* Anthropic: refuses top-level cache hints */
     bool adaptive_thinking;     /* Anthropic: thinking by effort, not by budget */

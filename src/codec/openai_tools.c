@@ -248,6 +248,18 @@ enum effort openai_effort(const struct ask *a)
     return effort_of_budget(a->thinking_budget);
 }
 
+/* Few servers know more words than low, medium and high, and most refuse what they do not know.
+ * That nothing is to be thought can then only be left unsaid. */
+static enum effort effort_written(const struct ask *a, const struct ask_target *t)
+{
+    enum effort e = t->no_effort ? EFFORT_UNSET : openai_effort(a);
+    if (t->all_efforts || e == EFFORT_UNSET)
+        return e;
+    if (e == EFFORT_NONE)
+        return EFFORT_UNSET;
+    return e < EFFORT_LOW ? EFFORT_LOW : e > EFFORT_HIGH ? EFFORT_HIGH : e;
+}
+
 static void number_put(struct jw *w, const char *key, double v)
 {
     if (!isnan(v))
@@ -325,7 +337,7 @@ void openai_settings_put(struct jw *w, const struct ask *a, const struct ask_tar
     stops_put(w, a);
     tools_put(w, a, names);
     format_put(w, a);
-    if (openai_effort(a) != EFFORT_UNSET && !t->no_effort)
-        jw_kcstr(w, "reasoning_effort", effort_name(openai_effort(a)));
+    if (effort_written(a, t) != EFFORT_UNSET)
+        jw_kcstr(w, "reasoning_effort", effort_name(effort_written(a, t)));
     openai_user_put(w, a->user);
 }

@@ -91,6 +91,7 @@ static void word_take(struct pair *p, struct slice word)
         {"empty_content", &t->empty_content},
         {"first_system_only", &t->first_system_only},
         {"no_effort", &t->no_effort},
+        {"all_efforts", &t->all_efforts},
         {"no_temperature", &t->no_temperature},
         {"no_cache_control", &t->no_cache_control},
         {"adaptive_thinking", &t->adaptive_thinking},

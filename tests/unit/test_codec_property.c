@@ -176,7 +176,7 @@ static void test_crossings(void **state)
 static void ask_round(const struct dialect_row *row, uint64_t seed)
 {
     const struct dialect_canon *canon = dialect_ops_of(row->d)->canon;
-    struct ask_target t = {.model = S("")};
+    struct ask_target t = {.model = S(""), .all_efforts = true};
     struct names *names = names_new();
     struct rnd r = {seed};
     struct arena arena;
@@ -219,7 +219,8 @@ static void test_asks(void **state)
 static void ask_cross(const struct dialect_row *a, const struct dialect_row *b, uint64_t seed)
 {
     const struct dialect_canon *canon = dialect_ops_of(a->d)->canon;
-    struct ask_target here = {.model = slice_of(a->model)}, there = {.model = slice_of(b->model)};
+    struct ask_target here = {.model = slice_of(a->model), .all_efforts = true};
+    struct ask_target there = {.model = slice_of(b->model), .all_efforts = true};
     struct dialect_row both = *a;
     struct names *names = names_new();
     struct rnd r = {seed};
