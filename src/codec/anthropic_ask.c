@@ -31,6 +31,8 @@ struct place {
 
 static struct part *place_part(const struct place *at, enum part_kind kind)
 {
+    assert(at->below != NULL || at->turn != NULL);
+    assert(at->below == NULL || at->below->kind == PART_RESULT);
     return at->below != NULL ? part_inner(at->a, at->below, kind)
                              : turn_part(at->a, at->turn, kind);
 }
@@ -164,6 +166,7 @@ static enum err result_read(const struct place *at, const struct json_val *block
     if (json_type(content) == JSON_NONE || json_type(content) == JSON_NULL)
         return OK;
     struct place below = *at;
+    assert(at->below == NULL); /* results do not nest */
     below.below = p;
     return content_read(&below, content);
 }
@@ -412,6 +415,7 @@ static void stops_read(struct ask *a, const struct json_val *list)
         if (!text_blank(s))
             a->stop[a->stops++] = s;
     }
+    assert(a->stops >= 0 && a->stops <= ASK_STOPS);
 }
 
 static enum err root_read(struct ask *a, const struct json_val *root, const char **why)
@@ -436,6 +440,7 @@ static enum err root_read(struct ask *a, const struct json_val *root, const char
 enum err anthropic_ask_read(struct slice body, struct ask *out, const char **why)
 {
     struct json *doc = NULL;
+    assert(out->turns == NULL && out->arena != NULL); /* fresh from ask_init */
     enum err e = ask_parse(body, &doc, why);
     if (e == OK)
         e = root_read(out, json_root(doc), why);

@@ -466,6 +466,8 @@ enum err anthropic_ask_write(const struct ask *a, const struct ask_target *t, st
         return ERR_UNSUPPORTED;
     }
     manner_of(&p.m, a, t);
+    assert(p.m.max_tokens > 0 && (!p.m.thinks || p.m.adaptive || p.m.budget < p.m.max_tokens));
+    assert(names != NULL && !a->full);
     p.marks_skip = marks > CACHE_MARKS ? marks - CACHE_MARKS : 0;
     jw_init(&p.w, out);
     jw_obj(&p.w);
@@ -486,5 +488,6 @@ enum err anthropic_ask_write(const struct ask *a, const struct ask_target *t, st
     jw_key(&p.w, "messages");
     enum err e = put_messages(&p);
     jw_end_obj(&p.w);
+    assert(p.w.depth == 0 && p.marks - p.marks_skip <= CACHE_MARKS);
     return e != OK ? e : p.w.err;
 }

@@ -93,6 +93,7 @@ static void stop_read(struct say_reader *r, const struct json_val *v)
 static enum err block_close(struct say_reader *r)
 {
     bool open = r->open;
+    assert(!(r->open && r->foreign)); /* told, or passed over */
     r->open = r->foreign = false;
     return open ? tell(r, &(struct say){.kind = SAY_CLOSE, .what = r->what}) : OK;
 }
@@ -110,6 +111,7 @@ static enum err stop_tell(struct say_reader *r)
 
 static enum err finish(struct say_reader *r)
 {
+    assert(!r->over); /* nothing is read behind the end */
     enum err e = r->started ? block_close(r) : ERR_SYNTAX;
     if (e == OK)
         e = stop_tell(r);
@@ -165,6 +167,7 @@ static enum err error_tell(struct say_reader *r, const struct json_val *root)
 static enum err block_open(struct say_reader *r, enum block_kind what, const struct json_val *block)
 {
     struct say s = {.kind = SAY_OPEN, .what = what};
+    assert(r->started && !r->open && !r->foreign);
     r->what = what;
     r->open = true;
     r->calls = r->calls || what == BLOCK_CALL;
@@ -392,6 +395,7 @@ static enum err body_read(struct say_reader *r, struct slice json)
 static enum err reader_read(struct say_reader *r, struct slice event, struct slice data, bool whole,
                             say_fn *say, void *arg)
 {
+    assert(say != NULL);
     r->say = say;
     r->arg = arg;
     if (r->over)

@@ -73,6 +73,7 @@ static size_t id_copy(char *out, size_t size, struct slice id)
                     c == '_' || c == '-';
         out[n] = good ? c : '_';
     }
+    assert(n < size);
     out[n] = '\0';
     return n;
 }
@@ -86,6 +87,7 @@ static void message_id(struct say_writer *w, struct slice id)
     if (!slice_starts(id, S("msg_")))
         n = text_format(w->id, sizeof w->id, "msg_");
     (void)id_copy(w->id + n, sizeof w->id - n, id);
+    assert(slice_starts(slice_of(w->id), S("msg_")));
 }
 
 /* Ids of calls come back with their results and are held against this alphabet then. */
@@ -279,8 +281,8 @@ static enum err comma(struct say_writer *w)
 
 static enum err block_open(struct say_writer *w, const struct say *s, struct buf *out)
 {
+    assert(!w->open && !w->stopped && w->id[0] != '\0'); /* the order of canon.h */
     w->what = s->what;
-    w->open = false;
     w->skip = s->what == BLOCK_THINKING && !w->thinking;
     w->refused = w->refused || s->what == BLOCK_REFUSAL;
     buf_clear(&w->text);
@@ -308,6 +310,7 @@ static enum err block_begin(struct say_writer *w, struct buf *out)
 
 static enum err block_delta(struct say_writer *w, const struct say *s, struct buf *out)
 {
+    assert(s->what == w->what && !w->stopped);
     if (w->skip || w->what == BLOCK_IMAGE || s->text.n == 0)
         return OK;
     if (w->whole || w->what == BLOCK_REDACTED)
@@ -318,6 +321,7 @@ static enum err block_delta(struct say_writer *w, const struct say *s, struct bu
 
 static enum err block_sign(struct say_writer *w, const struct say *s, struct buf *out)
 {
+    assert(w->what == BLOCK_THINKING);
     if (w->skip || s->text.n == 0)
         return OK;
     if (w->whole)
@@ -424,6 +428,7 @@ static enum err whole_print(struct say_writer *w, struct buf *out)
 
 static enum err message_stop(struct say_writer *w, const struct say *s, struct buf *out)
 {
+    assert(!w->stopped && !w->open);
     if (s->usage.known)
         w->usage = s->usage;
     w->stopped = true;

@@ -154,6 +154,7 @@ static bool element_step(struct framer *f, char c)
         f->depth++;
     else if (c == '}' || c == ']')
         f->depth--;
+    assert(f->depth >= 0); /* it stands at an opening bracket, or within */
     return f->depth == 0;
 }
 
@@ -258,6 +259,7 @@ static void aws_go_on(struct framer *f, struct slice *bytes)
         aws_hold(f, bytes, length);
     if (f->err != OK || f->held.len < length)
         return;
+    assert(f->held.len == length);
     f->err = aws_tell(f, buf_slice(&f->held));
     buf_clear(&f->held);
     buf_slim(&f->held);
@@ -429,6 +431,7 @@ enum err frames_put(struct frames *f, struct slice name, struct slice data, stru
         f->any = true;
         break;
     }
+    assert(out->len >= start);
     if (e != OK)
         out->len = start;
     return e;

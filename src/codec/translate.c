@@ -27,11 +27,13 @@ struct translate {
     struct frames out;
     struct buf mid; /* a writer's SSE text on its way into another framing */
     struct sse mid_sse;
-    struct buf *sink;       /* of the call in progress */
-    enum err err;           /* sticks */
-    bool ended, errored;    /* END or ERROR has been said: nothing follows */
-    int status;             /* of ERROR, for the client */
-    struct reading reading; /* what was seen; all but .seen is of `ops` */
+    struct buf *sink;            /* of the call in progress */
+    enum err err;                /* sticks */
+    bool ended, errored;         /* END or ERROR has been said: nothing follows */
+    bool started, stopped, open; /* what the reader has said so far, see is_in_turn */
+    enum block_kind what;        /* of the open block */
+    int status;                  /* of ERROR, for the client */
+    struct reading reading;      /* what was seen; all but .seen is of `ops` */
 };
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -163,6 +165,43 @@ static void see(struct translate *t, const struct say *s)
     seen->meaningful = true;
 }
 
+/* The order that canon.h promises the writers. A reader that breaks it has met something it did not
+ * expect: that ends the reply, not the process. */
+static bool is_in_turn(struct translate *t, const struct say *s)
+{
+    bool fine = t->started && !t->stopped;
+    switch (s->kind) {
+    case SAY_START:
+        fine = !t->started;
+        t->started = true;
+        return fine;
+    case SAY_OPEN:
+        fine = fine && !t->open;
+        t->open = true;
+        t->what = s->what;
+        return fine;
+    case SAY_DELTA:
+    case SAY_SIGN:
+        return fine && t->open && s->what == t->what;
+    case SAY_CLOSE:
+        fine = fine && t->open && s->what == t->what;
+        t->open = false;
+        return fine;
+    case SAY_STOP:
+        fine = fine && !t->open;
+        t->stopped = true;
+        return fine;
+    case SAY_END:
+        return t->stopped;
+    case SAY_LOGPROBS:
+        return fine;
+    case SAY_ERROR:
+    case SAY_LIFE:
+        break;
+    }
+    return true;
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 static void on_mid(void *arg, const struct sse_event *e)
@@ -201,6 +240,7 @@ static enum err write_say(struct translate *t, const struct say *s)
 {
     size_t start = t->sink->len;
     enum err e = is_native(t) ? t->to->write(t->writer, s, t->sink) : write_framed(t, s);
+    assert(t->sink->len >= start); /* writers only append */
     if (e != OK)
         t->sink->len = start;
     return e;
@@ -212,6 +252,8 @@ static enum err on_say(void *arg, const struct say *s)
     struct say said = *s;
     if (t->ended || t->errored)
         return OK;
+    if (!is_in_turn(t, s))
+        return ERR_SYNTAX;
     see(t, s);
     if (s->kind == SAY_OPEN && s->what == BLOCK_CALL)
         said.name = names_back(t->plan.names, s->name);
@@ -280,7 +322,8 @@ static enum err on_event(void *arg, struct slice name, struct slice data)
 
 enum err translate_feed(struct translate *t, struct slice bytes, struct buf *out)
 {
-    assert(t->err == OK);
+    assert(t->err == OK && t->sink == NULL); /* not from within a call */
+    assert(bytes.p != NULL || bytes.n == 0);
     t->sink = out;
     enum err e = bytes.n > 0 ? framer_feed(&t->in, bytes, on_event, t) : OK;
     if (t->err == OK)
@@ -291,7 +334,7 @@ enum err translate_feed(struct translate *t, struct slice bytes, struct buf *out
 
 enum err translate_end(struct translate *t, struct buf *out)
 {
-    assert(t->err == OK);
+    assert(t->err == OK && t->sink == NULL);
     t->sink = out;
     enum err e = framer_end(&t->in, on_event, t);
     bool told = t->ended || t->errored;
