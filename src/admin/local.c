@@ -300,13 +300,14 @@ static enum err read_terminal(const char *prompt, struct buf *out)
     struct sigaction ours = {.sa_handler = on_interrupt}, before;
     bool hides = tcgetattr(STDIN_FILENO, &shown) == 0;
     interrupted = 0;
-    fprintf(stderr, "%s (it is not shown): ", prompt);
     sigaction(SIGINT, &ours, &before);
     if (hides) {
         hidden = shown;
         hidden.c_lflag &= ~(tcflag_t)ECHO;
         hides = tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden) == 0;
     }
+    /* Only now: what a quick hand, or a program, answers must be neither shown nor flushed. */
+    fprintf(stderr, "%s (it is not shown): ", prompt);
     enum err e = read_all(STDIN_FILENO, out, true);
     if (hides && tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown) != 0)
         fputs("(the terminal still hides what is typed: `stty echo` shows it)", stderr);
