@@ -62,19 +62,29 @@ static void book_usage(struct exchange *x)
     text_copy(r->price_date, sizeof r->price_date, slice_of(date));
 }
 
-/* What was answered, wholly or in part, the provider has read, and keeps for a while. Of a reply
- * that tells no usage the body's length must do: four bytes are about a token. */
+/* Clients ask small things on the side under the session's name; the long talk is still there. */
+static int64_t context_of(const struct exchange *x)
+{
+    const struct record *r = &x->record;
+    int64_t now = loop_wall(x->g->p.loop), before = 0;
+    int64_t context = r->input + r->cache_read + r->cache_write_5m + r->cache_write_1h + r->output;
+    if (!r->usage_known) /* four bytes are about a token */
+        context = r->bytes_in / 4;
+    if (accounts_warm_at(x->g->p.accounts, x->conversation, now, &before) != x->attempt.account)
+        return context;
+    return context < before / 4 ? before : context;
+}
+
+/* What was answered, wholly or in part, the provider has read, and keeps for a while. */
 static void book_warm(struct exchange *x)
 {
     const struct record *r = &x->record;
-    int64_t context = r->input + r->cache_read + r->cache_write_5m + r->cache_write_1h + r->output;
     bool hour = r->cache_write_1h > 0 || x->facts.cache_1h;
     if (x->route.kind != ROUTE_MESSAGES || x->conversation == 0 || !x->relay.committed ||
         x->attempt.status >= 300)
         return;
     accounts_warm(x->g->p.accounts, x->conversation, x->attempt.account,
-                  hour ? WARM_LONG : WARM_SHORT, r->usage_known ? context : r->bytes_in / 4,
-                  loop_wall(x->g->p.loop));
+                  hour ? WARM_LONG : WARM_SHORT, context_of(x), loop_wall(x->g->p.loop));
 }
 
 /* Totals in memory move at the same moment as the book. */

@@ -312,7 +312,7 @@ static void fail_full(struct exchange *x, const struct account_choice *c)
     text_format(text, sizeof text,
                 "sluice: %d of %d account%s serve as many requests at once as they may, and none "
                 "became free in time.",
-                c->full, c->considered, c->considered == 1 ? "" : "s");
+                c->full + c->n, c->considered, c->considered == 1 ? "" : "s");
     answer_error(x, 429, text, 5, true, "full");
 }
 
@@ -369,7 +369,8 @@ void exchange_fail(struct exchange *x)
     if (x->record.attempts == 0)
         note_why(x, &c, -1);
     x->g->stats.failed++;
-    if (c.n == 0 && c.full > 0)
+    /* one that is ready all the same: its slot is kept for somebody who came before */
+    if (c.n == 0 ? c.full > 0 : x->record.attempts == 0)
         fail_full(x, &c);
     else if (c.n == 0 && c.soonest != 0)
         fail_cooling(x, &c);
