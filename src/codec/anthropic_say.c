@@ -254,6 +254,7 @@ static enum err delta_opens(struct say_reader *r, enum block_kind what, int64_t 
 {
     if (what == BLOCK_CALL || !r->started)
         return ERR_SYNTAX;
+    r->foreign = false; /* the block that is passed over was not ended either */
     r->index = index;
     return block_open(r, what, NULL);
 }

@@ -400,6 +400,43 @@ static void test_behind_the_end(void **state)
     buf_free(&twice);
 }
 
+/* Servers that forget to begin or to end blocks, and blocks that are passed over among them. */
+static void test_sloppy(void **state)
+{
+    static const char start[] =
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\"}}\n\n";
+    static const char *const middles[] = {
+        "data: "
+        "{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"other\"}}\n\n",
+        "data: {\"type\":\"content_block_start\",\"index\":0}\n\n",
+        "data: "
+        "{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\"}}\n\n"
+        "data: "
+        "{\"type\":\"content_block_start\",\"index\":5,\"content_block\":{\"type\":\"text\"}}\n\n",
+        "data: {\"type\":\"content_block_stop\",\"index\":0}\n\n",
+        "",
+    };
+    static const char end[] =
+        "data: {\"type\":\"content_block_delta\",\"index\":5,\"delta\":{\"type\":\"text_delta\","
+        "\"text\":\"said\"}}\n\ndata: {\"type\":\"message_stop\"}\n\n";
+    struct translate_plan p = plan(DIALECT_ANTHROPIC, FRAMING_SSE, DIALECT_OPENAI, FRAMING_SSE);
+    struct buf in, out;
+    (void)state;
+    buf_init(&in, 1 << 16);
+    buf_init(&out, 1 << 16);
+    for (size_t i = 0; i < sizeof middles / sizeof middles[0]; i++) {
+        buf_clear(&in);
+        buf_clear(&out);
+        assert_int_equal(buf_puts(&in, slice_of(start)), OK);
+        assert_int_equal(buf_puts(&in, slice_of(middles[i])), OK);
+        assert_int_equal(buf_puts(&in, slice_of(end)), OK);
+        assert_int_equal(play(&p, buf_slice(&in), 20, &out, NULL), OK);
+        assert_true(slice_search(buf_slice(&out), S("\"content\":\"said\"")) > 0);
+    }
+    buf_free(&in);
+    buf_free(&out);
+}
+
 /* An error that came with a 200: its head is not sent yet where one body was asked for. */
 static void test_status(void **state)
 {
@@ -824,12 +861,12 @@ int main(void)
         cmocka_unit_test(test_every_cut),      cmocka_unit_test(test_openai_to_frames),
         cmocka_unit_test(test_names),          cmocka_unit_test(test_error_ends),
         cmocka_unit_test(test_ping),           cmocka_unit_test(test_behind_the_end),
-        cmocka_unit_test(test_status),         cmocka_unit_test(test_tongues),
-        cmocka_unit_test(test_framings),       cmocka_unit_test(test_frames_out),
-        cmocka_unit_test(test_long_line),      cmocka_unit_test(test_full_client),
-        cmocka_unit_test(test_torture),        cmocka_unit_test(test_torture_asks),
-        cmocka_unit_test(test_error_statuses), cmocka_unit_test(test_facts),
-        cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_status),         cmocka_unit_test(test_sloppy),
+        cmocka_unit_test(test_tongues),        cmocka_unit_test(test_framings),
+        cmocka_unit_test(test_frames_out),     cmocka_unit_test(test_long_line),
+        cmocka_unit_test(test_full_client),    cmocka_unit_test(test_torture),
+        cmocka_unit_test(test_torture_asks),   cmocka_unit_test(test_error_statuses),
+        cmocka_unit_test(test_facts),          cmocka_unit_test(test_cost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
