@@ -1,6 +1,9 @@
 /* The command line: addresses, secrets, requests, and what goes wrong. */
 #include "cli_bench.h"
 
+#include <sys/ioctl.h>
+#include <termios.h>
+
 /* ---- addresses and secrets
  * ----------------------------------------------------------------------- */
 
@@ -106,6 +109,63 @@ static void secrets(void **state)
     says("No such file");
     want(0, "", "account list");
     says("no account yet");
+}
+
+/* The same at a terminal: `login` is its line, `typed` comes the moment it is asked for. */
+static int at_a_terminal(const char *typed, bool *echo, char *said, size_t size)
+{
+    struct termios t;
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    assert_true(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        char *argv[] = {(char *)(uintptr_t) "sluice",      (char *)(uintptr_t) "account",
+                        (char *)(uintptr_t) "login",       (char *)(uintptr_t) "plan",
+                        (char *)(uintptr_t) "--state-dir", dir};
+        setsid();
+        int slave = open(ptsname(master), O_RDWR);
+        ioctl(slave, TIOCSCTTY, 0);
+        for (int fd = 0; fd < 3; fd++)
+            dup2(slave, fd);
+        close(master);
+        exit(cli_main((int)N(argv), argv, &APP_HOOKS));
+    }
+    read_until(master, "shown): ", said, size);
+    *echo = tcgetattr(master, &t) == 0 && (t.c_lflag & ECHO) != 0;
+    assert_int_equal(write(master, typed, strlen(typed)), (ssize_t)strlen(typed));
+    size_t n = strlen(said);
+    ssize_t got;
+    while ((got = read(master, said + n, size - 1 - n)) > 0)
+        n += (size_t)got;
+    said[n] = '\0';
+    int code = reap(pid);
+    close(master);
+    return code;
+}
+
+static void terminals(void **state)
+{
+    static const struct {
+        const char *typed, *says;
+        int code;
+    } CASES[] = {
+        {CANARY "#another\n", "belongs to another login", 77},
+        {"\"" CANARY "\"\n", "is not understood", 2},
+        {"\x03", "interrupted; nothing was changed", 130},
+        {"\x04", "is empty", 2},
+    };
+    static char said[65536];
+    bool echo;
+    (void)state;
+    want(0, "", "account add plan --provider claude-oauth --client-id mine");
+    for (size_t i = 0; i < N(CASES); i++) {
+        int code = at_a_terminal(CASES[i].typed, &echo, said, sizeof said);
+        if (code != CASES[i].code || echo || strstr(said, CASES[i].says) == NULL)
+            fail_msg("case %zu: exit %d, echo %d: %s", i, code, echo, said);
+        assert_null(strstr(said, CANARY));
+    }
 }
 
 /* ---- requests
@@ -546,6 +606,7 @@ int main(void)
         TEST(addresses),
         TEST(names_and_numbers),
         TEST(secrets),
+        TEST(terminals),
         TEST(requests_newest_last),
         TEST(one_request_whole),
         TEST(following),
