@@ -19,7 +19,7 @@ bool openai_finish_failed(struct slice word, struct observation *out);
 bool openai_usage(const struct json_val *root, struct usage *out);
 
 /* One usage object of this API or of Responses. */
-void openai_usage_read(const struct json_val *v, struct usage *out);
+void openai_usage_read(const struct json_val *v, struct usage *u);
 
 /* True when a value says anything: not null, not "", [] or {}. */
 bool openai_says(const struct json_val *v);
@@ -34,7 +34,7 @@ bool openai_schema_strict(struct slice schema);
  * "$schema". */
 void openai_schema_put(struct jw *w, const char *key, struct slice schema);
 /* How hard to think. Switched off goes before an effort that is told beside it. */
-enum effort openai_effort(const struct ask *a);
+enum effort openai_effort(const struct ask *a, const struct ask_target *t);
 /* Who asks, as "user": longer names than are taken become their hash. */
 void openai_user_put(struct jw *w, struct slice user);
 /* What of a request is neither model nor messages. */
