@@ -239,7 +239,7 @@ static void format_put(struct jw *w, const struct ask *a)
     jw_end_obj(w);
 }
 
-enum effort openai_effort(const struct ask *a)
+static enum effort effort_of(const struct ask *a)
 {
     if (a->thinking_budget == 0)
         return EFFORT_NONE;
@@ -250,9 +250,9 @@ enum effort openai_effort(const struct ask *a)
 
 /* Few servers know more words than low, medium and high, and most refuse what they do not know.
  * That nothing is to be thought can then only be left unsaid. */
-static enum effort effort_written(const struct ask *a, const struct ask_target *t)
+enum effort openai_effort(const struct ask *a, const struct ask_target *t)
 {
-    enum effort e = t->no_effort ? EFFORT_UNSET : openai_effort(a);
+    enum effort e = t->no_effort ? EFFORT_UNSET : effort_of(a);
     if (t->all_efforts || e == EFFORT_UNSET)
         return e;
     if (e == EFFORT_NONE)
@@ -337,7 +337,7 @@ void openai_settings_put(struct jw *w, const struct ask *a, const struct ask_tar
     stops_put(w, a);
     tools_put(w, a, names);
     format_put(w, a);
-    if (effort_written(a, t) != EFFORT_UNSET)
-        jw_kcstr(w, "reasoning_effort", effort_name(effort_written(a, t)));
+    if (openai_effort(a, t) != EFFORT_UNSET)
+        jw_kcstr(w, "reasoning_effort", effort_name(openai_effort(a, t)));
     openai_user_put(w, a->user);
 }
