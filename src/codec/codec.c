@@ -6,6 +6,7 @@
 static const struct dialect_ops *const rows[DIALECT_COUNT] = {
     [DIALECT_ANTHROPIC] = &dialect_anthropic,
     [DIALECT_OPENAI] = &dialect_openai,
+    [DIALECT_RESPONSES] = &dialect_responses,
 };
 
 const struct dialect_ops *dialect_ops_of(enum dialect d)

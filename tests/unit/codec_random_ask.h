@@ -74,7 +74,7 @@ static inline void ask_rnd_exchange(struct rnd *r, unsigned can, struct ask *a, 
         p->text = ask_rnd_text(r, a);
         p->signature = S("c2lnbmF0dXJl");
     }
-    if ((can & CAN_REDACTED) && rnd_below(r, 6) == 0)
+    if ((can & CAN_ASK_REDACTED) && rnd_below(r, 6) == 0)
         turn_part(a, t, PART_REDACTED)->data = S("cmVkYWN0ZWQ=");
     if (calls == 0 || rnd_below(r, 2))
         turn_part(a, t, PART_TEXT)->text = ask_rnd_text(r, a);
@@ -144,7 +144,7 @@ static inline void ask_rnd_numbers(struct rnd *r, unsigned can, struct ask *a)
         a->frequency_penalty = 0.5;
         a->presence_penalty = -0.5;
     }
-    for (int n = rnd_below(r, 3); n > 0; n--)
+    for (int n = can & CAN_ASK_STOP ? rnd_below(r, 3) : 0; n > 0; n--)
         a->stop[a->stops++] = n == 1 ? S("\n\nHuman:") : S("END");
     if ((can & CAN_ASK_USER) && rnd_below(r, 2))
         a->user = S("user-17");

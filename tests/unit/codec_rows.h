@@ -13,7 +13,7 @@ enum {
     CAN_ORDER = 1,            /* blocks of any kind in any order; else thinking, text, calls */
     CAN_THINKING = 2,         /* in replies */
     CAN_SIGN = 4,             /* signatures of thinking in replies */
-    CAN_REDACTED = 8,         /* in replies and in earlier turns */
+    CAN_REDACTED = 8,         /* in replies */
     CAN_REFUSAL = 16,         /* a refusal is something else than text */
     CAN_COUNT_THINKING = 32,  /* usage: tokens of thinking */
     CAN_COUNT_WRITES = 64,    /* usage: tokens written to the cache */
@@ -36,6 +36,8 @@ enum {
     CAN_ASK_CHOICE = 1 << 23,
     CAN_ASK_JSON = 1 << 24,  /* JSON without a schema */
     CAN_ASK_TEXTS = 1 << 25, /* neighbouring texts of a message stay apart */
+    CAN_ASK_STOP = 1 << 26,
+    CAN_ASK_REDACTED = 1 << 27, /* in earlier turns */
 };
 struct dialect_row {
     enum dialect d;
@@ -52,7 +54,7 @@ static const struct dialect_row rows[] = {
             CAN_COUNT_WRITES | CAN_COUNT_HOURS | CAN_COUNT_SEARCHES | CAN_IDS | CAN_ASK_CACHE |
             CAN_ASK_TOP_K | CAN_ASK_URL | CAN_ASK_DOCUMENT | CAN_ASK_IMAGES | CAN_ASK_ERROR |
             CAN_ASK_THINKING | CAN_ASK_USER | CAN_ASK_PARALLEL | CAN_ASK_STRICT | CAN_ASK_CHOICE |
-            CAN_ASK_TEXTS,
+            CAN_ASK_TEXTS | CAN_ASK_STOP | CAN_ASK_REDACTED,
      .stops = STOP_BIT(STOP_END) | STOP_BIT(STOP_LENGTH) | STOP_BIT(STOP_SEQUENCE) |
               STOP_BIT(STOP_REFUSAL) | STOP_BIT(STOP_PAUSE) | STOP_BIT(STOP_CALLS),
      .id_prefix = "msg_",
@@ -61,10 +63,21 @@ static const struct dialect_row rows[] = {
      .stream = FRAMING_SSE,
      .can = CAN_THINKING | CAN_SIGN | CAN_COUNT_THINKING | CAN_COUNT_WRITES | CAN_IDS |
             CAN_ASK_URL | CAN_ASK_DOCUMENT | CAN_ASK_USER | CAN_ASK_SAMPLING | CAN_ASK_PENALTIES |
-            CAN_ASK_PARALLEL | CAN_ASK_STRICT | CAN_ASK_MINIMAL | CAN_ASK_CHOICE | CAN_ASK_JSON,
+            CAN_ASK_PARALLEL | CAN_ASK_STRICT | CAN_ASK_MINIMAL | CAN_ASK_CHOICE | CAN_ASK_JSON |
+            CAN_ASK_STOP,
      .stops = STOP_BIT(STOP_END) | STOP_BIT(STOP_LENGTH) | STOP_BIT(STOP_REFUSAL) |
               STOP_BIT(STOP_CALLS),
      .id_prefix = "chatcmpl-",
+     .model = "gpt-6-sol"},
+    {.d = DIALECT_RESPONSES,
+     .stream = FRAMING_SSE,
+     .can = CAN_ORDER | CAN_THINKING | CAN_SIGN | CAN_REDACTED | CAN_COUNT_THINKING |
+            CAN_COUNT_WRITES | CAN_IDS | CAN_ASK_URL | CAN_ASK_DOCUMENT | CAN_ASK_IMAGES |
+            CAN_ASK_USER | CAN_ASK_SAMPLING | CAN_ASK_PARALLEL | CAN_ASK_STRICT |
+            CAN_ASK_MINIMAL | CAN_ASK_CHOICE | CAN_ASK_JSON | CAN_ASK_TEXTS,
+     .stops = STOP_BIT(STOP_END) | STOP_BIT(STOP_LENGTH) | STOP_BIT(STOP_REFUSAL) |
+              STOP_BIT(STOP_CALLS),
+     .id_prefix = "resp_",
      .model = "gpt-6-sol"},
 };
 #define ROWS (sizeof rows / sizeof rows[0])
