@@ -22,9 +22,8 @@ static void refs_add(struct request_refs *r, struct slice body, struct span v)
     text_copy(r->id[r->n++], REQUEST_REF_MAX, slice_of(id));
 }
 
-/* Whether `word` stands anywhere. Steps by its length where it can: the bodies are long and nearly
- * none has it. */
-static bool mentions(struct slice body, struct slice word)
+/* Whether `word` stands anywhere; steps by its length where it can. */
+static bool mentions_slowly(struct slice body, struct slice word)
 {
     uint8_t step[256];
     assert(word.n > 0 && word.n < 256);
@@ -34,6 +33,27 @@ static bool mentions(struct slice body, struct slice word)
     for (size_t at = word.n - 1; at < body.n; at += step[(uint8_t)body.p[at]])
         if (memcmp(body.p + at + 1 - word.n, word.p, word.n) == 0)
             return true;
+    return false;
+}
+
+/* The same, for bodies that are long and nearly never have it: by the one byte of the word that is
+ * rare. Where it is not, the search must not become as slow as such a body would like. */
+static bool mentions(struct slice body, struct slice word)
+{
+    ptrdiff_t rare = slice_find(word, '_');
+    size_t tries = 64 + body.n / 64;
+    assert(rare >= 0);
+    for (size_t at = (size_t)rare; at < body.n && tries > 0; tries--) {
+        const char *hit = memchr(body.p + at, '_', body.n - at);
+        if (hit == NULL)
+            return false;
+        size_t from = (size_t)(hit - body.p) - (size_t)rare;
+        if (body.n - from >= word.n && memcmp(body.p + from, word.p, word.n) == 0)
+            return true;
+        at = (size_t)(hit - body.p) + 1;
+        if (tries == 1)
+            return mentions_slowly(slice_sub(body, from + 1, body.n), word);
+    }
     return false;
 }
 

@@ -158,6 +158,27 @@ static void test_refs_found_anywhere(void **state)
     }
 }
 
+/* Full of the byte that it is searched by: it is found all the same, and in time. */
+static void test_refs_crowded(void **state)
+{
+    struct buf b;
+    struct request_refs r;
+    const struct request_facts none = {.max_tokens = -1};
+    (void)state;
+    buf_init(&b, 1 << 24);
+    for (int n = 0; n < 3000; n += 61) {
+        buf_clear(&b);
+        assert_int_equal(buf_puts(&b, S("{\"x\":\"")), OK);
+        for (int i = 0; i < n; i++)
+            assert_int_equal(buf_puts(&b, i % 7 == 0 ? S("file_id") : S("_")), OK);
+        assert_int_equal(buf_puts(&b, S("\",\"type\":\"file\",\"file_id\":\"file_1\"}")), OK);
+        codec_request_refs(DIALECT_ANTHROPIC, buf_slice(&b), &none, &r);
+        assert_int_equal(r.n, 1);
+        assert_string_equal(r.id[0], "file_1");
+    }
+    buf_free(&b);
+}
+
 /* ---- replies --------------------------------------------------------------------------------- */
 
 static void watch(struct ref_watch *w, struct slice b, char *out, size_t size)
