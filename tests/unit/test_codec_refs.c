@@ -394,11 +394,17 @@ static void test_signature_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refs),        cmocka_unit_test(test_refs_bounded),
-        cmocka_unit_test(test_refs_broken), cmocka_unit_test(test_refs_found_anywhere),
-        cmocka_unit_test(test_watch),       cmocka_unit_test(test_watch_long),
-        cmocka_unit_test(test_strip),       cmocka_unit_test(test_strip_before),
-        cmocka_unit_test(test_strip_fails), cmocka_unit_test(test_signature_words),
+        cmocka_unit_test(test_refs),
+        cmocka_unit_test(test_refs_bounded),
+        cmocka_unit_test(test_refs_broken),
+        cmocka_unit_test(test_refs_found_anywhere),
+        cmocka_unit_test(test_refs_crowded),
+        cmocka_unit_test(test_watch),
+        cmocka_unit_test(test_watch_long),
+        cmocka_unit_test(test_strip),
+        cmocka_unit_test(test_strip_before),
+        cmocka_unit_test(test_strip_fails),
+        cmocka_unit_test(test_signature_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
