@@ -175,6 +175,11 @@ static void show_state(const struct json_val *a, struct buf *out)
         out_printf(out,
                    "%-12sit comes back by itself; at once with: sluice account reset-limit %.*s\n",
                    "next", (int)json_get_str(a, "name").n, json_get_str(a, "name").p);
+    else if (slice_eq(state, S("full")))
+        out_printf(out,
+                   "%-12sit goes on when a request ends; more at a time with: sluice account "
+                   "set %.*s --concurrency N\n",
+                   "next", (int)json_get_str(a, "name").n, json_get_str(a, "name").p);
     else if (slice_eq(state, S("paused")))
         out_printf(out, "%-12ssluice account resume %.*s\n", "next", (int)json_get_str(a, "name").n,
                    json_get_str(a, "name").p);

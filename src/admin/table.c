@@ -141,8 +141,8 @@ static void layout_make(const struct table *t, const struct look *look, struct l
 static const char *mood_of(const char *cell)
 {
     static const char *const BAD[] = {"login", "upstream_cut", "upstream_error", "timeout", NULL};
-    static const char *const SO_SO[] = {"cooling",     "spent",   "paused", "leaving",
-                                        "client_gone", "refused", NULL};
+    static const char *const SO_SO[] = {"cooling", "spent",       "full",    "paused",
+                                        "leaving", "client_gone", "refused", NULL};
     for (int i = 0; BAD[i] != NULL; i++)
         if (strcmp(cell, BAD[i]) == 0)
             return "\033[31m";

@@ -606,6 +606,57 @@ static void windows_are_shown(void **state)
     buf_free(&out);
 }
 
+/* Draws the reply of a verb; all of `wanted`, which ends with NULL, is in it. */
+static void drawn(const char *verb, const char *reply, bool colour, const char *const *wanted)
+{
+    struct json *doc;
+    struct buf out;
+    buf_init(&out, 65536);
+    assert_int_equal(json_parse(slice_of(reply), &doc), OK);
+    show_reply(verb_called(verb), json_root(doc), &(struct look){.colour = colour}, &out);
+    for (int i = 0; wanted[i] != NULL; i++)
+        if (!has(&out, wanted[i]))
+            fail_msg("%s: no `%s` in:\n%.*s", verb, wanted[i], (int)out.len, out.p);
+    json_free(doc);
+    buf_free(&out);
+}
+
+static void groups_and_choices_are_shown(void **state)
+{
+    (void)state;
+    drawn("account list",
+          "{\"accounts\":[{\"name\":\"a\",\"state\":\"full\",\"reason\":\"concurrency\",\"groups\":"
+          "[\"x\",\"y\"]},{\"name\":\"b\",\"state\":\"ready\",\"groups\":[\"default\"]}]}",
+          true, (const char *const[]){"GROUPS", "x, y", "\033[33mfull", "concurrency", NULL});
+    drawn("account show",
+          "{\"name\":\"a\",\"state\":\"full\",\"groups\":[\"x\",\"y\"],\"concurrency\":3,\"pause_"
+          "at\":"
+          "90,\"pause_on_overage\":true,\"peak_hours\":\"14:00-18:00\",\"quota\":\"org\"}",
+          false,
+          (const char *const[]){"groups      x, y", "3 requests at a time", "at 90 %",
+                                "beyond the plan", "14:00-18:00", "org", "--concurrency N", NULL});
+    drawn("route explain",
+          "{\"model\":\"m\",\"asked_group\":\"team\",\"group\":\"x\",\"session\":\"00ff\",\"warm_"
+          "at\":"
+          "\"a\",\"warm_tokens\":9000,\"account\":\"b\",\"worth_waiting_for\":\"a\",\"accounts\":[{"
+          "\"account\":\"b\",\"why_text\":\"it is first\",\"state\":\"ready\"},{\"account\":\"a\","
+          "\"state\":\"cooling\",\"reason\":\"rate_limited\",\"until_in_seconds\":250,\"why_text\":"
+          "\"it rests\"}]}",
+          false,
+          (const char *const[]){"team, which leads to x", "warm on a (9000 tokens)",
+                                "a short while for a", "goes to     b: it is first",
+                                "rate_limited, 4m10s", NULL});
+    drawn("route explain", "{\"soonest\":\"2026-11-21T12:00:00Z\"}", false,
+          (const char *const[]){"nobody now; the first one is back at 2026", NULL});
+    drawn("group show",
+          "{\"name\":\"g\",\"strategy\":\"model\",\"affinity\":true,\"routes\":[{\"prefix\":\"\","
+          "\"group\":\"x\"}],\"accounts\":[\"a\",\"b\"],\"keys\":[]}",
+          false, (const char *const[]){"others -> x", "a, b", "on: a conversation", NULL});
+    drawn("account login", "{\"url\":\"https://x.test/a?b=c\"}", false,
+          (const char *const[]){"the right to use this account", "never imitates another client",
+                                "\nhttps://x.test/a?b=c\n", NULL});
+}
+
 static void requests_fit_a_terminal(void **state)
 {
     struct json *doc;
@@ -666,6 +717,7 @@ int main(void)
         cmocka_unit_test(text_is_made_harmless),
         cmocka_unit_test(every_reply_is_drawn),
         cmocka_unit_test(windows_are_shown),
+        cmocka_unit_test(groups_and_choices_are_shown),
         cmocka_unit_test(requests_fit_a_terminal),
         cmocka_unit_test(names),
     };
