@@ -326,12 +326,22 @@ static void system_put(struct put *p, const struct turn *t)
     message_close(p);
 }
 
+/* Thinking is refused without what came of it. */
+static bool led_to_anything(const struct part *thinking)
+{
+    for (const struct part *one = thinking->next; one != NULL; one = one->next) {
+        if (one->kind == PART_CALL || (one->kind == PART_TEXT && one->text.n > 0))
+            return true;
+    }
+    return false;
+}
+
 /* Only what this dialect has thought itself; its own words are not read again, but its code is. */
 static void reasoning_put(struct put *p, const struct part *one)
 {
     struct jw *w = &p->w;
     struct slice code = one->signature;
-    if (!sign_take(&code, S(SIGN_OURS)) || code.n == 0)
+    if (!sign_take(&code, S(SIGN_OURS)) || code.n == 0 || !led_to_anything(one))
         return;
     message_close(p);
     jw_obj(w);

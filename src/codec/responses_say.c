@@ -31,6 +31,7 @@ struct item {
     uint64_t said;      /* a bit for each part of which something was said; the last: and others */
     enum source source; /* of thinking; only one of them is said */
     int64_t part;       /* of thinking: the newest */
+    bool begun;         /* a call: it has had its block */
     bool done;
     struct block *call; /* as long as it is in the queue */
     struct item *next;
@@ -277,10 +278,11 @@ static enum err call_name(struct say_reader *r, struct item *it, const struct js
     struct slice name = json_get_str(v, "name"), id = json_get_str(v, "call_id");
     struct block *b = it->call;
     enum err e = OK;
-    if (b == NULL && !it->done && it->said == 0)
+    if (b == NULL && !it->begun)
         e = block_new(r, it, BLOCK_CALL, 0, &b);
     if (e != OK || b == NULL)
         return e;
+    it->begun = true;
     it->call = b;
     if (b->id[0] == '\0' && id.n > 0 && !b->opened)
         call_id_clean(id, b->id);
