@@ -205,10 +205,11 @@ test('failover: back to the preferred account after its pause', async (t) => {
     a: { plans: [{ ...err(429, 'limit', { 'retry-after': '1' }), times: 1 }] }, b: {} } });
   equal((await gw.post(message())).status, 200);
   deepEqual(await names(prov, keys), ['a', 'b']);
-  // Asks until the second is over; each ask is a real request, so the answer tells who served it.
+  // Asks until the second is over; each ask is a real request, so the answer tells who served it. The
+  // conversation that has moved stays where it is, others come back.
   const deadline = Date.now() + 15000;
-  for (;;) {
-    equal((await gw.post(message())).status, 200);
+  for (let i = 0; ; i++) {
+    equal((await gw.post(message({ text: `Hi ${i}` }))).status, 200);
     if ((await names(prov, keys)).at(-1) === 'a') break;
     ok(Date.now() < deadline, 'the account never came back');
   }
