@@ -15,30 +15,10 @@
 #include "accounts/cloud.h"
 #include "accounts/oauth.h"
 #include "accounts/policy.h"
+#include "accounts/provider.h"
 #include "accounts/sync.h"
 #include "accounts/sign.h"
 #include "accounts/windows.h"
-
-/* ---- providers: data ------------------------------------------------------------------------- */
-
-struct provider {
-    const char *name; /* "anthropic", "anthropic-compatible", "claude-oauth", "console" */
-    enum dialect dialect;
-    const char *base_url;  /* NULL: the account must have one */
-    enum auth_scheme auth; /* a secret that begins "Bearer " is always sent as a bearer token */
-    const char *beta; /* "": none; what anthropic-beta must contain, appended if it is missing */
-    /* Not NULL: a person can log in; presets without a client_id, which is the operator's own. What
-     * that ends in is another matter: see provider_rotates. */
-    const struct oauth_config *oauth;
-    enum login_mode login;            /* of `oauth` */
-    const struct cloud_config *cloud; /* presets of one of a cloud, see cloud.h; else NULL */
-    const char *usage_path; /* of the endpoint that tells how full the windows are; NULL = none */
-    const char *help;       /* one line for `account add --help` */
-};
-const struct provider *provider_find(struct slice name); /* NULL when unknown */
-const struct provider *provider_at(int i);               /* NULL behind the last */
-/* Its accounts have a rotating token in place of a secret. */
-bool provider_rotates(const struct provider *p);
 
 /* ---- accounts -------------------------------------------------------------------------------- */
 
@@ -115,9 +95,11 @@ struct account {
     int64_t id, version;
     char name[STORE_NAME_MAX];
     const struct provider *provider;
-    char base_url[STORE_URL_MAX]; /* effective */
-    struct http_target target;    /* slices into base_url */
-    struct slice prefix;          /* path prefix of base_url */
+    char own_url[STORE_URL_MAX]; /* as a person gave it; "" = the provider's */
+    /* None only if what is stored cannot be read: then it is paused, and door[0] empty. */
+    struct account_door door[PROVIDER_DOORS];
+    int doors;
+    struct models *models; /* its mapping; NULL = none */
     int32_t priority, weight;
     bool allow_private;
     char settings[STORE_SETTINGS_MAX]; /* as stored: an update hands them back */
@@ -170,6 +152,11 @@ const struct group *accounts_group_at(const struct account_set *set, int i);
 void accounts_group_apply(struct account_set *set, const struct group_row *row);
 void accounts_group_drop(struct account_set *set, const char *name);
 
+/* What the clients of a group mean by `asked`; false: the group maps no such name. */
+bool group_model(const struct group *g, const char *asked, uint64_t turn, char *out, size_t size);
+/* The account that "MODEL@ACCOUNT" names; `model` loses that end. NULL: it names none. */
+struct account *accounts_model_account(struct account_set *set, char *model);
+
 /* ---- choosing -------------------------------------------------------------------------------- */
 
 /* Why an account was chosen, or was not. Static words, in the records and the API. */
@@ -188,6 +175,8 @@ enum why {
     WHY_ORIGIN,   /* could serve, but its provider fails on other accounts just now */
     WHY_TRIED,    /* has been tried for this request */
     WHY_GROUP,    /* is in another group */
+    WHY_DIALECT,  /* has no door for such a call */
+    WHY_MODEL,    /* does not have such a model */
     WHY_STATE,    /* rests, is paused, ...: see its status */
     WHY_COUNT
 };
@@ -195,8 +184,10 @@ const char *why_name(enum why w); /* "warm", ... */
 const char *why_text(enum why w); /* "its prompt cache is warm there" */
 
 struct account_wish {
-    const char *group;     /* NULL = GROUP_DEFAULT; one that does not exist has no accounts */
-    const char *model;     /* "" = none named */
+    const char *group;    /* NULL = GROUP_DEFAULT; one that does not exist has no accounts */
+    const char *model;    /* "" = none named */
+    enum dialect dialect; /* of the client; DIALECT_COUNT = whoever, for whatever call */
+    enum api call;
     uint64_t conversation; /* 0 = none: spread over the least loaded */
     uint64_t parent;       /* the conversation a subagent belongs to, 0 = none */
     uint64_t dice;         /* of this request, for SHUFFLE */
@@ -216,8 +207,9 @@ struct account_choice {
     int64_t worth_until;
     int full;                    /* FULL ones: soonest does not count them */
     char group[STORE_GROUP_MAX]; /* whose accounts were looked at, behind MODEL's routes */
-    int64_t soonest; /* wall ms at which the first resting one comes back; 0 = none will */
-    int considered;  /* accounts of the group that are not LEAVING */
+    int64_t soonest;          /* wall ms at which the first resting one comes back; 0 = none will */
+    int considered;           /* accounts of the group that are not LEAVING, and fit */
+    int no_dialect, no_model; /* those that do not */
     int cooling, login, paused;   /* cooling: also those whose windows are used up */
     enum reply_error cooling_for; /* why the soonest one cools: RATE_LIMIT, OVERLOADED, SERVER... */
 };
@@ -266,6 +258,7 @@ struct reply_facts { /* what an attempt came to */
     struct slice body;            /* of an error reply, as far as it was kept */
     enum reply_error in_stream;   /* error event on a 2xx, before or behind what is meaningful */
     const char *model;            /* asked for; NULL or "" = none */
+    enum dialect dialect;         /* of the door that it went through */
 };
 /* Pure: the class of a reply and what it means for the account (scheduling.md D4,
  * wire/anthropic-ratelimits.md section 3). */

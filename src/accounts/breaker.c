@@ -150,7 +150,7 @@ bool origin_same(const struct http_target *a, const struct http_target *b)
 
 void origin_failed(struct account_set *set, const struct account *a, int64_t now)
 {
-    uint64_t key = origin_key(&a->target);
+    uint64_t key = origin_key(&a->door[0].target);
     struct origin_trouble *to = NULL, *oldest = &set->trouble[0];
     for (int i = 0; i < set->troubles; i++) {
         struct origin_trouble *t = &set->trouble[i];
@@ -171,7 +171,7 @@ void origin_served(struct account_set *set, const struct account *a)
 {
     if (set->troubles == 0)
         return;
-    uint64_t key = origin_key(&a->target);
+    uint64_t key = origin_key(&a->door[0].target);
     for (int i = 0; i < set->troubles; i++) {
         if (set->trouble[i].key == key)
             set->trouble[i--] = set->trouble[--set->troubles];
@@ -190,7 +190,7 @@ bool account_origin_fails(const struct account_set *set, const struct account *a
 {
     if (set->troubles == 0) /* as a rule: choosing asks this of every account */
         return false;
-    uint64_t key = origin_key(&a->target);
+    uint64_t key = origin_key(&a->door[0].target);
     for (int i = 0; i < set->troubles; i++) {
         const struct origin_trouble *t = &set->trouble[i];
         if (t->key == key)

@@ -27,7 +27,7 @@ static enum err check_secret(const struct account_row *row, char *why, size_t si
     struct slice s = row->secret;
     const struct provider *p = provider_find(slice_of(row->provider));
     /* It is made by a login, or nobody asks for one. */
-    bool may_lack = row->id != 0 || (p != NULL && (p->oauth != NULL || p->auth == AUTH_NONE));
+    bool may_lack = row->id != 0 || (p != NULL && (p->oauth != NULL || p->no_secret));
     if (s.n == 0)
         return may_lack ? OK
                         : wrong(why, size,
@@ -89,11 +89,15 @@ static enum err check_url(const struct account_row *row, const char *what, const
 static enum err check_base(const struct account_row *row, const struct provider *p, char *why,
                            size_t size)
 {
-    const char *url = row->base_url[0] != '\0' ? row->base_url : p->base_url;
+    struct account_door door[PROVIDER_DOORS];
     struct http_target t;
-    if (url == NULL)
-        return wrong(why, size, "this provider has no address of its own: give --base-url");
-    return check_url(row, "base URL", url, &t, why, size);
+    enum err e = OK;
+    int n = account_doors_open(p, row, door, why, size);
+    if (n == 0)
+        return ERR_SYNTAX;
+    for (int i = 0; i < n && e == OK; i++)
+        e = check_url(row, "base URL", door[i].base_url, &t, why, size);
+    return e;
 }
 
 /* An address that a login or a refresh sends its secrets to. */
@@ -167,7 +171,7 @@ static enum err check_cloud(const struct account_row *row, const struct provider
 
 static const struct provider *check_provider(const struct account_row *row, char *why, size_t size)
 {
-    const char *names[16];
+    const char *names[64];
     size_t n = 0;
     const struct provider *p = provider_find(slice_of(row->provider));
     if (p != NULL)

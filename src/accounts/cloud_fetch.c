@@ -324,7 +324,7 @@ static void cloud_fix(struct entry *e)
         return;
     }
     struct slice given = secret_slice(t->refresh);
-    credential_set(e, auth_of_secret(e->a.provider->auth, given), given);
+    credential_set(e, auth_of_secret(e->a.provider->door[0].auth, given), given);
 }
 
 /* What goes into requests is to be fetched; what was fetched before is not used any more. */

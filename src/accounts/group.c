@@ -74,7 +74,9 @@ void accounts_group_apply(struct account_set *set, const struct group_row *row)
         set->groups++;
     }
     assert(strcmp(set->group[at]->name, "") == 0 || strcmp(set->group[at]->name, g.name) == 0);
+    models_free(set->group[at]->models);
     *set->group[at] = g;
+    set->group[at]->models = models_read(slice_of(row->settings));
     assert(at == 0 || strcmp(set->group[at - 1]->name, g.name) < 0);
 }
 
@@ -84,6 +86,7 @@ void accounts_group_drop(struct account_set *set, const char *name)
     int at = group_place(set, name, &found);
     if (!found)
         return;
+    models_free(set->group[at]->models);
     mem_free(set->group[at]);
     set->groups--;
     memmove(&set->group[at], &set->group[at + 1],
@@ -92,8 +95,10 @@ void accounts_group_drop(struct account_set *set, const char *name)
 
 void groups_free(struct account_set *set)
 {
-    for (int i = 0; i < set->groups; i++)
+    for (int i = 0; i < set->groups; i++) {
+        models_free(set->group[i]->models);
         mem_free(set->group[i]);
+    }
     mem_free(set->group);
     set->group = NULL;
     set->groups = 0;

@@ -6,6 +6,8 @@
  *   quota.c    accounts that spend the same        poll.c     asks how full the windows are
  *   group.c    groups, and where a model leads     affinity.c conversations and their warm caches
  *   select.c   who may serve, in which order       strategy.c what is better, one rank a strategy
+ *   provider.c the table of providers              door.c     where an account's requests go
+ *   model.c    what a model is called there
  *   the rest decides, pure */
 #ifndef SLUICE_ACCOUNTS_INSIDE_H
 #define SLUICE_ACCOUNTS_INSIDE_H

@@ -136,8 +136,8 @@ static bool window_read(struct unified *u, const struct http_head *h, const char
 
 /* The windows of model classes, "7d_oi" and its like. One that names another family than that of
  * the model asked for is not why this request was refused; "oi" does not tell its own. */
-static bool models_read(struct unified *u, const struct http_head *h, const char *family,
-                        int64_t now)
+static bool classes_read(struct unified *u, const struct http_head *h, const char *family,
+                         int64_t now)
 {
     static const struct slice lead = {UNIFIED "7d_", sizeof UNIFIED "7d_" - 1};
     static const struct slice tail = {"-status", 7};
@@ -179,7 +179,7 @@ static struct unified unified_read(const struct http_head *h, const char *model,
     char family[WINDOW_FAMILY_MAX];
     bool five = window_read(&u, h, UNIFIED "5h-status", UNIFIED "5h-reset", now);
     bool seven = window_read(&u, h, UNIFIED "7d-status", UNIFIED "7d-reset", now);
-    u.model = models_read(&other, h, model_family(slice_of(model), family), now);
+    u.model = classes_read(&other, h, model_family(slice_of(model), family), now);
     bool all = window_read(&whole, h, UNIFIED "status", UNIFIED "reset", now);
     struct slice why = header(h, UNIFIED "overage-disabled-reason");
     u.credits = slice_eq(why, S("out_of_credits"));
@@ -496,6 +496,7 @@ static struct limit_verdict judge_client_range(const struct reply_facts *r,
 struct limit_verdict limits_judge(const struct provider *p, const struct reply_facts *r,
                                   int64_t now)
 {
+    (void)p;
     struct observation o = {0};
     if (r->status == 0)
         return judge_failure(r->failure);
@@ -508,7 +509,7 @@ struct limit_verdict limits_judge(const struct provider *p, const struct reply_f
     /* A redirect must never reach a client: it would follow with the gateway's key in hand. */
     if (r->status < 400)
         return failure_of(r->status < 200 ? "protocol" : "redirect");
-    codec_error_read(p->dialect, r->status, r->body, &o);
+    codec_error_read(r->dialect, r->status, r->body, &o);
     struct limit_verdict v = r->status >= 500 ? judge_server_error(r, &o, now)
                                               : judge_client_range(r, &o, now);
     assert(v.cool_ms >= 0 && v.cool_ms <= ACCOUNT_BENCH_MAX);

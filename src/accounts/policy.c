@@ -1,5 +1,7 @@
 /* Policy: settings, as a person gave them, into structs; with sentences that say what to do. Pure.
  */
+#include "accounts/provider.h"
+
 #include "accounts/policy.h"
 
 #include <stdarg.h>
@@ -152,7 +154,7 @@ enum err account_policy_read(struct slice settings, struct account_policy *out, 
                          "per cent of its windows at which the account rests, 0 for never",
                          &p.pause_at)) != OK ||
         (e = flag_read(&s, "pause_on_overage", &p.pause_on_overage)) != OK ||
-        (e = peak_read(&s, &p)) != OK)
+        (e = peak_read(&s, &p)) != OK || (e = models_check(settings, why, why_size)) != OK)
         goto out;
     assert(p.groups >= 0 && p.groups <= ACCOUNT_GROUPS_MAX);
     *out = p;
@@ -260,6 +262,8 @@ enum err group_read(const struct group_row *row, struct group *out, char *why, s
     e = flag_read(&s, "affinity", &g.affinity);
     if (e == OK)
         e = routes_read(s.root, &g, why, why_size);
+    if (e == OK)
+        e = models_check(slice_of(row->settings), why, why_size);
     assert(e != OK || (g.strategy == STRATEGY_MODEL) == (g.routes > 0));
     if (e == OK)
         *out = g;

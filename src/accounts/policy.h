@@ -9,6 +9,8 @@
 #include "base/base.h"
 #include "store/store.h"
 
+struct models;
+
 #define GROUP_DEFAULT      "default" /* of accounts and keys that name none; always there */
 #define ACCOUNT_GROUPS_MAX 8
 #define GROUP_ROUTES_MAX   16
@@ -73,6 +75,7 @@ struct group {
         char group[STORE_GROUP_MAX];
     } route[GROUP_ROUTES_MAX]; /* "routes": {"claude-opus": "premium", "": "default"}; of MODEL */
     int routes;
+    struct models *models; /* "models", see provider.h; the set's, which alone fills it in */
     int64_t version;
 };
 /* Checks a row as a person gave it and reads it; `why` says what to do. */

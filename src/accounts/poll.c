@@ -38,7 +38,7 @@ struct poll {
 
 static bool has_usage(const struct entry *e)
 {
-    return e->a.provider->usage_path != NULL && e->token != NULL;
+    return e->a.provider->usage != USAGE_NONE && e->token != NULL;
 }
 
 static bool is_comparable(const struct account *a, const struct account *b)
@@ -280,8 +280,8 @@ static void poll_ask(struct poll *p, struct entry *e)
         .on_head = on_head, .on_body = on_body, .on_end = on_end, .on_fail = on_fail};
     const struct account *a = &e->a;
     char path[STORE_URL_MAX + 128];
-    size_t n = text_format(path, sizeof path, "%.*s%s", (int)a->prefix.n, a->prefix.p,
-                           a->provider->usage_path);
+    size_t n = text_format(path, sizeof path, "%.*s%s", (int)a->door[0].prefix.n,
+                           a->door[0].prefix.p, a->provider->usage_url);
     const struct http_header h[] = {a->credential,
                                     {S("accept"), S("application/json")},
                                     {S("accept-encoding"), S("identity")},
@@ -294,8 +294,9 @@ static void poll_ask(struct poll *p, struct entry *e)
     p->overlong = false;
     buf_init(&p->answer, ANSWER_MAX);
     timer_set(&p->timer, loop_now(p->set->loop) + ANSWER_MS);
-    p->request = http_request_start(p->set->client, &a->target, HTTP_GET, (struct slice){path, n},
-                                    h, a->provider->beta[0] != '\0' ? 5 : 4, S(""), &ops, p);
+    p->request = http_request_start(p->set->client, &a->door[0].target, HTTP_GET,
+                                    (struct slice){path, n}, h,
+                                    a->provider->beta[0] != '\0' ? 5 : 4, S(""), &ops, p);
 }
 
 /* ---- one timer for the set ------------------------------------------------------------------- */

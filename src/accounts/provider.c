@@ -18,38 +18,60 @@ static const struct oauth_config console = {
     .key_url = "https://api.anthropic.com/api/oauth/claude_cli/create_api_key",
 };
 
+static const char *const claudes[] = {"claude-", "anthropic", NULL};
+
+/* What Anthropic itself offers; wire/anthropic-messages.md. */
+#define ANTHROPIC_PATHS                                                         \
+    {                                                                           \
+        [API_CHAT] = "/v1/messages", [API_COUNT] = "/v1/messages/count_tokens", \
+        [API_MODELS] = "/v1/models", [API_OTHER] = ""                           \
+    }
+#define ANTHROPIC_DOOR(scheme)                                                               \
+    {                                                                                        \
+        .dialect = DIALECT_ANTHROPIC, .base_url = "https://api.anthropic.com",               \
+        .path = ANTHROPIC_PATHS, .stream = FRAMING_SSE, .auth = (scheme), .keep_query = true \
+    }
+
 static const struct provider rows[] = {
     {.name = "anthropic",
-     .dialect = DIALECT_ANTHROPIC,
-     .base_url = "https://api.anthropic.com",
-     .auth = AUTH_X_API_KEY,
+     .door = {ANTHROPIC_DOOR(AUTH_X_API_KEY)},
+     .doors = 1,
      .beta = "",
+     .models = claudes,
+     .settings = "",
      .help = "the Claude API, with an API key (sk-ant-api03-...)"},
     {.name = "anthropic-compatible",
-     .dialect = DIALECT_ANTHROPIC,
-     .base_url = NULL,
-     .auth = AUTH_X_API_KEY,
+     .door = {{.dialect = DIALECT_ANTHROPIC,
+               .path = ANTHROPIC_PATHS,
+               .stream = FRAMING_SSE,
+               .auth = AUTH_X_API_KEY,
+               .keep_query = true}},
+     .doors = 1,
      .beta = "",
+     .settings = "",
      .help = "any server that speaks the Messages API at --base-url; a secret that begins "
              "\"Bearer \" is sent as a bearer token"},
     {.name = "claude-oauth",
-     .dialect = DIALECT_ANTHROPIC,
-     .base_url = "https://api.anthropic.com",
-     .auth = AUTH_BEARER,
+     .door = {ANTHROPIC_DOOR(AUTH_BEARER)},
+     .doors = 1,
      .beta = "oauth-2025-04-20",
      .oauth = &claude,
-     .usage_path = "/api/oauth/usage",
+     .usage = USAGE_ANTHROPIC,
+     .usage_url = "/api/oauth/usage",
+     .models = claudes,
+     .settings = "",
      .help =
          "the Claude API, with OAuth tokens and a client_id of your own; Anthropic's terms keep "
          "the login of Claude plans for its own applications, and whether you may use yours "
          "here is for you to judge"},
     {.name = "console",
-     .dialect = DIALECT_ANTHROPIC,
-     .base_url = "https://api.anthropic.com",
-     .auth = AUTH_X_API_KEY,
+     .door = {ANTHROPIC_DOOR(AUTH_X_API_KEY)},
+     .doors = 1,
      .beta = "",
      .oauth = &console,
      .login = LOGIN_CONSOLE,
+     .models = claudes,
+     .settings = "",
      .help = "the Claude API, with an API key that `sluice account login` makes, by a client_id of "
              "your own"},
 };

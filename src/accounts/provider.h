@@ -30,19 +30,20 @@ enum api {
 struct provider_door {
     enum dialect dialect;
     /* "{NAME}" stands for the account's setting NAME (region, project, resource, ...), which is
-     * then required; "{host}" of vertex-ai follows from the region. NULL: the account must have
-     * one. */
+     * then required, "{NAME=VALUE}" for one that may lack; "{host}" of vertex-ai follows from the
+     * region. NULL: the account must have one. */
     const char *base_url;
-    /* Behind the base, per call; "{model}" is the model, percent-encoded as the provider wants it,
-     * "{NAME}" a setting. NULL: not offered. API_OTHER: "" = the client's path as it is; "/v1" =
-     * the client's path without that beginning, which is in the base already. */
+    const char *under; /* behind the base, be it the account's own; settings as there; NULL = "" */
+    /* Behind these, per call; "{model}" is the model, percent-encoded. NULL: not offered.
+     * API_OTHER: "" = the client's path as it is; "/v1" = the client's path without that beginning,
+     * which is in the base already. */
     const char *path[API_KINDS];
     const char *stream_path; /* of a streamed CHAT; NULL: as CHAT */
     enum framing stream;     /* of its reply */
     enum auth_scheme auth;
     struct ask_target target; /* what its bodies may hold; .model is not looked at */
     bool keep_query;          /* the client's query passes (?beta=true); else it is dropped */
-    const char *query;        /* is appended: "api-version={api_version}"; NULL = none */
+    const char *query;        /* is appended, settings as above; NULL = none */
     bool beta_in_body;        /* anthropic-beta travels in the body as anthropic_beta */
     /* NULL-terminated, or NULL: top-level members that it refuses and that are taken out of a body
      * that otherwise passes; values of anthropic-beta likewise. */
@@ -92,6 +93,7 @@ struct provider {
 const struct provider *provider_find(struct slice name); /* NULL when unknown */
 const struct provider *provider_at(int i);               /* NULL behind the last */
 bool provider_rotates(const struct provider *p); /* its accounts have a token pair, see oauth.h */
+const char *dialect_word(enum dialect d);        /* "anthropic", "openai", "responses", ... */
 
 /* ---- an account's doors ---------------------------------------------------------------------- */
 
@@ -101,11 +103,12 @@ struct account_door {
     char base_url[STORE_URL_MAX]; /* effective, settings filled in */
     struct http_target target;    /* slices into base_url */
     struct slice prefix;          /* path prefix of base_url */
+    char query[64];               /* settings filled in; "" = none */
 };
-/* The doors of an account: the provider's; with a base URL of its own only the one of its setting
- * "dialect" (default: the provider's first), at that address. Tolerates a URL that ends in "/",
- * "/v1" or "/v1/messages" where the door's base has no such end. Returns how many; 0 with a
- * sentence in `why`. */
+/* The doors of an account: the provider's. With a base URL of its own those that share the first
+ * one's base, at that address; with the setting "dialect" too, only the one of that dialect.
+ * Tolerates a URL that ends in "/", "/v1" or "/v1/messages" where the door brings such an end.
+ * Returns how many; 0 with a sentence in `why`. `out` must stay where it is. */
 int account_doors_open(const struct provider *p, const struct account_row *row,
                        struct account_door out[PROVIDER_DOORS], char *why, size_t why_size);
 /* The door for a client's dialect and call: the one of the same dialect; else, for CHAT and COUNT,
@@ -123,7 +126,8 @@ MUST_USE enum err account_door_path(const struct account *a, const struct accoun
 /* A mapping as a person gave it, settings key "models" of an account or a group: an object of
  * pattern -> name, or -> list of names, which are taken in turns. Patterns: a whole name; a family
  * ("opus"); a beginning that ends in '*'; "*". The exact one first, then the family, then the
- * longest beginning. A name may be "MODEL@ACCOUNT": then that account alone serves it. */
+ * longest beginning. In a group's, a name may be "MODEL@ACCOUNT": then that account alone serves
+ * it, see accounts_model_account. */
 MUST_USE enum err models_check(struct slice settings, char *why, size_t why_size);
 /* True when one matches; `turn` chooses from a list. */
 bool models_map(struct slice settings, const char *asked, uint64_t turn, char *out, size_t size);
@@ -132,5 +136,9 @@ bool models_map(struct slice settings, const char *asked, uint64_t turn, char *o
  * and nothing stands in for it). Unknown names pass: the provider is asked. */
 bool account_model(const struct account *a, const char *asked, uint64_t turn, char *out,
                    size_t size);
+bool account_has_model(const struct account *a, const char *asked); /* the same, in few ns */
+/* The mapping of settings, parsed once; NULL: there is none, or it cannot be read. */
+struct models *models_read(struct slice settings);
+void models_free(struct models *m);
 
 #endif

@@ -10,7 +10,7 @@ static bool quota_shared(const struct account *a, const struct account *b)
 {
     return a != b && !b->facts.leaving &&
            strcmp(a->facts.policy.quota, b->facts.policy.quota) == 0 &&
-           origin_same(&a->target, &b->target);
+           origin_same(&a->door[0].target, &b->door[0].target);
 }
 
 struct account *quota_next(struct account_set *set, const struct account *a, int *at)

@@ -28,6 +28,8 @@ static const struct {
     [WHY_ORIGIN] = {"origin", "it could serve, but its provider is failing just now"},
     [WHY_TRIED] = {"tried", "it has been tried for this request"},
     [WHY_GROUP] = {"group", "it is in another group"},
+    [WHY_DIALECT] = {"dialect", "it does not offer this call"},
+    [WHY_MODEL] = {"model", "it does not have this model"},
     [WHY_STATE] = {"state", "it cannot serve now"},
 };
 
@@ -208,11 +210,27 @@ static bool is_asked_for(const struct pick *p, const struct account *a)
     return p->group != NULL && account_policy_in(&a->facts.policy, p->group->name);
 }
 
+/* WHY_NONE: it can be asked for such a thing at all. */
+static enum why account_fits(const struct pick *p, const struct account *a)
+{
+    const struct account_wish *w = p->wish;
+    if (w->dialect != DIALECT_COUNT && a->doors > 0 &&
+        account_door_for(a, w->dialect, w->call) == NULL)
+        return WHY_DIALECT;
+    return account_has_model(a, w->model) ? WHY_NONE : WHY_MODEL;
+}
+
 /* WHY_NONE: it can serve, and is in its place. */
 static enum why account_look(struct pick *p, struct account *a, int at, struct account_status *s)
 {
     struct place new;
+    enum why unfit = account_fits(p, a);
     *s = account_status_for(&a->facts, p->family, p->asked.now);
+    if (unfit != WHY_NONE) {
+        p->out->no_dialect += unfit == WHY_DIALECT;
+        p->out->no_model += unfit == WHY_MODEL;
+        return unfit;
+    }
     status_count(p->out, s);
     /* A stale token is no reason to leave an account: its refresh is waited for. */
     bool usable = s->state == ACCOUNT_READY || s->state == ACCOUNT_STALE;

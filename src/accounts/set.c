@@ -117,7 +117,7 @@ static bool credential_apply(struct entry *e, const struct account_row *row)
         a->facts.token = TOKEN_NO_KEY; /* the login that makes it has not been yet */
         return false;
     }
-    if (without && !row->secret_unreadable && a->provider->auth == AUTH_NONE)
+    if (without && !row->secret_unreadable && a->provider->no_secret)
         return false;
     if (row->secret_unreadable || without) {
         secret_lost(a);
@@ -125,34 +125,12 @@ static bool credential_apply(struct entry *e, const struct account_row *row)
     }
     if (row->secret.n == 0 || secret_same(e->secret, row->secret))
         return false;
-    credential_set(e, auth_of_secret(a->provider->auth, row->secret), row->secret);
+    credential_set(e, auth_of_secret(a->provider->door[0].auth, row->secret), row->secret);
     a->facts.token = TOKEN_NONE;
     return true;
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */
-
-/* A base as people copy it from a page: with a slash, "/v1" or "/v1/messages" at its end. The
- * client's own path brings these (wire/compat-providers.md). */
-static struct slice prefix_trim(struct slice prefix)
-{
-    static const char *const tails[] = {"/v1/messages", "/v1"};
-    for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++) {
-        struct slice tail = slice_of(tails[i]);
-        if (slice_ends(prefix, tail))
-            return slice_sub(prefix, 0, prefix.n - tail.n);
-    }
-    return prefix;
-}
-
-static enum err target_parse(struct account *a, const char **why)
-{
-    enum err e = http_url_parse(slice_of(a->base_url), &a->target, &a->prefix, why);
-    a->prefix = prefix_trim(a->prefix);
-    a->target.pool = (uint64_t)a->id;
-    a->target.allow_private = a->allow_private;
-    return e;
-}
 
 static int entry_compare(const struct entry *x, const struct entry *y)
 {
@@ -200,6 +178,7 @@ static void entry_free(struct entry *e)
 {
     token_free(e);
     secrets_free(e->secret);
+    models_free(e->a.models);
     mem_free(e);
 }
 
@@ -265,9 +244,22 @@ static void settings_apply(struct account *a, const struct account_row *row)
     a->facts.paused = true;
 }
 
+/* Checked when it was given: only a broken row, or a newer version's, has none. */
+static void doors_apply(struct account *a, const struct account_row *row)
+{
+    char why[256] = "";
+    memset(a->door, 0, sizeof a->door);
+    a->doors = account_doors_open(a->provider, row, a->door, why, sizeof why);
+    models_free(a->models);
+    a->models = models_read(slice_of(row->settings));
+    if (a->doors > 0)
+        return;
+    log_error("account has no door", LF_STR("account", a->name), LF_STR("why", why));
+    a->facts.paused = true;
+}
+
 void accounts_apply(struct account_set *set, const struct account_row *row)
 {
-    const char *why = "";
     const struct provider *p = provider_find(slice_of(row->provider));
     assert(!set->dead && row->id != 0);
     int i = set_index(set, row->id);
@@ -285,21 +277,17 @@ void accounts_apply(struct account_set *set, const struct account_row *row)
     a->version = row->version;
     a->provider = p;
     text_copy(a->name, sizeof a->name, slice_of(row->name));
-    text_copy(a->base_url, sizeof a->base_url,
-              slice_of(row->base_url[0] != '\0' ? row->base_url : p->base_url));
+    text_copy(a->own_url, sizeof a->own_url, slice_of(row->base_url));
     a->priority = row->priority;
     a->weight = row->weight > 0 ? row->weight : 1;
     a->allow_private = row->allow_private;
     a->created_at = row->created_at;
     a->facts.paused = row->paused;
     settings_apply(a, row);
+    doors_apply(a, row);
     if (fresh)
         facts_load(a, row);
     row_credential(e, row, fresh);
-    if (target_parse(a, &why) != OK) { /* checked when it was given: only a broken row comes here */
-        log_error("account has a bad base URL", LF_STR("account", a->name), LF_STR("why", why));
-        a->facts.paused = true;
-    }
     set_settle(set, i);
     quota_adopt(set, a);
 }

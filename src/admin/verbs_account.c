@@ -95,7 +95,7 @@ void account_write(struct jw *w, const struct account *a, int64_t now)
     struct account_status st = account_status(&a->facts, now);
     jw_kcstr(w, "name", a->name);
     jw_kcstr(w, "provider", a->provider->name);
-    jw_kcstr(w, "base_url", a->base_url);
+    jw_kcstr(w, "base_url", a->own_url[0] != '\0' ? a->own_url : a->door[0].base_url);
     jw_kbool(w, "private", a->allow_private);
     jw_ki64(w, "priority", a->priority);
     jw_ki64(w, "weight", a->weight);
@@ -156,7 +156,7 @@ static const char *row_url(const struct account_row *row)
     const struct provider *p = provider_find(slice_of(row->provider));
     if (row->base_url[0] != '\0')
         return row->base_url;
-    return p != NULL && p->base_url != NULL ? p->base_url : "";
+    return p != NULL && p->door[0].base_url != NULL ? p->door[0].base_url : "";
 }
 
 static bool is_numeric_host(const char *url)
@@ -413,8 +413,7 @@ void account_row_of(const struct account *a, struct account_row *row)
                                 .created_at = a->created_at};
     text_copy(row->name, sizeof row->name, slice_of(a->name));
     text_copy(row->provider, sizeof row->provider, slice_of(a->provider->name));
-    if (a->provider->base_url == NULL || strcmp(a->base_url, a->provider->base_url) != 0)
-        text_copy(row->base_url, sizeof row->base_url, slice_of(a->base_url));
+    text_copy(row->base_url, sizeof row->base_url, slice_of(a->own_url));
     text_copy(row->settings, sizeof row->settings, slice_of(a->settings));
 }
 

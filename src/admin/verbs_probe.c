@@ -54,7 +54,8 @@ static const char *next_step_of_status(const struct account *a, int status)
 /* A server that has no list of models has still been reached. */
 static bool lacks_models(const struct account *a, int status)
 {
-    return a->provider->base_url == NULL && (status == 404 || status == 405 || status == 501);
+    return a->provider->door[0].base_url == NULL &&
+           (status == 404 || status == 405 || status == 501);
 }
 
 static void probe_reply(struct verb_call *c, const struct account *a, int status, int64_t ms)

@@ -158,7 +158,7 @@ static void attempt_on_head(void *owner, const struct http_head *head)
         return;
     }
     a->sse = kind == REPLY_SSE;
-    a->observer = observer_new(a->account->provider->dialect, kind);
+    a->observer = observer_new(a->account->provider->door[0].dialect, kind);
     exchange_move(x, X_RELAY);
     relay_begin(x);
 }
@@ -224,7 +224,7 @@ static void attempt_spill(struct exchange *x, struct slice rest)
     }
     attempt_settle(x, &v);
     x->attempt.collect = false;
-    x->attempt.observer = observer_new(x->attempt.account->provider->dialect, REPLY_OPAQUE);
+    x->attempt.observer = observer_new(x->attempt.account->provider->door[0].dialect, REPLY_OPAQUE);
     exchange_move(x, X_RELAY);
     relay_begin(x);
     relay_bytes(x, buf_slice(&x->reply));
@@ -322,7 +322,7 @@ static void attempt_send(struct exchange *x, const struct account *a, struct sli
     h[n++] = a->credential;
     x->attempt.generation = a->generation;
     exchange_move(x, X_DIAL);
-    x->attempt.request = http_request_start(x->g->p.client, &a->target, method, path, h, n,
+    x->attempt.request = http_request_start(x->g->p.client, &a->door[0].target, method, path, h, n,
                                             buf_slice(&x->body), &OPS, x);
     if (http_request_connected(x->attempt.request))
         exchange_move(x, X_SEND);
@@ -335,8 +335,8 @@ static void attempt_send(struct exchange *x, const struct account *a, struct sli
 static void attempt_send_below(struct exchange *x, const struct account *a, struct slice path)
 {
     char whole[HTTP_LINE_MAX + STORE_URL_MAX];
-    size_t n = text_format(whole, sizeof whole, "%.*s%.*s", (int)a->prefix.n, a->prefix.p,
-                           (int)path.n, path.p);
+    size_t n = text_format(whole, sizeof whole, "%.*s%.*s", (int)a->door[0].prefix.n,
+                           a->door[0].prefix.p, (int)path.n, path.p);
     attempt_send(x, a, (struct slice){whole, n});
 }
 
@@ -347,7 +347,7 @@ void attempt_go(struct exchange *x)
     struct slice path = in->path;
     if (in->query.n > 0) /* stands right behind the path and its '?' */
         path.n = (size_t)(in->query.p + in->query.n - path.p);
-    if (a->prefix.n > 0)
+    if (a->door[0].prefix.n > 0)
         attempt_send_below(x, a, path);
     else
         attempt_send(x, a, path);

@@ -134,7 +134,7 @@ static void probe_on_end(void *owner)
     struct observation o;
     memset(&o, 0, sizeof o);
     if (p->status >= 300)
-        codec_error_read(p->account->provider->dialect, p->status, buf_slice(&p->body), &o);
+        codec_error_read(p->account->provider->door[0].dialect, p->status, buf_slice(&p->body), &o);
     probe_over(p, OK, o.error_message);
 }
 
@@ -175,10 +175,11 @@ void gateway_probe(struct gateway *g, struct account *a, gateway_probe_fn *done,
     timer_init(&p->timer, g->p.loop, probe_timer, p);
     timer_set(&p->timer, p->started_at + PROBE_DEADLINE_MS);
     account_hold(a);
-    size_t len = text_format(path, sizeof path, "%.*s/v1/models?limit=1", (int)a->prefix.n,
-                             a->prefix.p);
-    p->request = http_request_start(g->p.client, &a->target, HTTP_GET, (struct slice){path, len}, h,
-                                    (int)(sizeof h / sizeof *h), S(""), &PROBE, p);
+    size_t len = text_format(path, sizeof path, "%.*s/v1/models?limit=1", (int)a->door[0].prefix.n,
+                             a->door[0].prefix.p);
+    p->request = http_request_start(g->p.client, &a->door[0].target, HTTP_GET,
+                                    (struct slice){path, len}, h, (int)(sizeof h / sizeof *h),
+                                    S(""), &PROBE, p);
 }
 
 void gateway_free(struct gateway *g)

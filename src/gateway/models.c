@@ -191,9 +191,9 @@ static void leg_start(struct models_fan *f, struct account *a)
     account_hold(a);
     f->open++;
     int n = leg_headers(x, a, h);
-    size_t len = text_format(path, sizeof path, "%.*s/v1/models?limit=1000", (int)a->prefix.n,
-                             a->prefix.p);
-    leg->request = http_request_start(x->g->p.client, &a->target, HTTP_GET,
+    size_t len = text_format(path, sizeof path, "%.*s/v1/models?limit=1000",
+                             (int)a->door[0].prefix.n, a->door[0].prefix.p);
+    leg->request = http_request_start(x->g->p.client, &a->door[0].target, HTTP_GET,
                                       (struct slice){path, len}, h, n, S(""), &LEG, leg);
 }
 

@@ -25,7 +25,8 @@ static void repair_keep(struct exchange *x)
 static bool repair_fits(const struct exchange *x)
 {
     const struct attempt *a = &x->attempt;
-    if (x->repaired || a->status != 400 || a->account->provider->dialect != DIALECT_ANTHROPIC)
+    if (x->repaired || a->status != 400 ||
+        a->account->provider->door[0].dialect != DIALECT_ANTHROPIC)
         return false;
     return x->route.kind == ROUTE_MESSAGES || x->route.kind == ROUTE_COUNT;
 }
@@ -56,7 +57,7 @@ bool repair_replays(struct exchange *x, const struct limit_verdict *v)
     struct observation o = {0};
     if (!repair_fits(x))
         return false;
-    codec_error_read(a->account->provider->dialect, a->status, buf_slice(&x->reply), &o);
+    codec_error_read(a->account->provider->door[0].dialect, a->status, buf_slice(&x->reply), &o);
     if (!codec_is_signature_error(slice_of(o.error_message)) || !repair_body(x, INT_MAX))
         return false;
     x->repaired = true;

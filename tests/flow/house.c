@@ -56,16 +56,16 @@ static void key_add(struct rig *h, const struct script_key *k)
 
 bool rig_account_host(const struct script_account *a, struct slice *host, uint16_t *port)
 {
-    struct http_target t;
-    struct slice prefix;
-    const char *why;
+    static struct account_door door[PROVIDER_DOORS]; /* the host is a slice into it */
+    struct account_row row = {.allow_private = true};
+    char why[256];
     const struct provider *p = provider_find(a->provider);
-    if (p == NULL || (a->url.n == 0 && p->base_url == NULL))
+    text_copy(row.base_url, sizeof row.base_url, a->url);
+    text_copy(row.settings, sizeof row.settings, a->settings);
+    if (p == NULL || account_doors_open(p, &row, door, why, sizeof why) == 0)
         return false;
-    if (http_url_parse(a->url.n > 0 ? a->url : slice_of(p->base_url), &t, &prefix, &why) != OK)
-        return false;
-    *host = t.host;
-    *port = t.port;
+    *host = door[0].target.host;
+    *port = door[0].target.port;
     return true;
 }
 
@@ -489,7 +489,7 @@ static void account_pause(struct rig *h, const struct account *a, bool paused)
                               .secret = S("")};
     text_copy(row.name, sizeof row.name, slice_of(a->name));
     text_copy(row.provider, sizeof row.provider, slice_of(a->provider->name));
-    text_copy(row.base_url, sizeof row.base_url, slice_of(a->base_url));
+    text_copy(row.base_url, sizeof row.base_url, slice_of(a->own_url));
     text_copy(row.settings, sizeof row.settings, slice_of(a->settings));
     store_account_update(h->house.store, &row, on_row, h);
 }

@@ -8,12 +8,17 @@
 static const struct cloud_config azure = {.cloud = CLOUD_AZURE},
                                  aws = {.cloud = CLOUD_AWS, .service = "bedrock"},
                                  google = {.cloud = CLOUD_GOOGLE};
+#define CLOUD_DOOR(scheme)                           \
+    .door = {{.dialect = DIALECT_ANTHROPIC,          \
+              .path = {[API_CHAT] = "/v1/messages"}, \
+              .auth = (scheme)}},                    \
+    .doors = 1, .beta = "", .settings = ""
 static const struct provider rows_here[] = {
-    {.name = "azure-foundry", .auth = AUTH_API_KEY, .beta = "", .cloud = &azure},
-    {.name = "bedrock", .auth = AUTH_SIGV4, .beta = "", .cloud = &aws},
-    {.name = "vertex-ai", .auth = AUTH_BEARER, .beta = "", .cloud = &google},
-    {.name = "local", .auth = AUTH_NONE, .beta = ""},
-    {.name = "claude-oauth", .auth = AUTH_BEARER, .beta = ""},
+    {.name = "azure-foundry", .cloud = &azure, CLOUD_DOOR(AUTH_API_KEY)},
+    {.name = "bedrock", .cloud = &aws, CLOUD_DOOR(AUTH_SIGV4)},
+    {.name = "vertex-ai", .cloud = &google, CLOUD_DOOR(AUTH_BEARER)},
+    {.name = "local", .no_secret = true, CLOUD_DOOR(AUTH_NONE)},
+    {.name = "claude-oauth", CLOUD_DOOR(AUTH_BEARER)},
 };
 
 const struct provider *provider_at(int i)

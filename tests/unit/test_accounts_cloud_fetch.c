@@ -99,9 +99,9 @@ static void assert_signs(const char *name, const char *value)
 {
     struct http_header h[ACCOUNT_SIGN_HEADERS];
     char memory[ACCOUNT_SIGN_MEMORY];
-    struct sign_request r = {.auth = b.a->provider->auth,
+    struct sign_request r = {.auth = b.a->provider->door[0].auth,
                              .method = S("POST"),
-                             .to = &b.a->target,
+                             .to = &b.a->door[0].target,
                              .path = S("/model/m/invoke"),
                              .query = S(""),
                              .body = S("{}")};

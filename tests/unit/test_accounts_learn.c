@@ -282,7 +282,7 @@ static void test_model_limit(void **state)
     assert_int_equal(c.cooling_for, REPLY_ERROR_RATE_LIMIT);
     assert_int_equal(chosen("claude-opus-5", &c), 1);
     assert_int_equal(chosen("", &c), 1);
-    assert_int_equal(chosen("glm-4.6", &c), 1); /* unknown: it may */
+    assert_int_equal(chosen("mystery-4.6", &c), 1); /* unknown: it may */
     /* another family's replies tell that it still is; and that it is open again */
     fake.wall += HOUR;
     reply(200, U "7d_oi-status: rejected\n" U "7d_oi-reset: " IN_3D);

@@ -123,9 +123,10 @@ static void test_load(void **state)
     const struct account *a = accounts_by_name(set, S("ada"));
     assert_non_null(a);
     assert_int_equal(a->id, 2);
-    assert_true(a->target.tls && a->target.port == 443 && a->target.pool == 2);
-    assert_true(slice_eq(a->target.host, S("api.anthropic.com")));
-    assert_int_equal(a->prefix.n, 0);
+    assert_true(a->door[0].target.tls && a->door[0].target.port == 443 &&
+                a->door[0].target.pool == 2);
+    assert_true(slice_eq(a->door[0].target.host, S("api.anthropic.com")));
+    assert_int_equal(a->door[0].prefix.n, 0);
     assert_credential(a, "x-api-key", "sk-ant-api03-x");
     assert_null(accounts_by_name(set, S("old")));
     assert_null(accounts_by_id(set, 4));
@@ -192,11 +193,11 @@ static void test_bases(void **state)
         struct account_set *set = fake_set(&row, 1);
         const struct account *a = accounts_at(set, 0);
         memset(&row, 'x', sizeof row); /* nothing may point into the row */
-        assert_true(slice_eq(a->target.host, slice_of(rows[i].host)));
-        assert_true(slice_eq(a->prefix, slice_of(rows[i].prefix)));
-        assert_int_equal(a->target.port, rows[i].port);
-        assert_int_equal(a->target.tls, rows[i].tls);
-        assert_int_equal(a->target.allow_private, i >= 6);
+        assert_true(slice_eq(a->door[0].target.host, slice_of(rows[i].host)));
+        assert_true(slice_eq(a->door[0].prefix, slice_of(rows[i].prefix)));
+        assert_int_equal(a->door[0].target.port, rows[i].port);
+        assert_int_equal(a->door[0].target.tls, rows[i].tls);
+        assert_int_equal(a->door[0].target.allow_private, i >= 6);
         accounts_free(set);
     }
 }

@@ -87,7 +87,7 @@ static void test_schemes(void **state)
         struct account *a = accounts_by_id(set, 7);
         struct sign_request r = {.auth = rows[i].auth,
                                  .method = S("POST"),
-                                 .to = &a->target,
+                                 .to = &a->door[0].target,
                                  .path = S("/"),
                                  .query = S(""),
                                  .body = S("")};
@@ -128,7 +128,7 @@ static void test_host(void **state)
         struct account *a = accounts_by_id(set, 7);
         const struct sign_request r = {.auth = AUTH_SIGV4,
                                        .method = S("POST"),
-                                       .to = &a->target,
+                                       .to = &a->door[0].target,
                                        .path = S("/model/m%3A0/invoke"),
                                        .query = S(""),
                                        .body = S("{}")};

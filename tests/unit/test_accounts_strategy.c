@@ -360,11 +360,11 @@ static void test_routes(void **state)
         {"m", "claude-opus-5", "o:only ", "opus"},
         {"m", "claude-opus-5-mini", "s:only ", "small"}, /* the longest */
         {"m", "claude-sonnet-5", "d:only ", "default"},
-        {"m", "gpt-5", "", "m"}, /* no route */
+        {"m", "other-5", "", "m"}, /* no route */
         {"m", "", "", "m"},
         {"m", "claude", "d:only ", "default"},
         {"n", "claude-opus-5", "o:only ", "opus"}, /* through two */
-        {"n", "gpt-5", "s:only ", "small"},
+        {"n", "other-5", "s:only ", "small"},
         {"n", "", "s:only ", "small"},
         {"circle", "x", "", NULL},
         {"gone", "x", "", "missing"},

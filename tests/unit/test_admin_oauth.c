@@ -24,7 +24,6 @@ static void a_row_keeps_what_an_account_has(void **state)
     struct account_row row;
     (void)state;
     text_copy(a.settings, sizeof a.settings, slice_of(SETTINGS));
-    text_copy(a.base_url, sizeof a.base_url, slice_of(a.provider->base_url));
     account_row_of(&a, &row);
     assert_string_equal(row.settings, SETTINGS);
     assert_string_equal(row.name, "max");

@@ -1,0 +1,270 @@
+/* Models: what a name that a client asked for is called at an account. Pure. */
+#include "accounts/inside.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define RULES_MAX 64 /* of one mapping */
+#define LIST_MAX  16 /* names that are taken in turns */
+
+enum rule_kind { RULE_EXACT, RULE_PREFIX };
+struct rule {
+    enum rule_kind kind;
+    struct slice pattern;      /* without the '*' */
+    const struct json_val *to; /* a name, or a list of names */
+};
+struct models {
+    struct json *doc;
+    int n;
+    struct rule rule[];
+};
+
+static enum err wrong(char *why, size_t size, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static enum err wrong(char *why, size_t size, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(why, size, fmt, ap);
+    va_end(ap);
+    assert(size > 0 && n >= 0);
+    return ERR_SYNTAX;
+}
+
+/* ---- checking -------------------------------------------------------------------------------- */
+
+static bool is_model(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '"' || s.p[i] == '\\')
+            return false;
+    }
+    return s.n > 0 && s.n < STORE_MODEL_MAX;
+}
+
+static enum err name_check(const struct json_val *v, struct slice pattern, char *why, size_t size)
+{
+    struct slice name = S("");
+    if (json_str(v, &name) && is_model(name))
+        return OK;
+    return wrong(why, size,
+                 "models: \"%.*s\" must lead to a name, or to a list of names that are taken in "
+                 "turns; names have 1 to %d printable characters and no spaces",
+                 (int)(pattern.n < 40 ? pattern.n : 40), pattern.p, STORE_MODEL_MAX - 1);
+}
+
+static enum err rule_check(struct slice pattern, const struct json_val *to, char *why, size_t size)
+{
+    ptrdiff_t star = slice_find(pattern, '*');
+    if (!is_model(pattern))
+        return wrong(why, size, "models: a name has 1 to %d printable characters and no spaces",
+                     STORE_MODEL_MAX - 1);
+    if (star >= 0 && (size_t)star + 1 != pattern.n)
+        return wrong(why, size, "models: in \"%.*s\", '*' may stand at the end only",
+                     (int)pattern.n, pattern.p);
+    if (json_type(to) != JSON_ARRAY)
+        return name_check(to, pattern, why, size);
+    if (json_len(to) == 0 || json_len(to) > LIST_MAX)
+        return wrong(why, size, "models: the list of \"%.*s\" must have 1 to %d names",
+                     (int)pattern.n, pattern.p, LIST_MAX);
+    enum err e = OK;
+    for (size_t i = 0; i < json_len(to) && e == OK; i++)
+        e = name_check(json_at(to, i), pattern, why, size);
+    return e;
+}
+
+static enum err rules_check(const struct json_val *map, char *why, size_t size)
+{
+    struct slice pattern;
+    const struct json_val *to;
+    enum err e = OK;
+    enum json_type t = json_type(map);
+    if (t == JSON_NONE || t == JSON_NULL)
+        return OK;
+    if (t != JSON_OBJECT)
+        return wrong(why, size,
+                     "models must map names to names, like {\"opus\": \"glm-5.3\", \"gpt-*\": "
+                     "\"claude-sonnet-5-5\"}");
+    if (json_len(map) > RULES_MAX)
+        return wrong(why, size, "models can have %d entries at most", RULES_MAX);
+    for (size_t i = 0; e == OK && json_member(map, i, &pattern, &to); i++)
+        e = rule_check(pattern, to, why, size);
+    return e;
+}
+
+enum err models_check(struct slice settings, char *why, size_t why_size)
+{
+    struct json *doc = NULL;
+    why[0] = '\0';
+    if (settings.n == 0)
+        return OK;
+    if (json_parse(settings, &doc) != OK)
+        return wrong(why, why_size, "the settings are not a JSON object");
+    enum err e = rules_check(json_get(json_root(doc), "models"), why, why_size);
+    json_free(doc);
+    return e;
+}
+
+/* ---- a mapping ------------------------------------------------------------------------------- */
+
+struct models *models_read(struct slice settings)
+{
+    struct json *doc = NULL;
+    char why[256];
+    if (settings.n == 0 || json_parse(settings, &doc) != OK)
+        return NULL;
+    const struct json_val *map = json_get(json_root(doc), "models");
+    size_t n = json_type(map) == JSON_OBJECT ? json_len(map) : 0;
+    if (n == 0 || rules_check(map, why, sizeof why) != OK) {
+        json_free(doc);
+        return NULL;
+    }
+    struct models *m = mem_new(sizeof *m + n * sizeof m->rule[0]);
+    *m = (struct models){.doc = doc, .n = (int)n};
+    for (size_t i = 0; i < n; i++) {
+        struct rule *r = &m->rule[i];
+        *r = (struct rule){.kind = RULE_EXACT};
+        if (!json_member(map, i, &r->pattern, &r->to))
+            r->pattern = S("");
+        if (slice_ends(r->pattern, S("*"))) {
+            r->kind = RULE_PREFIX;
+            r->pattern = slice_sub(r->pattern, 0, r->pattern.n - 1);
+        }
+    }
+    return m;
+}
+
+void models_free(struct models *m)
+{
+    if (m == NULL)
+        return;
+    json_free(m->doc);
+    mem_free(m);
+}
+
+/* The exact one, then the family's, then the longest beginning; NULL: none. */
+static const struct rule *rule_find(const struct models *m, struct slice asked)
+{
+    char family[WINDOW_FAMILY_MAX];
+    struct slice fam = slice_of(model_family(asked, family));
+    const struct rule *of_family = NULL, *prefix = NULL;
+    for (int i = 0; i < m->n; i++) {
+        const struct rule *r = &m->rule[i];
+        if (r->kind == RULE_PREFIX) {
+            if (slice_starts(asked, r->pattern) &&
+                (prefix == NULL || r->pattern.n > prefix->pattern.n))
+                prefix = r;
+        } else if (slice_eq(asked, r->pattern)) {
+            return r;
+        } else if (fam.n > 0 && slice_ieq(fam, r->pattern)) {
+            of_family = r;
+        }
+    }
+    return of_family != NULL ? of_family : prefix;
+}
+
+static bool mapped(const struct models *m, const char *asked, uint64_t turn, char *out, size_t size)
+{
+    struct slice name = S("");
+    const struct rule *r = m != NULL ? rule_find(m, slice_of(asked)) : NULL;
+    if (r == NULL)
+        return false;
+    const struct json_val *to = r->to;
+    if (json_type(to) == JSON_ARRAY)
+        to = json_at(to, (size_t)(turn % json_len(to)));
+    bool named = json_str(to, &name);
+    assert(named && name.n > 0); /* checked when it was read */
+    text_copy(out, size, name);
+    return named;
+}
+
+bool models_map(struct slice settings, const char *asked, uint64_t turn, char *out, size_t size)
+{
+    struct models *m = models_read(settings);
+    bool found = mapped(m, asked, turn, out, size);
+    models_free(m);
+    return found;
+}
+
+bool group_model(const struct group *g, const char *asked, uint64_t turn, char *out, size_t size)
+{
+    return mapped(g->models, asked, turn, out, size);
+}
+
+struct account *accounts_model_account(struct account_set *set, char *model)
+{
+    for (char *at = strchr(model, '@'); at != NULL; at = strchr(at + 1, '@')) {
+        struct account *a = at > model ? accounts_by_name(set, slice_of(at + 1)) : NULL;
+        if (a != NULL) {
+            *at = '\0';
+            return a;
+        }
+    }
+    return NULL;
+}
+
+/* ---- an account's models --------------------------------------------------------------------- */
+
+static bool starts_any(struct slice name, const char *const *beginnings)
+{
+    for (; *beginnings != NULL; beginnings++) {
+        if (slice_istarts(name, slice_of(*beginnings)))
+            return true;
+    }
+    return false;
+}
+
+/* Names that belong to one vendor, so that an account without them need not be asked. */
+static bool is_vendors(struct slice name)
+{
+    static const char *const vendors[] = {
+        "claude-",   "gpt-",     "chatgpt-",   "codex-",   "gemini-", "gemma-", "glm-",
+        "minimax-",  "kimi-",    "deepseek-",  "qwen",     "grok-",   "sonar",  "mistral-",
+        "codestral", "devstral", "ministral-", "command-", "llama-",  NULL};
+    return starts_any(name, vendors);
+}
+
+/* What stands in for a model of Claude's; NULL: nothing does. What is none of the two smaller
+ * families is the largest. */
+static const char *stand_in(const struct provider *p, struct slice asked)
+{
+    char family[WINDOW_FAMILY_MAX];
+    struct slice f = slice_of(model_family(asked, family));
+    if (slice_istarts(asked, S("claude-"))) {
+        if (slice_eq(f, S("haiku")))
+            return p->haiku != NULL ? p->haiku : p->sonnet;
+        return slice_eq(f, S("sonnet")) ? p->sonnet : p->opus;
+    }
+    return slice_eq(f, S("opus"))     ? p->opus
+           : slice_eq(f, S("sonnet")) ? p->sonnet
+           : slice_eq(f, S("haiku"))  ? p->haiku
+                                      : NULL;
+}
+
+/* NULL: it does not have such a model; `asked` itself: it is called so. */
+static const char *provider_model(const struct provider *p, const char *asked)
+{
+    struct slice name = slice_of(asked);
+    if (name.n == 0 || (p->models != NULL && starts_any(name, p->models)))
+        return asked;
+    const char *other = stand_in(p, name);
+    if (other != NULL)
+        return other;
+    return p->models == NULL || !is_vendors(name) ? asked : NULL;
+}
+
+bool account_model(const struct account *a, const char *asked, uint64_t turn, char *out,
+                   size_t size)
+{
+    if (mapped(a->models, asked, turn, out, size))
+        return true;
+    const char *name = provider_model(a->provider, asked);
+    text_copy(out, size, slice_of(name != NULL ? name : asked));
+    return name != NULL;
+}
+
+bool account_has_model(const struct account *a, const char *asked)
+{
+    return provider_model(a->provider, asked) != NULL ||
+           (a->models != NULL && rule_find(a->models, slice_of(asked)) != NULL);
+}
