@@ -32,6 +32,7 @@ enum err codec_ask_translate(enum dialect from, enum dialect to, struct slice bo
     enum err e = reader->ask_read(body, &a, why);
     if (e == OK && a.full)
         e = ERR_LIMIT;
+    a.stream = a.stream || t->stream;
     if (e == OK)
         e = writer->ask_write(&a, t, names, out, why);
     if (e == OK && a.full) /* writers may use the arena too */

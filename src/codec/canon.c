@@ -458,6 +458,19 @@ static enum err broken_mend(struct slice text, struct buf *trial)
     return e;
 }
 
+/* Some models write their arguments over several lines, and a line may be all that an event has. In
+ * JSON line ends are white space, never within a string. */
+static enum err line_put(struct slice json, struct buf *out)
+{
+    size_t start = out->len;
+    enum err e = buf_puts(out, json);
+    for (size_t i = start; i < out->len; i++) {
+        if (out->p[i] == '\n' || out->p[i] == '\r')
+            out->p[i] = ' ';
+    }
+    return e;
+}
+
 enum err call_input(struct slice text, struct buf *out)
 {
     struct buf trial;
@@ -465,11 +478,11 @@ enum err call_input(struct slice text, struct buf *out)
         return buf_puts(out, S("{}"));
     enum err e = object_check(text);
     if (e != ERR_SYNTAX)
-        return e == OK ? buf_puts(out, text) : e;
+        return e == OK ? line_put(text, out) : e;
     buf_init(&trial, text.n + 2 * JSON_DEPTH);
     e = broken_mend(text, &trial);
     if (e == OK)
-        e = buf_puts(out, buf_slice(&trial));
+        e = line_put(buf_slice(&trial), out);
     else if (e == ERR_SYNTAX)
         e = buf_puts(out, S("{}"));
     buf_free(&trial);

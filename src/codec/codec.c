@@ -4,9 +4,9 @@
 #include <string.h>
 
 static const struct dialect_ops *const rows[DIALECT_COUNT] = {
-    [DIALECT_ANTHROPIC] = &dialect_anthropic,
-    [DIALECT_OPENAI] = &dialect_openai,
-    [DIALECT_RESPONSES] = &dialect_responses,
+    [DIALECT_ANTHROPIC] = &dialect_anthropic, [DIALECT_OPENAI] = &dialect_openai,
+    [DIALECT_RESPONSES] = &dialect_responses, [DIALECT_GEMINI] = &dialect_gemini,
+    [DIALECT_OLLAMA] = &dialect_ollama,
 };
 
 const struct dialect_ops *dialect_ops_of(enum dialect d)

@@ -103,6 +103,7 @@ struct usage {
 enum reply_kind {
     REPLY_SSE,
     REPLY_JSON, /* one JSON object; kept for reading up to a bound, longer ones are scanned blind */
+    REPLY_LINES,  /* a stream of JSON objects, one a line (Ollama) */
     REPLY_OPAQUE, /* anything else: bytes only */
 };
 /* An error told inside a stream, or by an error body. */
@@ -130,7 +131,7 @@ struct observer; /* opaque; a few hundred bytes while idle */
 struct observer *observer_new(enum dialect d, enum reply_kind kind);
 void observer_free(struct observer *o); /* NULL is fine */
 /* Looks at the next bytes. Returns how many bytes at the front of `bytes` complete an event: after
- * them the stream stands between two events (SSE). For other kinds: all of them. */
+ * them the stream stands between two events (SSE, LINES). For other kinds: all of them. */
 size_t observer_feed(struct observer *o, struct slice bytes);
 void observer_end(struct observer *o); /* the body is complete by its framing */
 const struct observation *observer_see(const struct observer *o);
@@ -190,8 +191,9 @@ struct ask_target {
     bool short_call_ids;        /* Mistral: ids of calls are 9 letters or digits */
     bool body_has_no_model;     /* Bedrock, Vertex, Gemini: the path names it */
     bool body_has_no_stream;    /* ... and whether it streams */
-    struct slice version;       /* not "": "anthropic_version" to put into the body */
-    int64_t max_tokens; /* when the client names none and the dialect needs one; 0 = 32000 */
+    bool stream; /* the client's path said that the reply is to stream (Gemini), not its body */
+    struct slice version; /* not "": "anthropic_version" to put into the body */
+    int64_t max_tokens;   /* when the client names none and the dialect needs one; 0 = 32000 */
 };
 struct names; /* see canon.h */
 /* A request in one dialect as a request in another. `names` keeps what the reply must undo.

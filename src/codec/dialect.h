@@ -26,7 +26,8 @@ enum event_use {
 struct dialect_ops {
     const char *name;
     struct slice ping;
-    bool stop_ends; /* a stream whose framing ends after its stop reason is whole */
+    bool stop_ends;   /* a stream whose framing ends after its stop reason is whole */
+    bool array;       /* a stream may be one JSON array, each element an event's data */
     size_t reply_max; /* of an event that is read, and of a JSON body; 0 = the observer's own */
     enum err (*request)(struct slice body, struct request_facts *out, const char **why);
     enum event_use (*event_use)(struct slice name);

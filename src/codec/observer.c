@@ -9,6 +9,7 @@
  *                 '-- the first 6 bytes of a line tell its field; a line may arrive in any pieces
  */
 #include "codec/dialect.h"
+#include "codec/framing.h"
 
 #include <string.h>
 
@@ -51,6 +52,7 @@ struct observer {
     char name[32]; /* longer names are cut: no dialect reads one */
     /* JSON */
     bool json_started, json_over;
+    struct framer *framer; /* LINES, and JSON that is a stream in an array; NULL: none */
 };
 
 /* Idle ones, for reuse: a busy gateway makes one per request. One thread only, the loop's. */
@@ -101,11 +103,21 @@ struct observer *observer_new(enum dialect d, enum reply_kind kind)
     return o;
 }
 
+static void framer_drop(struct observer *o)
+{
+    if (o->framer == NULL)
+        return;
+    framer_free(o->framer);
+    mem_free(o->framer);
+    o->framer = NULL;
+}
+
 void observer_free(struct observer *o)
 {
     if (o == NULL)
         return;
     assert(o->ops != NULL && idle_n >= 0);
+    framer_drop(o);
     if (idle_n == IDLE_MAX) {
         buf_free(&o->text);
         mem_free(o);
@@ -368,6 +380,51 @@ static size_t sse_look(struct observer *o, struct slice b)
     return whole;
 }
 
+/* ---- streams in other framings --------------------------------------------------------------- */
+
+static enum err on_framed(void *arg, struct slice name, struct slice data)
+{
+    struct observer *o = arg;
+    if (!o->ops->event(&o->reading, name, data))
+        o->reading.seen.blind = true;
+    return OK;
+}
+
+/* What is no such framing, or too long, is not followed any further. */
+static void framed_look(struct observer *o, enum framing framing, struct slice b)
+{
+    if (o->json_over || b.n == 0)
+        return;
+    if (o->framer == NULL) {
+        o->framer = NEW(struct framer);
+        framer_init(o->framer, framing);
+        o->framer->held.max = o->text.max;
+    }
+    if (framer_feed(o->framer, b, on_framed, o) == OK)
+        return;
+    o->json_over = o->reading.seen.blind = true;
+    framer_drop(o);
+}
+
+static size_t lines_look(struct observer *o, struct slice b)
+{
+    size_t whole = b.n;
+    framed_look(o, FRAMING_LINES, b);
+    while (whole > 0 && b.p[whole - 1] != '\n')
+        whole--;
+    return whole;
+}
+
+/* The stream is over; whole if its end was told. */
+static void framed_end(struct observer *o)
+{
+    struct observation *seen = &o->reading.seen;
+    if (o->framer == NULL || o->json_over || framer_end(o->framer, on_framed, o) != OK)
+        return;
+    if (o->ops->stop_ends && seen->stop_reason[0] != '\0')
+        seen->terminal = true;
+}
+
 /* ---- bodies that are no stream --------------------------------------------------------------- */
 
 static void json_look(struct observer *o, struct slice b)
@@ -381,8 +438,16 @@ static void json_look(struct observer *o, struct slice b)
         o->json_started = true;
         if (b.p[0] == '{')
             seen->meaningful = true;
+        else if (b.p[0] == '[' && o->ops->array)
+            framed_look(o, FRAMING_ARRAY, slice_sub(b, 0, 1));
         else
             o->json_over = seen->blind = true; /* an HTML page, say */
+        if (o->framer != NULL)
+            b = slice_sub(b, 1, b.n);
+    }
+    if (o->framer != NULL) {
+        framed_look(o, FRAMING_ARRAY, b);
+        return;
     }
     if (o->json_over || buf_append(&o->text, b.p, b.n) == OK)
         return;
@@ -399,6 +464,8 @@ size_t observer_feed(struct observer *o, struct slice bytes)
     case REPLY_JSON:
         json_look(o, bytes);
         break;
+    case REPLY_LINES:
+        return lines_look(o, bytes);
     case REPLY_OPAQUE:
         if (bytes.n > 0)
             o->reading.seen.meaningful = true;
@@ -414,6 +481,10 @@ void observer_end(struct observer *o)
     if (o->kind == REPLY_SSE) { /* an event without its blank line is none, framing is no end */
         if (o->ops->stop_ends && seen->stop_reason[0] != '\0')
             seen->terminal = true; /* unless all has been said by then */
+        return;
+    }
+    if (o->kind == REPLY_LINES || o->framer != NULL) {
+        framed_end(o);
         return;
     }
     seen->terminal = true;

@@ -22,7 +22,7 @@ static bool is_system(const char *role)
 }
 
 /* The system's first message and the user's first, whichever comes first. */
-static void talk_read(struct scan_talk *t, size_t messages)
+void openai_talk(struct scan_talk *t, size_t messages)
 {
     struct span_list list;
     struct span v;
@@ -58,7 +58,7 @@ static uint64_t conversation_of(struct slice body, const struct request_scan *at
         return hash_stable(2, slice_of(key)) | 1;
     scan_talk_init(&t, body);
     if (at->messages.to > 0)
-        talk_read(&t, at->messages.from);
+        openai_talk(&t, at->messages.from);
     return scan_talk_hash(&t);
 }
 

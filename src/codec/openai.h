@@ -41,6 +41,10 @@ void openai_user_put(struct jw *w, struct slice user);
 void openai_settings_put(struct jw *w, const struct ask *a, const struct ask_target *t,
                          struct names *names);
 
+/* Who talks: the system's first message and the user's first of the list at `messages`. */
+struct scan_talk;
+void openai_talk(struct scan_talk *t, size_t messages);
+
 /* Words of requests that Responses has too. The media type of "wav" or "mp3". */
 struct slice openai_audio_media(struct ask *a, struct slice format);
 /* The arguments of a call as a JSON object; what is none, a weak model's doing, must not end the

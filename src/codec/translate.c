@@ -337,6 +337,9 @@ enum err translate_end(struct translate *t, struct buf *out)
     assert(t->err == OK && t->sink == NULL);
     t->sink = out;
     enum err e = framer_end(&t->in, on_event, t);
+    struct observation *seen = &t->reading.seen;
+    if (e == OK && t->ops != NULL && t->ops->stop_ends && seen->stop_reason[0] != '\0')
+        t->ended = seen->terminal = true;
     bool told = t->ended || t->errored;
     if (e == ERR_EOF && told) /* cut behind its end: nothing is lost */
         e = OK;

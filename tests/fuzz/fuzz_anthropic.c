@@ -1,4 +1,4 @@
-/* links: base codec */
+/* links: base http codec */
 /* The observer over hostile replies: any split of the input gives the same observation and forwards
  * the same number of bytes, always of whole events. The first two bytes choose the kind and the
  * split. */

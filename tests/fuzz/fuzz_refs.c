@@ -1,4 +1,4 @@
-/* links: base codec */
+/* links: base http codec */
 /* What requests name and replies make, over hostile bodies: any split of a reply gives the same
  * ids, and what is taken out of a request leaves a sound one with nothing more to take out. */
 #include "codec/codec.h"

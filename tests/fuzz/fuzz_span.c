@@ -1,4 +1,4 @@
-/* links: base codec */
+/* links: base http codec */
 /* The span scanner, and all that is built on it, over hostile bytes. What the tree parser takes,
  * the scanner takes and reads the same; what the scanner takes, it keeps within the text; rewriting
  * a body changes nothing but what it is for. */

@@ -197,7 +197,7 @@ static inline void reply_usage(struct reply_random *m, struct usage *u)
     *u = (struct usage){.known = true};
     u->input = rnd_below(m->r, 10000);
     u->output = 500 + rnd_below(m->r, 10000);
-    u->cache_read = rnd_below(m->r, 3) * 1024;
+    u->cache_read = can & CAN_COUNT_READS ? rnd_below(m->r, 3) * 1024 : 0;
     u->cache_write_5m = can & CAN_COUNT_WRITES ? rnd_below(m->r, 3) * 100 : 0;
     u->cache_write_1h = can & CAN_COUNT_HOURS ? rnd_below(m->r, 3) * 7 : 0;
     u->thinking = can & CAN_COUNT_THINKING ? rnd_below(m->r, 500) : 0;

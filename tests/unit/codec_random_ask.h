@@ -65,14 +65,16 @@ static inline void ask_rnd_user(struct rnd *r, unsigned can, struct ask *a, stru
 }
 
 /* The assistant speaks, calls, and the user's turn begins with what came out. */
-static inline void ask_rnd_exchange(struct rnd *r, unsigned can, struct ask *a, int round)
+static inline void ask_rnd_exchange(struct rnd *r, const struct dialect_row *row, struct ask *a,
+                                    int round)
 {
+    unsigned can = row->can;
     struct turn *t = ask_turn(a, ROLE_ASSISTANT);
     int calls = rnd_below(r, 3);
     if ((can & CAN_ASK_THINKING) && rnd_below(r, 2)) {
         struct part *p = turn_part(a, t, PART_THINKING);
         p->text = ask_rnd_text(r, a);
-        p->signature = S("c2lnbmF0dXJl");
+        p->signature = row->signature != NULL ? slice_of(row->signature) : S("c2lnbmF0dXJl");
     }
     if ((can & CAN_ASK_REDACTED) && rnd_below(r, 6) == 0)
         turn_part(a, t, PART_REDACTED)->data = S("cmVkYWN0ZWQ=");
@@ -120,7 +122,8 @@ static inline void ask_rnd_tools(struct rnd *r, unsigned can, struct ask *a)
         return;
     if (can & CAN_ASK_CHOICE)
         a->choice = (enum tool_choice)rnd_below(r, 5);
-    if (a->effort != EFFORT_UNSET && !(can & CAN_ASK_SAMPLING) && a->choice != CHOICE_NONE)
+    if (a->effort != EFFORT_UNSET && !(can & CAN_ASK_SAMPLING) && (can & CAN_ASK_CHOICE) &&
+        a->choice != CHOICE_NONE)
         a->choice = CHOICE_AUTO;
     if (a->choice == CHOICE_ONE)
         a->choice_name = S("get_weather");
@@ -131,7 +134,7 @@ static inline void ask_rnd_tools(struct rnd *r, unsigned can, struct ask *a)
 static inline void ask_rnd_numbers(struct rnd *r, unsigned can, struct ask *a)
 {
     bool sampling = a->effort == EFFORT_UNSET || (can & CAN_ASK_SAMPLING);
-    a->max_tokens = 1 + rnd_below(r, 60000);
+    a->max_tokens = 16 + rnd_below(r, 60000); /* Responses has no fewer */
     a->stream = rnd_below(r, 2) == 1;
     if (sampling && rnd_below(r, 2))
         a->temperature = rnd_below(r, 5) * 0.25;
@@ -155,7 +158,7 @@ static inline void ask_rnd_format(struct rnd *r, unsigned can, struct ask *a)
     int k = rnd_below(r, 4);
     if (k == 1 && (can & CAN_ASK_JSON))
         a->format = FORMAT_JSON;
-    if (k != 2 || !(can & CAN_ASK_STRICT))
+    if (k != 2 || !(can & CAN_ASK_SCHEMA))
         return;
     a->format = FORMAT_SCHEMA;
     a->schema_name = S("output");
@@ -178,7 +181,7 @@ static inline void ask_random(struct rnd *r, const struct dialect_row *row, stru
         turn_part(a, ask_turn(a, ROLE_SYSTEM), PART_TEXT)->text = ask_rnd_text(r, a);
     ask_rnd_user(r, can, a, ask_turn(a, ROLE_USER));
     for (int i = 0, n = rnd_below(r, 4); i < n; i++)
-        ask_rnd_exchange(r, can, a, i);
+        ask_rnd_exchange(r, row, a, i);
     ask_rnd_tools(r, can, a);
     ask_rnd_numbers(r, can, a);
     ask_rnd_format(r, can, a);
@@ -233,9 +236,10 @@ static inline void print_turns(struct buf *out, const struct ask *a, const struc
 
 static inline void ask_print(const struct ask *a, const struct dialect_row *row, struct buf *out)
 {
-    must(buf_printf(out, "model %.*s max %" PRId64 " stream %d effort %d choice %d parallel %d\n",
-                    (int)a->model.n, a->model.p, a->max_tokens, a->stream, (int)a->effort,
-                    (int)a->choice, a->parallel));
+    if (row->can & CAN_ASK_MODEL)
+        must(buf_printf(out, "model %.*s stream %d\n", (int)a->model.n, a->model.p, a->stream));
+    must(buf_printf(out, "max %" PRId64 " effort %d choice %d parallel %d\n", a->max_tokens,
+                    (int)a->effort, (int)a->choice, a->parallel));
     must(buf_printf(out, "format %d strict %d top_k %" PRId64 " seed %" PRId64 "\n", (int)a->format,
                     a->schema_strict, a->top_k, a->seed));
     print_word(out, "schema", a->schema);

@@ -38,6 +38,9 @@ enum {
     CAN_ASK_TEXTS = 1 << 25, /* neighbouring texts of a message stay apart */
     CAN_ASK_STOP = 1 << 26,
     CAN_ASK_REDACTED = 1 << 27, /* in earlier turns */
+    CAN_COUNT_READS = 1 << 28,  /* usage: tokens read from the cache */
+    CAN_ASK_SCHEMA = 1 << 29,   /* of answers; tools may be strict only with CAN_ASK_STRICT */
+    CAN_ASK_MODEL = 1 << 30,    /* and whether to stream: they stand in the body */
 };
 struct dialect_row {
     enum dialect d;
@@ -45,6 +48,7 @@ struct dialect_row {
     unsigned can;
     unsigned stops; /* a bit for each stop_kind that is told apart */
     const char *id_prefix, *model;
+    const char *signature; /* as it takes back only; NULL = as Anthropic's */
 };
 #define STOP_BIT(k) (1U << (unsigned)(k))
 static const struct dialect_row rows[] = {
@@ -54,7 +58,8 @@ static const struct dialect_row rows[] = {
             CAN_COUNT_WRITES | CAN_COUNT_HOURS | CAN_COUNT_SEARCHES | CAN_IDS | CAN_ASK_CACHE |
             CAN_ASK_TOP_K | CAN_ASK_URL | CAN_ASK_DOCUMENT | CAN_ASK_IMAGES | CAN_ASK_ERROR |
             CAN_ASK_THINKING | CAN_ASK_USER | CAN_ASK_PARALLEL | CAN_ASK_STRICT | CAN_ASK_CHOICE |
-            CAN_ASK_TEXTS | CAN_ASK_STOP | CAN_ASK_REDACTED,
+            CAN_ASK_TEXTS | CAN_ASK_STOP | CAN_ASK_REDACTED | CAN_COUNT_READS | CAN_ASK_SCHEMA |
+            CAN_ASK_MODEL,
      .stops = STOP_BIT(STOP_END) | STOP_BIT(STOP_LENGTH) | STOP_BIT(STOP_SEQUENCE) |
               STOP_BIT(STOP_REFUSAL) | STOP_BIT(STOP_PAUSE) | STOP_BIT(STOP_CALLS),
      .id_prefix = "msg_",
@@ -64,7 +69,7 @@ static const struct dialect_row rows[] = {
      .can = CAN_THINKING | CAN_SIGN | CAN_COUNT_THINKING | CAN_COUNT_WRITES | CAN_IDS |
             CAN_ASK_URL | CAN_ASK_DOCUMENT | CAN_ASK_USER | CAN_ASK_SAMPLING | CAN_ASK_PENALTIES |
             CAN_ASK_PARALLEL | CAN_ASK_STRICT | CAN_ASK_MINIMAL | CAN_ASK_CHOICE | CAN_ASK_JSON |
-            CAN_ASK_STOP,
+            CAN_ASK_STOP | CAN_COUNT_READS | CAN_ASK_SCHEMA | CAN_ASK_MODEL,
      .stops = STOP_BIT(STOP_END) | STOP_BIT(STOP_LENGTH) | STOP_BIT(STOP_REFUSAL) |
               STOP_BIT(STOP_CALLS),
      .id_prefix = "chatcmpl-",
@@ -73,12 +78,30 @@ static const struct dialect_row rows[] = {
      .stream = FRAMING_SSE,
      .can = CAN_ORDER | CAN_THINKING | CAN_SIGN | CAN_REDACTED | CAN_COUNT_THINKING |
             CAN_COUNT_WRITES | CAN_IDS | CAN_ASK_URL | CAN_ASK_DOCUMENT | CAN_ASK_IMAGES |
-            CAN_ASK_USER | CAN_ASK_SAMPLING | CAN_ASK_PARALLEL | CAN_ASK_STRICT |
-            CAN_ASK_MINIMAL | CAN_ASK_CHOICE | CAN_ASK_JSON | CAN_ASK_TEXTS,
+            CAN_ASK_USER | CAN_ASK_SAMPLING | CAN_ASK_PARALLEL | CAN_ASK_STRICT | CAN_ASK_MINIMAL |
+            CAN_ASK_CHOICE | CAN_ASK_JSON | CAN_ASK_TEXTS | CAN_COUNT_READS | CAN_ASK_SCHEMA |
+            CAN_ASK_MODEL,
      .stops = STOP_BIT(STOP_END) | STOP_BIT(STOP_LENGTH) | STOP_BIT(STOP_REFUSAL) |
               STOP_BIT(STOP_CALLS),
      .id_prefix = "resp_",
      .model = "gpt-6-sol"},
+    {.d = DIALECT_GEMINI,
+     .stream = FRAMING_SSE,
+     .can = CAN_THINKING | CAN_SIGN | CAN_COUNT_THINKING | CAN_IDS | CAN_ASK_TOP_K | CAN_ASK_URL |
+            CAN_ASK_IMAGES | CAN_ASK_ERROR | CAN_ASK_THINKING | CAN_ASK_SAMPLING |
+            CAN_ASK_PENALTIES | CAN_ASK_MINIMAL | CAN_ASK_CHOICE | CAN_ASK_JSON | CAN_ASK_TEXTS |
+            CAN_ASK_STOP | CAN_COUNT_READS | CAN_ASK_SCHEMA,
+     .stops = STOP_BIT(STOP_END) | STOP_BIT(STOP_LENGTH) | STOP_BIT(STOP_REFUSAL) |
+              STOP_BIT(STOP_CALLS),
+     .id_prefix = "",
+     .model = "gemini-3-flash",
+     .signature = "gemini#c2lnbmF0dXJl"},
+    {.d = DIALECT_OLLAMA,
+     .stream = FRAMING_LINES,
+     .can = CAN_THINKING | CAN_IDS | CAN_ASK_TOP_K | CAN_ASK_SAMPLING | CAN_ASK_PENALTIES |
+            CAN_ASK_JSON | CAN_ASK_STOP | CAN_ASK_SCHEMA | CAN_ASK_MODEL,
+     .stops = STOP_BIT(STOP_END) | STOP_BIT(STOP_LENGTH) | STOP_BIT(STOP_CALLS),
+     .model = "gpt-oss:20b"},
 };
 #define ROWS (sizeof rows / sizeof rows[0])
 

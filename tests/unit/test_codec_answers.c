@@ -1,4 +1,4 @@
-/* links: base codec */
+/* links: base http codec */
 /* What is written and rewritten: errors in the client's dialect, error bodies read, model lists,
  * batches. */
 #include "codec/codec.h"

@@ -1,4 +1,4 @@
-/* links: base codec */
+/* links: base http codec */
 /* Plays the recorded replies of tests/golden, a folder for each dialect: each NAME.sse or NAME.json
  * has a NAME.expect that says what the observer must have seen. Every reply is played whole, in
  * pieces of 1 to 16 bytes, cut in two at every byte, and (streams) with its line ends as LF, CRLF

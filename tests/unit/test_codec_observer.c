@@ -1,4 +1,4 @@
-/* links: base codec */
+/* links: base http codec */
 /* The observer's framing: where events end, at every chunking, whatever the stream looks like. What
  * it reads in whole replies is shown by test_codec_golden. */
 #include "codec_watch.h"

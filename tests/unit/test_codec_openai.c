@@ -1,4 +1,4 @@
-/* links: base codec */
+/* links: base http codec */
 /* The OpenAI dialect passed through: what is read in requests and errors, what the gateway says
  * itself, usage asked for in a client's place, model lists. In the tables a ' stands for a ". */
 #include "codec/codec.h"

@@ -229,6 +229,8 @@ static void ask_cross(const struct dialect_row *a, const struct dialect_row *b, 
     struct buf body[3], want, got;
     const char *why = "";
     both.can &= b->can;
+    if (a->signature != b->signature) /* each takes only what it has signed itself */
+        both.can &= ~(unsigned)CAN_ASK_THINKING;
     arena_init(&arena, (size_t)16 << 20);
     for (int i = 0; i < 3; i++)
         buf_init(&body[i], (size_t)16 << 20);

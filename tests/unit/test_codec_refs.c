@@ -1,4 +1,4 @@
-/* links: base codec */
+/* links: base http codec */
 /* What a request names that lives on one account, what a reply makes of that kind, and thinking
  * that is taken out in place. */
 #include "codec/codec.h"

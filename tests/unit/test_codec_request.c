@@ -1,4 +1,4 @@
-/* links: base codec */
+/* links: base http codec */
 /* What is read in a request: the facts, what is refused, and the identity of a conversation. */
 #include "codec/codec.h"
 

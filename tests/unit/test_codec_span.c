@@ -1,4 +1,4 @@
-/* links: base codec */
+/* links: base http codec */
 /* The span scanner: by table, against the tree parser under random text, and at every offset of its
  * 64-byte blocks. */
 #include "codec/codec.h"

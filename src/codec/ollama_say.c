@@ -1,0 +1,241 @@
+/* Replies in the Ollama dialect, read: lines, or a whole one, as says. Facts: wire/ollama.md.
+ *
+ * Calls come whole and mostly without an id. Not said, for no other dialect has it: durations, and
+ * the images that a few models draw. */
+#include "codec/ollama.h"
+#include "codec/openai.h"
+#include "codec/span.h"
+
+#include <string.h>
+
+#define ROOM_MAX  ((size_t)64 << 20)
+#define CALLS_MAX 1024 /* of one reply */
+
+struct say_reader {
+    char seed[40];   /* for ids that must be made up */
+    struct map ids;  /* of calls so far; the values only say that they are there */
+    struct buf room; /* arguments, logprobs */
+    bool started, ended;
+    bool open; /* a block */
+    enum block_kind what;
+    int calls;
+    say_fn *say; /* of the read that is going on */
+    void *arg;
+};
+
+static struct say_reader *reader_new(const struct say_context *c)
+{
+    struct say_reader *r = NEW(struct say_reader);
+    text_copy(r->seed, sizeof r->seed, c->id);
+    map_init(&r->ids);
+    buf_init(&r->room, ROOM_MAX);
+    return r;
+}
+
+static void reader_free(struct say_reader *r)
+{
+    if (r == NULL)
+        return;
+    map_free(&r->ids);
+    buf_free(&r->room);
+    mem_free(r);
+}
+
+static enum err tell(struct say_reader *r, const struct say *s)
+{
+    return r->say(r->arg, s);
+}
+
+/* ---- blocks ---------------------------------------------------------------------------------- */
+
+static enum err block_close(struct say_reader *r)
+{
+    bool open = r->open;
+    r->open = false;
+    return open ? tell(r, &(struct say){.kind = SAY_CLOSE, .what = r->what}) : OK;
+}
+
+static enum err block_open(struct say_reader *r, enum block_kind what, struct slice id,
+                           struct slice name)
+{
+    struct say s = {.kind = SAY_OPEN, .what = what, .id = id, .name = name};
+    enum err e = block_close(r);
+    if (e != OK)
+        return e;
+    r->what = what;
+    r->open = true;
+    return tell(r, &s);
+}
+
+static enum err block_delta(struct say_reader *r, struct slice text)
+{
+    struct say s = {.kind = SAY_DELTA, .what = r->what, .text = text};
+    assert(r->open);
+    return text.n > 0 ? tell(r, &s) : OK;
+}
+
+static enum err text_say(struct say_reader *r, enum block_kind what, struct slice text)
+{
+    enum err e = OK;
+    if (text.n == 0)
+        return OK;
+    if (!r->open || r->what != what)
+        e = block_open(r, what, S(""), S(""));
+    return e == OK ? block_delta(r, text) : e;
+}
+
+static void id_settle(struct say_reader *r, struct slice id, char out[CALL_ID_MAX])
+{
+    call_id_clean(id, out);
+    for (uint64_t n = 0; out[0] == '\0' || map_get(&r->ids, slice_of(out)) != NULL; n++) {
+        uint64_t h = hash_stable((uint64_t)r->calls, slice_of(r->seed));
+        (void)text_format(out, CALL_ID_MAX, "call_%016" PRIx64, h + n);
+    }
+    (void)map_put(&r->ids, slice_of(out), r);
+}
+
+static enum err call_say(struct say_reader *r, const struct json_val *call)
+{
+    const struct json_val *f = json_get(call, "function"), *args = json_get(f, "arguments");
+    char id[CALL_ID_MAX];
+    struct slice text = {"", 0};
+    if (json_get_str(f, "name").n == 0)
+        return ERR_SYNTAX;
+    if (r->calls == CALLS_MAX)
+        return ERR_LIMIT;
+    r->calls++;
+    id_settle(r, json_get_str(call, "id"), id);
+    enum err e = block_open(r, BLOCK_CALL, slice_of(id), json_get_str(f, "name"));
+    buf_clear(&r->room);
+    if (e == OK && json_type(args) == JSON_OBJECT)
+        e = tree_print(&r->room, args);
+    else if (e == OK && json_str(args, &text)) /* some that imitate it */
+        e = call_input(text, &r->room);
+    else if (e == OK)
+        e = buf_puts(&r->room, S("{}"));
+    if (e == OK)
+        e = block_delta(r, buf_slice(&r->room));
+    return e == OK ? block_close(r) : e;
+}
+
+/* ---- lines ----------------------------------------------------------------------------------- */
+
+static enum err start_say(struct say_reader *r, const struct json_val *root)
+{
+    struct say s = {.kind = SAY_START, .model = json_get_str(root, "model")};
+    if (r->started)
+        return OK;
+    r->started = true;
+    return tell(r, &s);
+}
+
+static enum err error_say(struct say_reader *r, const struct json_val *root)
+{
+    struct observation o = {0};
+    struct say s = {.kind = SAY_ERROR, .status = ollama_error(0, root, &o), .error = o.error};
+    s.error_type = slice_of(o.error_type);
+    s.text = slice_of(o.error_message);
+    enum err e = block_close(r);
+    r->ended = true;
+    return e == OK ? tell(r, &s) : e;
+}
+
+/* A list of tokens, each as OpenAI has it. */
+static enum err logprobs_say(struct say_reader *r, struct slice data)
+{
+    struct span v;
+    struct say s = {.kind = SAY_LOGPROBS};
+    if (!span_member(data, S("logprobs"), &v) || data.p[v.from] != '[')
+        return OK;
+    buf_clear(&r->room);
+    enum err e = buf_puts(&r->room, S("{\"content\":"));
+    if (e == OK)
+        e = buf_puts(&r->room, span_slice(data, v));
+    if (e == OK)
+        e = buf_puts(&r->room, S("}"));
+    s.text = buf_slice(&r->room);
+    return e == OK ? tell(r, &s) : e;
+}
+
+static enum err message_say(struct say_reader *r, const struct json_val *m)
+{
+    const struct json_val *calls = json_get(m, "tool_calls");
+    enum err e = text_say(r, BLOCK_THINKING, json_get_str(m, "thinking"));
+    if (e == OK)
+        e = text_say(r, BLOCK_TEXT, json_get_str(m, "content"));
+    for (size_t i = 0; e == OK && i < json_len(calls); i++)
+        e = call_say(r, json_at(calls, i));
+    return e;
+}
+
+static enum err reply_end(struct say_reader *r, const struct json_val *root)
+{
+    struct say stop = {.kind = SAY_STOP, .stop = r->calls > 0 ? STOP_CALLS : STOP_END};
+    enum err e = block_close(r);
+    if (slice_eq(json_get_str(root, "done_reason"), S("length")))
+        stop.stop = STOP_LENGTH;
+    (void)ollama_usage(root, &stop.usage);
+    r->ended = true;
+    if (e == OK)
+        e = tell(r, &stop);
+    return e == OK ? tell(r, &(struct say){.kind = SAY_END}) : e;
+}
+
+static enum err line_read(struct say_reader *r, const struct json_val *root, struct slice data,
+                          bool whole)
+{
+    const struct json_val *m = json_get(root, "message");
+    bool done = json_get_bool(root, "done", false);
+    if (json_type(root) != JSON_OBJECT)
+        return ERR_SYNTAX;
+    if (openai_says(json_get(root, "error")))
+        return error_say(r, root);
+    if (json_type(m) != JSON_OBJECT && !(done && r->started))
+        return ERR_SYNTAX;
+    enum err e = start_say(r, root);
+    if (e == OK)
+        e = message_say(r, m);
+    if (e == OK && json_len(json_get(root, "logprobs")) > 0)
+        e = logprobs_say(r, data);
+    return e == OK && (done || whole) ? reply_end(r, root) : e;
+}
+
+static enum err reader_read(struct say_reader *r, struct slice event, struct slice data, bool whole,
+                            say_fn *say, void *arg)
+{
+    struct json *doc = NULL;
+    (void)event;
+    r->say = say;
+    r->arg = arg;
+    data = slice_trim(data);
+    if (r->ended || (!whole && data.n == 0))
+        return OK;
+    enum err e = json_parse(data, &doc);
+    if (e == OK)
+        e = line_read(r, json_root(doc), data, whole);
+    json_free(doc);
+    if (r->room.cap > 64 * 1024) /* one long call must not cost its memory until the end */
+        buf_free(&r->room);
+    return e;
+}
+
+/* A reply without "done" was cut. */
+static enum err reader_end(struct say_reader *r, say_fn *say, void *arg)
+{
+    (void)r;
+    (void)say;
+    (void)arg;
+    return OK;
+}
+
+const struct dialect_canon canon_ollama = {
+    .ask_read = ollama_ask_read,
+    .ask_write = ollama_ask_write,
+    .reader_new = reader_new,
+    .reader_free = reader_free,
+    .read = reader_read,
+    .read_end = reader_end,
+    .writer_new = ollama_writer_new,
+    .writer_free = ollama_writer_free,
+    .write = ollama_write,
+};
