@@ -24,10 +24,13 @@ static const struct {
     {"rate_limit_reached_error", REPLY_ERROR_RATE_LIMIT}, /* Kimi */
     {"RESOURCE_EXHAUSTED", REPLY_ERROR_RATE_LIMIT},       /* Gemini */
     {"too_many_requests", REPLY_ERROR_RATE_LIMIT},
+    {"usage_limit_reached", REPLY_ERROR_RATE_LIMIT},     /* ChatGPT */
     {"engine_overloaded_error", REPLY_ERROR_OVERLOADED}, /* Kimi */
     {"overloaded_error", REPLY_ERROR_OVERLOADED},
     {"capacity_exceeded", REPLY_ERROR_OVERLOADED}, /* Groq, with 498 */
     {"UNAVAILABLE", REPLY_ERROR_OVERLOADED},       /* Gemini */
+    {"server_is_overloaded", REPLY_ERROR_OVERLOADED},
+    {"slow_down", REPLY_ERROR_OVERLOADED},
     {"insufficient_system_resource", REPLY_ERROR_OVERLOADED},
     {"invalid_api_key", REPLY_ERROR_AUTH},
     {"API_KEY_INVALID", REPLY_ERROR_AUTH},
@@ -38,6 +41,7 @@ static const struct {
     {"PERMISSION_DENIED", REPLY_ERROR_AUTH},
     {"context_length_exceeded", REPLY_ERROR_CLIENT},
     {"content_filter", REPLY_ERROR_CLIENT},
+    {"invalid_prompt", REPLY_ERROR_CLIENT},
     {"model_not_found", REPLY_ERROR_CLIENT},
     {"tool_use_failed", REPLY_ERROR_CLIENT}, /* Groq */
     {"unsupported_parameter", REPLY_ERROR_CLIENT},

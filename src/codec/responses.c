@@ -106,6 +106,7 @@ static enum err request_read(struct slice body, struct request_facts *out, const
     struct request_scan at = {.out = out};
     out->stored = true;
     enum err e = scan_walk(body, request_member, &at, why);
+    assert(out->thread.to <= body.n && out->container.to <= body.n);
     if (e == OK)
         out->conversation = conversation_of(body, &at);
     return e;
@@ -128,6 +129,7 @@ int responses_error(const struct json_val *root, struct observation *out)
     if (json_type(response) == JSON_OBJECT)
         root = response;
     int status = openai_error(told >= 400 && told < 600 ? (int)told : 0, root, out);
+    assert(out->error != REPLY_ERROR_NONE && status >= 400);
     if (out->error != REPLY_ERROR_OTHER)
         return status;
     /* Codes of what is wrong with an image or a prompt, of which there are ever more. */
@@ -167,6 +169,7 @@ static enum err error_event(int status, struct slice message, struct slice reque
 {
     struct jw w;
     (void)request_id;
+    assert(status >= 400);
     enum err e = buf_puts(out, S("event: error\ndata: "));
     jw_init(&w, out);
     jw_obj(&w);
@@ -227,6 +230,13 @@ static void container_read(struct observation *seen, struct slice output)
         (void)json_span_text(output, v, seen->container, sizeof seen->container);
 }
 
+void responses_usage(const struct json_val *v, struct usage *out)
+{
+    if (json_type(json_get(v, "input_tokens")) == JSON_NUMBER ||
+        json_type(json_get(v, "output_tokens")) == JSON_NUMBER)
+        openai_usage_read(v, out);
+}
+
 struct response_told { /* by one response object */
     char status[24], reason[32];
     struct span error;
@@ -235,8 +245,8 @@ struct response_told { /* by one response object */
 static void usage_tell(struct observation *seen, struct slice json)
 {
     struct json *doc = NULL;
-    if (json_parse(json, &doc) == OK && json_type(json_root(doc)) == JSON_OBJECT)
-        openai_usage_read(json_root(doc), &seen->usage);
+    if (json_parse(json, &doc) == OK)
+        responses_usage(json_root(doc), &seen->usage);
     json_free(doc);
 }
 
@@ -289,6 +299,7 @@ static bool response_read(struct reading *r, struct slice object)
         response_member(seen, &told, object, key, v);
     if (e != ERR_NOTFOUND)
         return false;
+    assert(told.error.to <= object.n);
     struct slice status = slice_of(told.status);
     if (told.error.to > 0 || slice_eq(status, S("failed")))
         return error_tell(seen, object);
@@ -316,6 +327,7 @@ static bool named_read(struct reading *r, struct slice name, struct slice data)
         return sense && error_tell(&r->seen, S("{}"));
     if (is_end(name) && r->seen.error == REPLY_ERROR_NONE)
         r->seen.meaningful = r->seen.terminal = true;
+    assert(!r->seen.terminal || r->seen.meaningful);
     return sense;
 }
 

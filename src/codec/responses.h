@@ -14,6 +14,8 @@
 /* Takes `mark` off the front of `s`; false when it does not stand there. */
 bool sign_take(struct slice *s, struct slice mark);
 
+/* A usage object, counted as Anthropic counts; `out` stays as it was when it tells nothing. */
+void responses_usage(const struct json_val *v, struct usage *out);
 /* The error that a reply tells: an `error` event, a response that has failed, a body. Fills error,
  * error_type and error_message of `out`; returns it as an HTTP status. */
 int responses_error(const struct json_val *root, struct observation *out);

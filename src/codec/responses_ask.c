@@ -71,6 +71,7 @@ static void text_add(struct ask_reading *r, const struct place *p, const struct 
 static void part_url(struct ask_reading *r, struct part *p, const struct json_val *url)
 {
     struct slice kept = ask_str(r->a, url);
+    assert(p->kind == PART_IMAGE);
     if (!data_url(kept, &p->media, &p->data))
         p->url = kept;
 }
@@ -173,6 +174,7 @@ static enum err content_read(struct ask_reading *r, const struct place *p, const
 static struct turn *turn_go_on(struct ask_reading *r, enum role role)
 {
     struct turn *last = r->a->last;
+    assert((last == NULL) == (r->a->turns == NULL));
     return last != NULL && last->role == role ? last : ask_turn(r->a, role);
 }
 
@@ -206,6 +208,7 @@ static enum err message_read(struct ask_reading *r, const struct json_val *v)
 /* What was said to a tool that takes no JSON: an object of one member. */
 static enum err free_text_read(struct ask_reading *r, struct part *p, const struct json_val *input)
 {
+    assert(p->kind == PART_CALL);
     buf_clear(&r->text);
     enum err e = buf_puts(&r->text, S("{\"input\":"));
     if (e == OK)
@@ -278,6 +281,7 @@ static enum err reasoning_read(struct ask_reading *r, const struct json_val *v)
                                : turn_part(r->a, t, redacted ? PART_REDACTED : PART_THINKING);
     if (p == NULL)
         return OK;
+    assert(!redacted || !theirs);
     if (redacted) {
         p->data = keep(r, code);
         return OK;
@@ -436,6 +440,7 @@ static enum err choice_read(struct ask_reading *r, const struct json_val *v)
             return refuse(r, "tool_choice: the function's name is missing");
         r->a->choice = CHOICE_ONE;
         r->a->choice_name = ask_str(r->a, json_get(v, "name"));
+        assert(r->a->choice_name.n > 0 || r->a->full);
         return OK;
     }
     if (word.n > 0 || type.n == 0 || slice_eq(type, S("allowed_tools")))

@@ -37,6 +37,7 @@ struct put {
 
 static void fail(struct put *p, enum err e, const char *why)
 {
+    assert(why != NULL);
     if (e == OK || p->err != OK)
         return;
     p->err = e;
@@ -247,6 +248,7 @@ static void result_put(struct put *p, const struct part *call, int turn)
 /* A result whose call is not there any more: the user tells it. */
 static void orphan_put(struct put *p, const struct part *result)
 {
+    assert(result->kind == PART_RESULT && p->message);
     text_put(p, "input_text", S("Result of an earlier tool call:"));
     result_text(p, result);
     if (p->text.len > 0)
@@ -281,6 +283,7 @@ static bool says_anything(const struct part *one)
 
 static void user_put(struct put *p, const struct turn *t)
 {
+    assert(t->role == ROLE_USER && !p->message);
     for (const struct part *one = t->parts; one != NULL; one = one->next) {
         if (one->kind == PART_RESULT && results_met(&p->results))
             continue;
@@ -312,6 +315,7 @@ static void system_join(struct put *p, const struct turn *t)
 static void system_put(struct put *p, const struct turn *t)
 {
     bool users = p->t->first_system_only;
+    assert(t->role == ROLE_SYSTEM && !p->message);
     buf_clear(&p->text);
     if (users)
         text_add(p, S("<system-reminder>\n"));
@@ -341,6 +345,7 @@ static void reasoning_put(struct put *p, const struct part *one)
 {
     struct jw *w = &p->w;
     struct slice code = one->signature;
+    assert(one->kind == PART_THINKING);
     if (!sign_take(&code, S(SIGN_OURS)) || code.n == 0 || !led_to_anything(one))
         return;
     message_close(p);
@@ -358,6 +363,7 @@ static void reasoning_put(struct put *p, const struct part *one)
 static void call_put(struct put *p, const struct part *call)
 {
     struct jw *w = &p->w;
+    assert(call->kind == PART_CALL);
     message_close(p);
     jw_obj(w);
     jw_kcstr(w, "type", "function_call");
@@ -384,6 +390,7 @@ static const struct turn *assistant_turns(struct put *p, const struct turn *t, i
 {
     const struct turn *from = t;
     int first = *turn, calls = 0;
+    assert(t != NULL && t->role == ROLE_ASSISTANT && !p->message);
     for (; t != NULL && t->role == ROLE_ASSISTANT; t = t->next, ++*turn) {
         for (const struct part *one = t->parts; one != NULL; one = one->next)
             calls += one->kind == PART_CALL;
@@ -437,6 +444,7 @@ static void input_items(struct put *p)
         turn++;
     }
     assert(!p->message);
+    assert(p->err != OK || p->w.err != OK || p->results.at == p->results.n);
     jw_end_arr(&p->w);
 }
 
@@ -467,6 +475,7 @@ static void choice_put(struct put *p, bool named)
 static void tool_put(struct put *p, const struct tool *t)
 {
     struct jw *w = &p->w;
+    assert(is_function(t));
     jw_obj(w);
     jw_kcstr(w, "type", "function");
     jw_kstr(w, "name", names_put(p->names, t->name, NAME_LEN));

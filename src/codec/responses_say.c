@@ -137,6 +137,7 @@ static enum err block_open(struct say_reader *r, struct block *b)
 static enum err block_delta(struct say_reader *r, const struct block *b, struct slice text)
 {
     struct say s = {.kind = SAY_DELTA, .what = b->what, .text = text};
+    assert(b->opened && b == r->head);
     return text.n == 0 ? OK : say_out(r, &s);
 }
 
@@ -144,6 +145,7 @@ static enum err block_close(struct say_reader *r, const struct block *b)
 {
     struct say sign = {.kind = SAY_SIGN, .what = b->what, .text = slice_of(b->sign)};
     struct say s = {.kind = SAY_CLOSE, .what = b->what};
+    assert(b->opened && (b->sign == NULL || b->what == BLOCK_THINKING));
     enum err e = b->sign != NULL ? say_out(r, &sign) : OK;
     return e == OK ? say_out(r, &s) : e;
 }
@@ -226,6 +228,7 @@ static enum err item_new(struct say_reader *r, enum item_kind kind, int64_t inde
     r->items = it;
     r->items_n++;
     *out = it;
+    assert(it->index >= 0 && it->call == NULL);
     return OK;
 }
 
@@ -250,6 +253,7 @@ static enum err text_say(struct say_reader *r, struct item *it, enum block_kind 
 {
     struct block *b = block_find(r, it, what, part);
     enum err e = OK;
+    assert(!it->done && what != BLOCK_CALL);
     it->said |= part_bit(part);
     if (text.n == 0)
         return OK;
@@ -284,6 +288,7 @@ static enum err call_name(struct say_reader *r, struct item *it, const struct js
         return e;
     it->begun = true;
     it->call = b;
+    assert(b->what == BLOCK_CALL && b->item == it);
     if (b->id[0] == '\0' && id.n > 0 && !b->opened)
         call_id_clean(id, b->id);
     if (b->name == NULL && name.n > 0)
@@ -294,6 +299,7 @@ static enum err call_name(struct say_reader *r, struct item *it, const struct js
 static enum err call_add(struct say_reader *r, struct item *it, struct slice text)
 {
     enum err e = it->call == NULL ? call_name(r, it, NULL) : OK;
+    assert(it->kind == ITEM_CALL);
     if (e != OK || it->call == NULL || text.n == 0)
         return e;
     it->said = 1;
@@ -439,7 +445,6 @@ static enum stop_kind stop_of(const struct say_reader *r, const struct json_val 
 static enum err reply_end(struct say_reader *r, const struct json_val *response)
 {
     struct say stop = {.kind = SAY_STOP}, end = {.kind = SAY_END};
-    const struct json_val *usage = json_get(response, "usage");
     enum err e = start_say(r, json_get_str(response, "id"), json_get_str(response, "model"));
     if (e == OK)
         e = output_done(r, json_get(response, "output"));
@@ -449,8 +454,7 @@ static enum err reply_end(struct say_reader *r, const struct json_val *response)
         return e;
     assert(r->head == NULL);
     stop.stop = stop_of(r, response);
-    if (json_type(usage) == JSON_OBJECT)
-        openai_usage_read(usage, &stop.usage);
+    responses_usage(json_get(response, "usage"), &stop.usage);
     reading_text(stop.usage.service_tier, sizeof stop.usage.service_tier, response, "service_tier");
     r->ended = true;
     e = say_out(r, &stop);
@@ -464,6 +468,7 @@ static enum err error_say(struct say_reader *r, const struct json_val *root)
     s.error = o.error;
     s.error_type = slice_of(o.error_type);
     s.text = slice_of(o.error_message);
+    assert(s.status >= 400 && s.error != REPLY_ERROR_NONE);
     /* What is open is closed as it is; what waits behind it is not begun any more. */
     enum err e = r->head != NULL && r->head->opened ? block_close(r, r->head) : OK;
     r->ended = true;
@@ -687,6 +692,7 @@ static enum err body_read(struct say_reader *r, struct slice data)
 static enum err reader_read(struct say_reader *r, struct slice event, struct slice data, bool whole,
                             say_fn *say, void *arg)
 {
+    assert(say != NULL);
     r->say = say;
     r->arg = arg;
     if (r->ended)

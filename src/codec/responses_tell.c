@@ -26,6 +26,7 @@ struct say_writer {
     /* the open block */
     enum block_kind what;
     bool open;          /* its item has been begun */
+    bool broken;        /* ... and ends with the reply, by an error */
     int64_t index;      /* of its item */
     char item[80];      /* its id */
     char media[64];     /* of an image */
@@ -45,6 +46,7 @@ static void usage_print(const struct usage *u, struct jw *j)
 {
     int64_t write = u->cache_write_5m + u->cache_write_1h;
     int64_t input = u->input + u->cache_read + write;
+    assert(u->known && input >= u->cache_read);
     jw_obj(j);
     jw_ki64(j, "input_tokens", input);
     jw_key(j, "input_tokens_details");
@@ -173,6 +175,7 @@ static void event_begin(struct say_writer *w, const char *name, struct jw *j, st
 static enum err event_end(struct jw *j)
 {
     jw_end_obj(j);
+    assert(j->err != OK || j->depth == 0);
     return j->err == OK ? buf_puts(j->out, S("\n\n")) : j->err;
 }
 
@@ -211,6 +214,13 @@ static void item_id(struct say_writer *w)
                       w->index);
 }
 
+static const char *item_status(const struct say_writer *w, bool whole)
+{
+    if (w->broken)
+        return "incomplete";
+    return whole ? "completed" : "in_progress";
+}
+
 /* The content of a message: one part, as far as it has come. */
 static void part_print(const struct say_writer *w, bool whole, struct jw *j)
 {
@@ -235,7 +245,7 @@ static void part_print(const struct say_writer *w, bool whole, struct jw *j)
 static void message_print(const struct say_writer *w, bool whole, struct jw *j)
 {
     jw_kcstr(j, "type", "message");
-    jw_kcstr(j, "status", whole ? "completed" : "in_progress");
+    jw_kcstr(j, "status", item_status(w, whole));
     jw_kcstr(j, "role", "assistant");
     jw_key(j, "content");
     jw_arr(j);
@@ -267,7 +277,7 @@ static void reasoning_print(const struct say_writer *w, bool whole, struct jw *j
 static void call_print(const struct say_writer *w, bool whole, struct jw *j)
 {
     jw_kcstr(j, "type", "function_call");
-    jw_kcstr(j, "status", whole ? "completed" : "in_progress");
+    jw_kcstr(j, "status", item_status(w, whole));
     jw_kstr(j, "arguments", whole ? buf_slice(&w->text) : S(""));
     jw_kstr(j, "call_id", buf_slice(&w->call_id));
     jw_kstr(j, "name", buf_slice(&w->name));
@@ -278,7 +288,7 @@ static void image_print(const struct say_writer *w, bool whole, struct jw *j)
     struct slice format = slice_of(w->media);
     (void)sign_take(&format, S("image/"));
     jw_kcstr(j, "type", "image_generation_call");
-    jw_kcstr(j, "status", whole ? "completed" : "in_progress");
+    jw_kcstr(j, "status", item_status(w, whole));
     jw_kstr(j, "output_format", format);
     jw_key(j, "result");
     if (whole)
@@ -314,6 +324,7 @@ static void item_print(const struct say_writer *w, bool whole, struct jw *j)
 static enum err item_event(struct say_writer *w, const char *name, bool whole, struct buf *out)
 {
     struct jw j;
+    assert(w->started && w->open && !w->whole);
     event_begin(w, name, &j, out);
     jw_ki64(&j, "output_index", w->index);
     jw_key(&j, "item");
@@ -407,6 +418,7 @@ static enum err front_print(struct say_writer *w)
 static enum err delta_event(struct say_writer *w, struct slice text, struct buf *out)
 {
     char digits[TEXT_U64_MAX];
+    assert(w->open && w->front.len > 0);
     size_t n = text_from_u64((uint64_t)w->sequence++, digits);
     enum err e = buf_puts(out, buf_slice(&w->front));
     if (e == OK)
@@ -423,8 +435,8 @@ static enum err block_open(struct say_writer *w, const struct say *s)
     struct buf *const bufs[] = {&w->text, &w->sign, &w->probs, &w->name, &w->call_id};
     for (size_t i = 0; i < sizeof bufs / sizeof bufs[0]; i++)
         buf_clear(bufs[i]);
+    assert(!w->open);
     w->what = s->what;
-    w->open = false;
     text_copy(w->media, sizeof w->media, s->name);
     item_id(w);
     if (s->what != BLOCK_CALL)
@@ -469,6 +481,7 @@ static enum err block_delta(struct say_writer *w, struct slice text, struct buf 
 static enum err block_sign(struct say_writer *w, struct slice code, struct buf *out)
 {
     bool ours = sign_take(&code, S(SIGN_OURS));
+    assert(!ours || code.p != NULL);
     if (code.n == 0 || w->what != BLOCK_THINKING)
         return OK;
     enum err e = w->open ? OK : item_begin(w, out);
@@ -480,6 +493,7 @@ static enum err block_sign(struct say_writer *w, struct slice code, struct buf *
 static enum err output_add(struct say_writer *w)
 {
     struct jw j;
+    assert(w->open && w->item[0] != '\0');
     enum err e = w->output.len > 0 ? buf_puts(&w->output, S(",")) : OK;
     jw_init(&j, &w->output);
     item_print(w, true, &j);
@@ -528,6 +542,7 @@ static enum err probs_add(struct say_writer *w, struct slice probs)
 
 static enum err reply_end(struct say_writer *w, struct buf *out)
 {
+    assert(!w->open); /* each block is closed before the end */
     bool complete = incomplete_reason(w) == NULL;
     const char *status = complete ? "completed" : "incomplete";
     struct jw j;
@@ -553,6 +568,9 @@ static enum err reply_error(struct say_writer *w, const struct say *s, struct bu
         return openai_error_print(status, slice_of(text), S(""), out);
     }
     enum err e = start_events(w, out);
+    w->broken = w->open; /* clients keep what there is of it */
+    if (e == OK && w->open)
+        e = block_close(w, out);
     return e == OK ? response_event(w, "response.failed", "failed", s, out) : e;
 }
 

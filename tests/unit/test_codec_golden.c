@@ -19,6 +19,7 @@ static const struct folder {
 } folders[] = {
     {"anthropic", DIALECT_ANTHROPIC, 16},
     {"openai", DIALECT_OPENAI, 20},
+    {"responses", DIALECT_RESPONSES, 20},
 };
 static const struct folder *here; /* whose replies are being played */
 
