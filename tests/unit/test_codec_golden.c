@@ -1,8 +1,8 @@
 /* links: base http codec */
 /* Plays the recorded replies of tests/golden, a folder for each dialect: each NAME.sse or NAME.json
- * has a NAME.expect that says what the observer must have seen. Every reply is played whole, in
- * pieces of 1 to 16 bytes, cut in two at every byte, and (streams) with its line ends as LF, CRLF
- * and CR: always the same must be seen. */
+ * has a NAME.expect that says what the observer must have seen; so has NAME.ndjson, a stream of
+ * lines. Every reply is played whole, in pieces of 1 to 16 bytes, cut in two at every byte, and
+ * (streams) with its line ends as LF, CRLF and CR: always the same must be seen. */
 #include "codec_watch.h"
 
 #include <dirent.h>
@@ -17,8 +17,8 @@ static const struct folder {
     enum dialect dialect;
     int at_least; /* replies */
 } folders[] = {
-    {"anthropic", DIALECT_ANTHROPIC, 16},
-    {"openai", DIALECT_OPENAI, 20},
+    {"anthropic", DIALECT_ANTHROPIC, 16}, {"openai", DIALECT_OPENAI, 20},
+    {"gemini", DIALECT_GEMINI, 25},       {"ollama", DIALECT_OLLAMA, 18},
     {"responses", DIALECT_RESPONSES, 20},
 };
 static const struct folder *here; /* whose replies are being played */
@@ -65,19 +65,21 @@ static void play(const char *name, const char *how, enum reply_kind kind, struct
         check(name, how, kind, bytes, cut, 0, want, w.forwarded);
 }
 
-static void play_line_ends(const char *name, struct slice lf, struct slice want)
+/* Of the line ends, lines know LF and CRLF only. */
+static void play_line_ends(const char *name, enum reply_kind kind, struct slice lf,
+                           struct slice want)
 {
     static const char *const ends[] = {"\n", "\r\n", "\r"};
     static const char *const names[] = {"LF", "CRLF", "CR"};
     struct buf b;
     buf_init(&b, 1 << 20);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < (kind == REPLY_SSE ? 3 : 2); i++) {
         buf_clear(&b);
         for (size_t at = 0; at < lf.n; at++) {
             struct slice one = lf.p[at] == '\n' ? slice_of(ends[i]) : slice_sub(lf, at, at + 1);
             assert_int_equal(buf_puts(&b, one), OK);
         }
-        play(name, names[i], REPLY_SSE, buf_slice(&b), want);
+        play(name, names[i], kind, buf_slice(&b), want);
     }
     buf_free(&b);
 }
@@ -94,12 +96,13 @@ static void play_folder(void)
         char name[128];
         struct slice file = slice_of(e->d_name);
         bool sse = slice_ends(file, S(".sse")), json = slice_ends(file, S(".json"));
-        if (!sse && !json)
+        bool lines = slice_ends(file, S(".ndjson"));
+        if (!sse && !json && !lines)
             continue;
-        text_copy(name, sizeof name, slice_sub(file, 0, file.n - (sse ? 4 : 5)));
+        text_copy(name, sizeof name, slice_sub(file, 0, file.n - (sse ? 4 : json ? 5 : 7)));
         struct slice bytes = read_file(e->d_name, ""), want = read_file(name, ".expect");
-        if (sse)
-            play_line_ends(name, bytes, want);
+        if (sse || lines)
+            play_line_ends(name, sse ? REPLY_SSE : REPLY_LINES, bytes, want);
         else
             play(name, "as it is", REPLY_JSON, bytes, want);
         played++;
