@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// A scripted Anthropic provider for the end-to-end tests: HTTP or HTTPS, no packages.
+// A scripted provider for the end-to-end tests: HTTP or HTTPS, no packages. It speaks the Messages
+// API and the others' dialects (lib/dialects): OpenAI's two, Azure, Bedrock, Vertex, Gemini, Ollama.
 //
 //   node provider.mjs [--port N] [--host ADDR] [--cert FILE --key FILE] [--script FILE]
 //                     [--public-url URL] [--stay]
@@ -12,9 +13,10 @@
 //
 //   when     {path, method, model, stream, reused}  all given members must fit (path: prefix)
 //   times    how often the plan may be used (default: for ever)
-//   status, error {type,message,details}, headers, body   a plain answer; `headers: null` drops the
+//   status, error {type,message,details,code,param}, headers, body   a plain answer; `headers: null` drops the
 //            account's usual limit headers, a member set to null drops that one header
 //   blocks, usage, model, size   what a message answer says (size: characters per delta)
+//   flavor, quirks, finish, exception   of other dialects, see there
 //   gate     hold before event number N until POST /release (then `cut` at N breaks off)
 //   hold     true: hold before the response head until POST /release
 //   cut      {at: 'head' | 'body' | N, how: 'reset'|'fin'|'stall'|'error'|'end'|'garbage'}
@@ -33,6 +35,8 @@ import fs from 'node:fs';
 import zlib from 'node:zlib';
 import { parseArgs } from 'node:util';
 import * as answers from './lib/answers.mjs';
+import { entraToken, googleToken, presented, refuse } from './lib/credentials.mjs';
+import { DIALECTS, find } from './lib/dialects/index.mjs';
 
 const { values: opt } = parseArgs({ options: {
   port: { type: 'string', default: '0' }, host: { type: 'string', default: '127.0.0.1' },
@@ -42,33 +46,28 @@ const { values: opt } = parseArgs({ options: {
 
 const state = {
   accounts: {}, requests: [], sockets: new Set(), connections: 0, seq: 0,
-  gates: [], batches: new Map(), files: new Map(), clientErrors: [],
+  gates: [], batches: new Map(), files: new Map(), clientErrors: [], tokens: new Map(), responses: new Map(),
 };
 
 if (opt.script) setAccounts(JSON.parse(fs.readFileSync(opt.script, 'utf8')));
 
-// {key: {name, plans, models, bearer}}; `bearer` demands the key in Authorization.
+// {key: {name, plans, models, bearer, dialect, flavor, ...}}; `bearer` demands the key in
+// Authorization; `dialect` says what paths mean that several dialects have (/models); other members
+// are of the ways to show who one is, see lib/credentials.mjs.
 function setAccounts(accounts) {
   for (const [key, a] of Object.entries(accounts)) {
-    state.accounts[key] = { name: a.name ?? key, plans: a.plans ?? [],
-      models: a.models ?? answers.DEFAULT_MODELS, bearer: a.bearer ?? false };
+    state.accounts[key] = { ...a, name: a.name ?? key, plans: a.plans ?? [],
+      models: a.models ?? answers.DEFAULT_MODELS, only: a.models };
   }
 }
 
 // ---- the record of what arrived --------------------------------------------------------------
 
-function credentialsOf(req) {
-  const bearer = /^Bearer (.*)$/.exec(req.headers.authorization ?? '');
-  return { apiKey: req.headers['x-api-key'], bearer: bearer?.[1] };
-}
-
 function record(req) {
-  const cred = credentialsOf(req);
+  const { key, via } = presented(req, state);
   const entry = {
     n: state.requests.length, conn: req.socket.connId, onConn: ++req.socket.served,
-    method: req.method, url: req.url, headers: pairs(req.rawHeaders), key: cred.apiKey ?? cred.bearer,
-    via: cred.apiKey && cred.bearer ? 'both' : cred.apiKey ? 'x-api-key' : cred.bearer ? 'bearer' : 'none',
-    body: null, state: 'reading', at: Date.now(), endedAt: null, sent: [], answered: null,
+    method: req.method, url: req.url, headers: pairs(req.rawHeaders), key, via, body: null, state: 'reading', at: Date.now(), endedAt: null, sent: [], answered: null,
   };
   state.requests.push(entry);
   return entry;
@@ -88,9 +87,12 @@ function show(e) {
 // ---- answering -------------------------------------------------------------------------------
 
 class Answer {
-  constructor(req, res, entry, account, plan) {
-    Object.assign(this, { req, res, entry, account, plan });
-    this.requestId = `req_${answers.pad(++state.seq)}`;
+  constructor(req, res, entry, account, plan, where) {
+    Object.assign(this, { req, res, entry, account, plan, where, state });
+    this.dialect = DIALECTS[where.dialect];
+    this.seq = ++state.seq;
+    this.id = answers.pad(this.seq);
+    this.requestId = `req_${this.id}`;
     this.gone = false;
     res.on('close', () => {
       this.gone = true;
@@ -100,10 +102,9 @@ class Answer {
   }
 
   headers(extra) {
-    const h = { 'request-id': this.requestId, 'anthropic-organization-id': `org_${this.account.name}`,
-      'cf-ray': '8f00scripted-OSL', ...answers.limitHeaders(), ...extra };
+    const h = { ...this.dialect.headers(this), ...extra };
     if (this.plan.headers === null) {
-      for (const k of Object.keys(h)) if (k.startsWith('anthropic-ratelimit')) delete h[k];
+      for (const k of Object.keys(h)) if (/^(?:anthropic-|x-)ratelimit/.test(k)) delete h[k];
     }
     for (const [k, v] of Object.entries(this.plan.headers ?? {})) {
       if (v === null) delete h[k]; else h[k] = v;
@@ -136,11 +137,11 @@ class Answer {
       case 'stall': this.entry.state = 'stalled'; return;
       case 'end': this.res.end(); return;
       case 'error':
-        this.write(answers.sse('error', answers.errorBody(529, 'Overloaded', this.requestId)));
+        this.write(this.dialect.streamError(this, 'Overloaded'));
         this.res.end();
         return;
       case 'garbage':
-        this.write('event: content_block_delta\ndata: {"type":"content_bl\n\n');
+        this.write(this.dialect.garbage());
         this.res.end();
         return;
       default: throw new Error(`unknown cut ${how}`);
@@ -155,7 +156,9 @@ class Answer {
     if (plan.raw !== undefined) return this.raw();
     if (plan.cut?.at === 'head') return this.cut(plan.cut.how);
     if (plan.status !== undefined && (plan.error || plan.body !== undefined)) return this.plain();
+    if (this.where.call !== null) return this.dialect.run(this, this.where, body);
     const url = new URL(this.req.url, 'http://provider');
+    if (this.dialect !== DIALECTS.anthropic) return this.error(404, `Not found: ${url.pathname}`);
     return this.route(url, body);
   }
 
@@ -178,15 +181,16 @@ class Answer {
     if (plan.body !== undefined) {
       return this.send(plan.status, plan.body, { 'content-type': plan.type ?? 'application/json' });
     }
-    return this.error(plan.status, plan.error.message, plan.error.type, plan.error.details);
+    return this.error(plan.status, plan.error.message, plan.error);
   }
 
-  error(status, message, type, details) {
-    return this.json(status, answers.errorBody(status, message, this.requestId, type, details));
+  // `e` may say more: {type, details, code, param}.
+  error(status, message, e = {}) {
+    return this.json(status, this.dialect.error(this, status, message, e), this.dialect.errorHeaders?.(this, status, e));
   }
 
-  json(status, value) {
-    return this.send(status, JSON.stringify(value), { 'content-type': 'application/json' });
+  json(status, value, headers = {}) {
+    return this.send(status, JSON.stringify(value), { 'content-type': 'application/json', ...headers });
   }
 
   // A body of known length, sent whole, dripped or broken off.
@@ -220,11 +224,10 @@ class Answer {
     }
   }
 
-  async stream(events) {
+  async stream(events, type = 'text/event-stream; charset=utf-8', headers = {}) {
     const { plan, res, entry } = this;
     entry.answered = plan.status ?? 200;
-    res.writeHead(entry.answered, this.headers({ 'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-cache' }));
+    res.writeHead(entry.answered, this.headers({ 'content-type': type, 'cache-control': 'no-cache', ...headers }));
     res.flushHeaders();
     for (let i = 0; i < events.length; i++) {
       if (plan.gate === i) await this.held();
@@ -388,6 +391,15 @@ function choose(account, req, entry) {
   return plan;
 }
 
+// What the token endpoints say; null: the path is none of theirs. Tokens they gave are in the
+// control port's list, so that a test can look whether one got lost somewhere.
+function tokenAnswer(req, entry, pathname) {
+  const entra = /^\/([^/]+)\/oauth2\/v2\.0\/token$/.exec(pathname);
+  if (req.method !== 'POST' || (!entra && pathname !== '/token')) return null;
+  entry.via = 'token endpoint';
+  return entra ? entraToken(req, entry.body, state, entra[1]) : googleToken(req, entry.body, state, publicUrl());
+}
+
 function onRequest(req, res) {
   const entry = record(req);
   const parts = [];
@@ -398,10 +410,14 @@ function onRequest(req, res) {
     entry.body = Buffer.concat(parts);
     entry.readAt = Date.now();
     const account = state.accounts[entry.key];
-    const refused = !account || entry.via === 'both' || (account.bearer && entry.via !== 'bearer');
-    const plan = refused ? {} : choose(account, req, entry);
-    const answer = new Answer(req, res, entry, account ?? { name: 'nobody' }, plan);
-    if (refused) return answer.error(401, 'invalid x-api-key');
+    const url = new URL(req.url, 'http://provider');
+    const where = find(req.method, url.pathname, url.searchParams, account?.dialect);
+    const token = tokenAnswer(req, entry, url.pathname);
+    const refused = token ? null : refuse(entry, account, where.dialect);
+    const plan = refused || token ? {} : choose(account, req, entry);
+    const answer = new Answer(req, res, entry, account ?? { name: 'nobody' }, plan, where);
+    if (token) return answer.json(...token);
+    if (refused) return answer.error(refused.status, refused.message, refused);
     answer.run(entry.body).catch((e) => {
       entry.state = `bug: ${e.stack}`;
       req.socket.destroy();
@@ -446,6 +462,11 @@ const control = {
     return { released: gates.length };
   },
   'POST /forget': () => { state.requests.length = 0; return {}; },
+  'GET /tokens': () => [...state.tokens.keys()],
+  'POST /expire': () => { // every token that was bought
+    for (const t of state.tokens.values()) t.until = 0;
+    return {};
+  },
   'GET /connections': () => ({ open: state.sockets.size, total: state.connections }),
   'POST /close-idle': () => {
     server.closeIdleConnections();

@@ -39,7 +39,7 @@ export function limitHeaders(remaining = 41) {
 
 // ---- reading the request ---------------------------------------------------------------------
 
-function textOf(content) {
+export function textOf(content) {
   if (typeof content === 'string') return content;
   if (!Array.isArray(content)) return '';
   return content.map((b) => {
@@ -76,42 +76,47 @@ export function validate(req, version, counting) {
 }
 
 // The default answer is steered by marks in the prompt, so that any client can ask for it:
-//   [[tool:NAME {json}]]  call the client's tool NAME (if the request offers it)
+//   [[tool:NAME {json}]]  call the client's tool NAME (if the request offers it); several: in parallel
 //   [[say:TEXT]]          answer TEXT
+//   [[json:{json}]]       answer that, if the request wants JSON of a schema
 //   [[think]] [[web]]     put thinking or server-tool blocks before the text
-export function blocksFor(req, seq) {
-  const last = lastUserMessage(req);
+// `q` is what a request of any dialect comes to: {prompt, results: [text], tools: [name], schema,
+// mayThink}; the blocks are those of the Messages API.
+export function blocksOf(q, seq) {
   const blocks = [];
-  if (req.output_config?.format?.type === 'json_schema') {
-    return [{ type: 'text', text: '{"title":"Scripted test","isNewTopic":true}' }];
+  const json = /\[\[json:(.*?)\]\]/s.exec(q.prompt);
+  if (q.schema) return [{ type: 'text', text: json ? json[1] : '{"title":"Scripted test","isNewTopic":true}' }];
+  if (q.results.length) {
+    return [{ type: 'text', text: `Tool said: ${q.results.map((r) => r.slice(0, 400)).join(' + ')}` }];
   }
-  const result = Array.isArray(last.content)
-    ? last.content.find((b) => b.type === 'tool_result') : undefined;
-  if (result) {
-    return [{ type: 'text', text: `Tool said: ${textOf(result.content).slice(0, 400)}` }];
-  }
-  const prompt = textOf(last.content);
-  if (prompt.includes('[[think]]')) {
+  if (q.prompt.includes('[[think]]') && q.mayThink !== false) {
     blocks.push({ type: 'thinking', thinking: 'Let me think about it. \u00e9\u4e2d\u{1f600}',
       signature: 'EpIBCkYIBxgCKkDexample+signature/bytes==' });
   }
-  if (prompt.includes('[[web]]')) {
+  if (q.prompt.includes('[[web]]')) {
     blocks.push({ type: 'server_tool_use', id: `srvtoolu_${pad(seq)}`, name: 'web_search',
       input: { query: 'weather in Oslo' } });
     blocks.push({ type: 'web_search_tool_result', tool_use_id: `srvtoolu_${pad(seq)}`, content: [
       { type: 'web_search_result', url: 'https://example.org/w', title: 'Weather',
         encrypted_content: 'Abc=', page_age: null }] });
   }
-  const tool = /\[\[tool:([A-Za-z0-9_]+) (\{.*?\})\]\]/.exec(prompt);
-  if (tool && (req.tools ?? []).some((t) => t.name === tool[1])) {
+  const calls = [...q.prompt.matchAll(/\[\[tool:([A-Za-z0-9_-]+) (\{.*?\})\]\]/g)].filter((c) => q.tools.includes(c[1]));
+  if (calls.length) {
     blocks.push({ type: 'text', text: 'I will use a tool.' });
-    blocks.push({ type: 'tool_use', id: `toolu_${pad(seq)}`, name: tool[1],
-      input: JSON.parse(tool[2]) });
+    calls.forEach((c, i) => blocks.push({ type: 'tool_use', id: `toolu_${pad(seq)}${i || ''}`, name: c[1],
+      input: JSON.parse(c[2]) }));
     return blocks;
   }
-  const say = /\[\[say:(.*?)\]\]/s.exec(prompt);
+  const say = /\[\[say:(.*?)\]\]/s.exec(q.prompt);
   blocks.push({ type: 'text', text: say ? say[1] : 'Hello from the scripted provider.' });
   return blocks;
+}
+
+export function blocksFor(req, seq) {
+  const last = lastUserMessage(req);
+  const results = Array.isArray(last.content) ? last.content.filter((b) => b.type === 'tool_result') : [];
+  return blocksOf({ prompt: textOf(last.content), results: results.map((r) => textOf(r.content)),
+    tools: (req.tools ?? []).map((t) => t.name), schema: req.output_config?.format?.type === 'json_schema' }, seq);
 }
 
 export function pad(n) {
@@ -134,7 +139,7 @@ export function sse(type, data) {
   return `event: ${type}\ndata: ${JSON.stringify(data)}\n\n`;
 }
 
-function pieces(text, size) {
+export function pieces(text, size) {
   const out = [];
   const chars = Array.from(text);
   for (let i = 0; i < chars.length; i += size) out.push(chars.slice(i, i + size).join(''));

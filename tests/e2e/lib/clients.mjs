@@ -29,16 +29,16 @@ export const NOTE = 'The password of the day is marmalade.';
 
 // Runs `claude -p PROMPT` in a folder of its own with note.txt in it, credentials from `env`.
 // Gives {code, lines (stream-json), result, out, err}.
-export async function claude(t, baseURL, env, prompt, { ms = 60000, args = [] } = {}) {
+export async function claude(t, baseURL, env, prompt, { ms = 60000, args = [], model = 'claude-sonnet-4-6' } = {}) {
   const home = t.subdir(`home${t.procs.length}`);
   const work = t.subdir(`work${t.procs.length}`);
   fs.writeFileSync(path.join(work, 'note.txt'), `${NOTE}\n`);
   const p = t.spawn(claudeBinary(), ['-p', prompt.replaceAll('$WORK', work), '--output-format', 'stream-json',
-    '--verbose', '--model', 'claude-sonnet-4-6', ...args], {
+    '--verbose', '--model', model, ...args], {
     input: '', cwd: work, detached: true,
     env: { PATH: process.env.PATH, HOME: home, TMPDIR: home, LANG: 'C.UTF-8', TERM: 'dumb',
       CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1', DISABLE_TELEMETRY: '1', DISABLE_AUTOUPDATER: '1',
-      DISABLE_ERROR_REPORTING: '1', ANTHROPIC_BASE_URL: baseURL, ...env },
+      DISABLE_ERROR_REPORTING: '1', ...(baseURL ? { ANTHROPIC_BASE_URL: baseURL } : {}), ...env },
   });
   await p.exit(ms);
   const lines = p.out.split('\n').filter(Boolean).map((l) => {
