@@ -519,10 +519,14 @@ static enum err delta_scan(struct say_reader *r, struct slice data, struct delta
 static enum err probs_say(struct say_reader *r, struct slice probs)
 {
     struct say s = {.kind = SAY_LOGPROBS};
+    struct json *doc = NULL;
     if (!slice_starts(probs, S("[")) || text_blank(slice_sub(probs, 1, probs.n - 1)))
         return OK;
+    enum err e = json_parse(probs, &doc); /* it goes out as it is, so it must be sound */
+    json_free(doc);
     buf_clear(&r->more);
-    enum err e = buf_puts(&r->more, S("{\"content\":"));
+    if (e == OK)
+        e = buf_puts(&r->more, S("{\"content\":"));
     if (e == OK)
         e = buf_puts(&r->more, probs);
     if (e == OK)

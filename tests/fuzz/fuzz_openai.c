@@ -3,17 +3,10 @@
  *   a reply watched: any split gives the same observation and lets the same bytes through;
  *   a reply translated: any split gives the same bytes, and what is said keeps the contract;
  *   a request: translated without a fault; with the usage wish put in it is still what it was. */
+#include "../unit/codec_contract.h"
 #include "../unit/codec_watch.h"
 
-#include "codec/dialect.h"
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(condition)       \
-    do {                      \
-        if (!(condition))     \
-            __builtin_trap(); \
-    } while (0)
 
 /* ---- watched --------------------------------------------------------------------------------- */
 
@@ -36,53 +29,6 @@ static void fuzz_watch(enum reply_kind kind, struct slice bytes, uint8_t split)
 
 /* ---- translated ------------------------------------------------------------------------------ */
 
-struct contract {
-    bool open, started, stopped, ended;
-};
-
-static enum err on_say(void *arg, const struct say *s)
-{
-    struct contract *c = arg;
-    MUST(!c->ended);
-    MUST(s->kind == SAY_ERROR || (s->kind == SAY_START) != c->started);
-    switch (s->kind) {
-    case SAY_START:
-        c->started = true;
-        break;
-    case SAY_OPEN:
-        MUST(!c->open && !c->stopped);
-        MUST(s->what != BLOCK_CALL || (s->id.n > 0 && s->name.n > 0));
-        c->open = true;
-        break;
-    case SAY_DELTA:
-        MUST(c->open && s->text.n > 0);
-        break;
-    case SAY_SIGN:
-        MUST(c->open);
-        break;
-    case SAY_CLOSE:
-        MUST(c->open);
-        c->open = false;
-        break;
-    case SAY_STOP:
-        MUST(!c->open && !c->stopped);
-        c->stopped = true;
-        break;
-    case SAY_END:
-        MUST(c->stopped);
-        c->ended = true;
-        break;
-    case SAY_ERROR:
-        MUST(s->status >= 400 && !c->open);
-        c->ended = true;
-        break;
-    case SAY_LOGPROBS:
-    case SAY_LIFE:
-        break;
-    }
-    return OK;
-}
-
 /* Each line is one event's data. */
 static void fuzz_reader(struct slice bytes, bool whole)
 {
@@ -92,9 +38,9 @@ static void fuzz_reader(struct slice bytes, bool whole)
     struct slice line;
     enum err e = OK;
     while (e == OK && slice_cut(&bytes, '\n', &line))
-        e = canon_openai.read(r, S(""), line, whole, on_say, &c);
+        e = canon_openai.read(r, S(""), line, whole, contract_say, &c);
     if (e == OK)
-        (void)canon_openai.read_end(r, on_say, &c);
+        (void)canon_openai.read_end(r, contract_say, &c);
     canon_openai.reader_free(r);
 }
 

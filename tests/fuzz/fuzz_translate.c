@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
     } while (0)
 
 /* Those that have a row; a new one is added here. */
-static const enum dialect dialects[] = {DIALECT_ANTHROPIC, DIALECT_OPENAI};
+static const enum dialect dialects[] = {DIALECT_ANTHROPIC, DIALECT_OPENAI, DIALECT_RESPONSES};
 #define DIALECTS (sizeof dialects / sizeof dialects[0])
 static const enum framing ins[] = {FRAMING_SSE, FRAMING_WHOLE, FRAMING_AWS, FRAMING_LINES,
                                    FRAMING_ARRAY};

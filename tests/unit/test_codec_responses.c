@@ -337,6 +337,9 @@ static void test_servers(void **state)
          " start; open text; delta text :a; close text; stop end; end;", OK},
         {"a delta that is no text", "{'type':'response.output_text.delta','delta':{}}", "",
          ERR_SYNTAX},
+        {"probabilities that are no JSON",
+         "{'type':'response.output_text.delta','delta':'a','logprobs':['x':]}",
+         " start; open text; delta text :a;", ERR_SYNTAX},
         {"one item of two kinds",
          "{'type':'response.output_text.delta','output_index':0,'delta':'a'}\n"
          "{'type':'response.function_call_arguments.delta','output_index':0,'delta':'a'}",

@@ -839,6 +839,14 @@ static void test_cost(void **state)
     struct translate_plan a = plan(DIALECT_ANTHROPIC, FRAMING_SSE, DIALECT_OPENAI, FRAMING_SSE);
     struct translate_plan o = plan(DIALECT_OPENAI, FRAMING_SSE, DIALECT_ANTHROPIC, FRAMING_SSE);
     struct translate_plan b = plan(DIALECT_ANTHROPIC, FRAMING_AWS, DIALECT_ANTHROPIC, FRAMING_SSE);
+    struct translate_plan to_r = plan(DIALECT_ANTHROPIC, FRAMING_SSE, DIALECT_RESPONSES,
+                                      FRAMING_SSE);
+    struct translate_plan r = plan(DIALECT_RESPONSES, FRAMING_SSE, DIALECT_ANTHROPIC, FRAMING_SSE);
+    struct slice piece = S(
+        "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\","
+        "\"sequence_number\":4,\"item_id\":\"msg_68\",\"output_index\":0,\"content_index\":0,"
+        "\"delta\":\" some words of\\n usual \\\"length\\\"\",\"logprobs\":[],"
+        "\"obfuscation\":\"aZ\"}\n\n");
     struct buf frame, none;
     (void)state;
     buf_init(&frame, 1 << 16);
@@ -848,6 +856,8 @@ static void test_cost(void **state)
     assert_int_equal(aws_frame_put(json, &frame), OK);
     cost("anthropic to openai", &a, start, delta, 20000);
     cost("openai to anthropic", &o, S(""), chunk, 20000);
+    cost("anthropic to responses", &to_r, start, delta, 20000);
+    cost("responses to anthropic", &r, S(""), piece, 20000);
     cost("bedrock's frames to anthropic", &b, buf_slice(&none), buf_slice(&frame), 20000);
     buf_free(&frame);
     buf_free(&none);
