@@ -46,6 +46,8 @@ MUST_USE enum err gemini_sign_write(struct slice sign, struct buf *wire);
 
 /* A JSON Schema cut down to the OpenAPI subset that `parameters` and `responseSchema` take. */
 MUST_USE enum err gemini_schema_cut(struct slice schema, struct buf *out);
+/* A JSON Schema without the member "$schema", which is refused. */
+MUST_USE enum err gemini_schema_bare(struct slice schema, struct buf *out);
 /* The subset, with its own words (types in capitals, "nullable"), as a JSON Schema. */
 MUST_USE enum err gemini_schema_plain(const struct json_val *v, struct buf *out);
 

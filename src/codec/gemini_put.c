@@ -11,6 +11,7 @@
  *   have both.
  * Refused: images and documents that only have another provider's file id. */
 #include "codec/gemini.h"
+#include "codec/span.h"
 #include "codec/talk.h"
 
 #include <string.h>
@@ -65,7 +66,7 @@ static bool part_counts(enum role role, const struct part *part)
 {
     switch (part->kind) {
     case PART_TEXT:
-        return part->text.n > 0;
+        return !text_blank(part->text);
     case PART_THINKING:
         return role == ROLE_ASSISTANT && gemini_signed(part->signature);
     case PART_CALL:
@@ -249,7 +250,7 @@ static void user_part(struct put *p, const struct part *part)
         medium_put(p, part);
     else if (part->kind == PART_DOCUMENT)
         document_put(p, part);
-    else if (part->kind == PART_TEXT && part->text.n > 0)
+    else if (part->kind == PART_TEXT && !text_blank(part->text))
         text_put(p, part->text);
 }
 
@@ -299,7 +300,7 @@ static const struct part *carrier_of(const struct talk_message *m, struct turn *
             return part;
         if (part->kind == PART_THINKING && gemini_signed(part->signature))
             break;
-        if (text == NULL && part->kind == PART_TEXT && part->text.n > 0)
+        if (text == NULL && part->kind == PART_TEXT && !text_blank(part->text))
             text = part;
     }
     return text;
@@ -505,21 +506,29 @@ static bool is_function(const struct tool *t)
     return t->other.n == 0 && t->name.n > 0;
 }
 
-/* Without parameters, a function must not tell of any. */
+/* Does an object's schema name any member? The subset must not be told of an object without. */
+static bool has_properties(struct slice schema)
+{
+    struct span v, first;
+    struct json_scan s;
+    struct slice key;
+    if (!span_member(schema, S("properties"), &v))
+        return false;
+    json_scan_init(&s, span_slice(schema, v));
+    return json_scan_next(&s, &key, &first) == OK;
+}
+
 static void schema_put(struct put *p, struct slice schema)
 {
-    if (schema.n == 0)
+    bool modern = p->generation <= 0 || p->generation >= 25;
+    if (schema.n == 0 || (!modern && !has_properties(schema)))
         return;
-    if (p->generation <= 0 || p->generation >= 25) {
-        jw_key(&p->w, "parametersJsonSchema");
-        jw_raw(&p->w, schema);
-        return;
-    }
     buf_clear(&p->text);
-    if (gemini_schema_cut(schema, &p->text) == OK) {
-        jw_key(&p->w, "parameters");
-        jw_raw(&p->w, buf_slice(&p->text));
-    }
+    enum err e = modern ? gemini_schema_bare(schema, &p->text)
+                        : gemini_schema_cut(schema, &p->text);
+    fail(p, e, "tools: a schema is not valid JSON");
+    jw_key(&p->w, modern ? "parametersJsonSchema" : "parameters");
+    jw_raw(&p->w, buf_slice(&p->text));
 }
 
 static void function_put(struct put *p, const struct tool *t)

@@ -4,6 +4,7 @@
  * schema becomes one of any object), additionalProperties, exclusive bounds, allOf, not, if, enums
  * of anything but strings. */
 #include "codec/gemini.h"
+#include "codec/span.h"
 
 #include <string.h>
 
@@ -118,6 +119,31 @@ static enum err member_cut(struct buf *out, bool *any, struct slice key, const s
     return e == OK ? list_cut(out, v) : e;
 }
 
+/* The type of a schema that tells none; "" for a choice of others. */
+static struct slice type_implied(const struct json_val *v)
+{
+    const struct json_val *one = json_get(v, "const");
+    if (json_type(one) == JSON_NONE)
+        one = json_at(json_get(v, "enum"), 0);
+    switch (json_type(one)) {
+    case JSON_STRING:
+        return S("string");
+    case JSON_NUMBER:
+        return S("number");
+    case JSON_BOOL:
+        return S("boolean");
+    case JSON_NONE:
+    case JSON_NULL:
+    case JSON_ARRAY:
+    case JSON_OBJECT:
+        break;
+    }
+    if (json_type(json_get(v, "anyOf")) == JSON_ARRAY ||
+        json_type(json_get(v, "oneOf")) == JSON_ARRAY)
+        return S("");
+    return json_type(json_get(v, "items")) == JSON_OBJECT ? S("array") : S("object");
+}
+
 /* Goes as deep as the tree, which is at most JSON_DEPTH. */
 static enum err cut(struct buf *out, const struct json_val *v)
 {
@@ -125,10 +151,8 @@ static enum err cut(struct buf *out, const struct json_val *v)
     const struct json_val *one;
     bool any = false, null = false;
     struct slice type = type_of(v, &null);
-    bool choice = json_type(json_get(v, "anyOf")) == JSON_ARRAY ||
-                  json_type(json_get(v, "oneOf")) == JSON_ARRAY;
-    if (type.n == 0 && !choice)
-        type = json_type(json_get(v, "enum")) == JSON_ARRAY ? S("string") : S("object");
+    if (type.n == 0)
+        type = type_implied(v);
     enum err e = buf_puts(out, S("{"));
     if (e == OK && type.n > 0)
         e = key_put(out, &any, S("type"));
@@ -153,6 +177,29 @@ enum err gemini_schema_cut(struct slice schema, struct buf *out)
     if (e != OK)
         out->len = start;
     return e;
+}
+
+enum err gemini_schema_bare(struct slice schema, struct buf *out)
+{
+    struct json_scan scan;
+    struct slice key;
+    struct span v;
+    bool any = false;
+    enum err e = buf_puts(out, S("{"));
+    json_scan_init(&scan, schema);
+    while (e == OK && json_scan_next(&scan, &key, &v) == OK) {
+        if (span_key_is(key, S("$schema")))
+            continue;
+        e = buf_puts(out, any ? S(",\"") : S("\""));
+        any = true;
+        if (e == OK)
+            e = buf_puts(out, key); /* raw, as it stood */
+        if (e == OK)
+            e = buf_puts(out, S("\":"));
+        if (e == OK)
+            e = buf_puts(out, span_slice(schema, v));
+    }
+    return e == OK ? buf_puts(out, S("}")) : e;
 }
 
 /* ---- from the subset ------------------------------------------------------------------------- */

@@ -120,16 +120,14 @@ static void format_put(struct jw *w, const struct ask *a, int generation)
     jw_kcstr(w, "responseMimeType", "application/json");
     if (a->format != FORMAT_SCHEMA || a->schema.n == 0)
         return;
-    if (generation <= 0 || generation >= 25) {
-        jw_key(w, "responseJsonSchema");
-        jw_raw(w, a->schema);
-        return;
-    }
+    bool modern = generation <= 0 || generation >= 25;
     buf_init(&subset, 32 * a->schema.n + 64);
-    if (gemini_schema_cut(a->schema, &subset) == OK) {
-        jw_key(w, "responseSchema");
-        jw_raw(w, buf_slice(&subset));
-    }
+    enum err e = modern ? gemini_schema_bare(a->schema, &subset)
+                        : gemini_schema_cut(a->schema, &subset);
+    jw_key(w, modern ? "responseJsonSchema" : "responseSchema");
+    jw_raw(w, buf_slice(&subset));
+    if (w->err == OK)
+        w->err = e;
     buf_free(&subset);
 }
 

@@ -99,6 +99,7 @@ static void word_take(struct pair *p, struct slice word)
         {"short_call_ids", &t->short_call_ids},
         {"body_has_no_model", &t->body_has_no_model},
         {"body_has_no_stream", &t->body_has_no_stream},
+        {"stream", &t->stream},
     };
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         if (slice_eq(key, slice_of(flags[i].name))) {
