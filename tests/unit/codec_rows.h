@@ -80,11 +80,12 @@ static const struct dialect_row rows[] = {
             CAN_COUNT_WRITES | CAN_IDS | CAN_ASK_URL | CAN_ASK_DOCUMENT | CAN_ASK_IMAGES |
             CAN_ASK_USER | CAN_ASK_SAMPLING | CAN_ASK_PARALLEL | CAN_ASK_STRICT | CAN_ASK_MINIMAL |
             CAN_ASK_CHOICE | CAN_ASK_JSON | CAN_ASK_TEXTS | CAN_COUNT_READS | CAN_ASK_SCHEMA |
-            CAN_ASK_MODEL,
+            CAN_ASK_MODEL | CAN_ASK_THINKING,
      .stops = STOP_BIT(STOP_END) | STOP_BIT(STOP_LENGTH) | STOP_BIT(STOP_REFUSAL) |
               STOP_BIT(STOP_CALLS),
      .id_prefix = "resp_",
-     .model = "gpt-6-sol"},
+     .model = "gpt-6-sol",
+     .signature = "openai#c2lnbmF0dXJl"},
     {.d = DIALECT_GEMINI,
      .stream = FRAMING_SSE,
      .can = CAN_THINKING | CAN_SIGN | CAN_COUNT_THINKING | CAN_IDS | CAN_ASK_TOP_K | CAN_ASK_URL |
