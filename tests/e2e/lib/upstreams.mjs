@@ -1,0 +1,69 @@
+// Accounts of every kind at the scripted provider: what each needs there, and how it is added.
+
+import crypto from 'node:crypto';
+import { Skip } from './harness.mjs';
+import { awsKeys, googleKey } from './vendors.mjs';
+
+export const SONNET = { anthropic: 'claude-sonnet-4-6', aws: 'us.anthropic.claude-sonnet-4-6', vertex: 'claude-sonnet-4-6' };
+const plainKey = (prefix) => `${prefix}${crypto.randomBytes(24).toString('base64url')}`;
+
+// Each: {secret, entry: [the provider's name of it, what it knows], url, args}; `model` is one that a
+// client of any dialect may ask for there.
+export const UPSTREAMS = {
+  anthropic: { model: 'claude-sonnet-4-6', make: (p) => { const k = plainKey('sk-ant-api03-'); return { secret: k, entry: [k, {}], url: p.url }; } },
+  openai: { model: 'gpt-6-sol', make: (p) => { const k = plainKey('sk-'); return { secret: k, entry: [k, { dialect: 'openai', flavor: 'openai' }], url: `${p.url}/v1` }; } },
+  'openai-compatible': { model: 'some-model', make: (p) => { const k = plainKey('sk-'); return { secret: k, entry: [k, { dialect: 'openai', flavor: 'compatible' }], url: `${p.url}/v1` }; } },
+  openrouter: { model: 'vendor/some-model', make: (p) => { const k = plainKey('sk-or-'); return { secret: k, entry: [k, { dialect: 'openai', flavor: 'openrouter' }], url: `${p.url}/api/v1` }; } },
+  'azure-openai': { model: 'my-gpt', make: (p) => { const k = plainKey(''); return { secret: k, entry: [k, { dialect: 'azure', models: ['my-gpt'] }], url: p.url, args: ['--api-version', '2024-10-21'] }; } },
+  bedrock: { model: 'claude-sonnet-4-6', make: (p) => {
+    const k = awsKeys({ session: true });
+    return { secret: `${k.id}:${k.secret}:${k.token}`, secrets: [k.secret, k.token], entry: [k.id, { strict: true, aws: { ...k, region: 'us-east-1' } }], url: p.url, args: ['--region', 'us-east-1'] };
+  } },
+  'vertex-ai': { model: 'claude-sonnet-4-6', make: (p) => {
+    const k = googleKey(`${p.url}/token`);
+    return { secret: JSON.stringify(k.file), secrets: [k.file.private_key, k.file.private_key.split('\n')[3]], url: p.url,
+      entry: [k.email, { strict: true, project: 'a-project', location: 'us-east5', google: { publicKey: k.publicKey, keyId: k.file.private_key_id } }], args: ['--region', 'us-east5', '--project', 'a-project'] };
+  } },
+  gemini: { model: 'gemini-3-pro', make: (p) => { const k = plainKey('AIza'); return { secret: k, entry: [k, { dialect: 'gemini' }], url: `${p.url}/v1beta` }; } },
+  ollama: { model: 'qwen3-coder', make: (p) => ({ secret: null, entry: ['', { dialect: 'ollama' }], url: p.url }) },
+};
+
+// Adds an account `name` of that kind. `more` goes to the provider's entry (plans, models, ...).
+export async function addUpstream(gw, prov, kind, { name = kind, priority = 1, args = [], ...more } = {}) {
+  const made = UPSTREAMS[kind].make(prov);
+  const [key, entry] = made.entry;
+  await prov.accounts({ [key]: { name, ...entry, ...more } });
+  for (const s of [made.secret, ...(made.secrets ?? [])].filter(Boolean)) gw.secrets.set(s, `secret of account ${name}`);
+  const line = ['account', 'add', name, '--provider', kind, '--base-url', made.url, '--priority', String(priority), ...(made.args ?? []), ...args];
+  const p = await gw.cli(made.secret ? [...line, '--secret-file', '-'] : line, { input: made.secret ? `${made.secret}\n` : '' });
+  if (p.code !== 0) {
+    const probe = await gw.cli(['account', 'add', `${name}-probe`, '--provider', kind, '--base-url', made.url, '--secret-file', '-'], { input: 'x' });
+    if (/provider/.test(probe.err) && !/no flag/.test(probe.err)) throw new Skip(`this binary has no provider ${kind}: ${probe.err.split('\n')[0]}`);
+  }
+  if (p.code !== 0) throw new Error(`${p.command}: exit ${p.code}\n${p.out}${p.err}`);
+  return { key, set: (what) => prov.accounts({ [key]: { name, ...entry, ...more, ...what } }) };
+}
+
+// One provider, one gateway, an account per kind in the order of their priority; a client key.
+export async function house(t, kinds, { config, more = {} } = {}) {
+  const prov = await t.provider();
+  const gw = t.gateway();
+  const up = {};
+  for (const [i, kind] of [kinds].flat().entries()) up[kind] = await addUpstream(gw, prov, kind, { priority: i + 1, ...more[kind] });
+  gw.key = await gw.addKey('tester');
+  await gw.start({ config });
+  const first = [kinds].flat()[0];
+  return { gw, prov, up, model: UPSTREAMS[first].model, seen: () => prov.requests((r) => r.via !== 'token endpoint') };
+}
+
+const DOORS = { openai: ['/v1/chat/completions', (a) => a.json().type !== 'error'], responses: ['/v1/responses', (a) => a.json().type !== 'error'],
+  bedrock: ['/model/us.anthropic.claude-sonnet-4-6/invoke', (a) => a.status === 403 || a.status === 401],
+  vertex: ['/v1/projects/p/locations/l/publishers/anthropic/models/claude-sonnet-4-6:rawPredict', (a) => a.status === 401 && !a.json().type],
+  gemini: ['/v1beta/models/gemini-3-pro:generateContent', (a) => a.status < 404] };
+
+// Skips the case while the gateway has no such door: a wrong key is refused there in another way.
+export async function needsDoor(gw, name) {
+  const [path, has] = DOORS[name];
+  const a = await gw.post('{"model":"x"}', { path, key: null, headers: { authorization: 'Bearer slc_wrong' } });
+  if (!has(a)) throw new Skip(`this binary has no door ${path} (${a.status})`);
+}
