@@ -12,13 +12,12 @@ bool token_is_stale(const struct exchange *x, const struct account *a)
     return account_status(&a->facts, loop_wall(x->g->p.loop)).state == ACCOUNT_STALE;
 }
 
-/* The account cannot be used now; what it may learn from that it knows itself. */
+/* The account cannot be used now, and knows itself why, for how long, and whether a person must
+ * act. No server of it was asked: as an answer this teaches nothing. */
 static void token_failed(struct exchange *x, enum err e)
 {
-    struct limit_verdict v = {.verdict = VERDICT_NEXT,
-                              .reason = e == ERR_DENIED ? "login_needed" : "no_token",
-                              .login_needed = e == ERR_DENIED};
-    exchange_next(x, &v, v.reason, e);
+    const struct limit_verdict v = {.verdict = VERDICT_NEXT, .reason = "gateway"};
+    exchange_next(x, &v, e == ERR_DENIED ? "login_needed" : "no_token", e);
 }
 
 static void token_done(void *arg, enum err e)
@@ -43,13 +42,14 @@ void token_await(struct exchange *x, bool forced)
 bool token_replays(struct exchange *x)
 {
     struct attempt *a = &x->attempt;
-    if (a->status != 401 || a->generation == 0 || x->replayed)
+    if (a->generation == 0 || x->replayed ||
+        !account_credential_refused(a->account, a->head, buf_slice(&x->reply)))
         return false;
     x->replayed = true;
     exchange_note_attempt(x, "token_refused");
     assert(a->request == NULL && a->observer == NULL);
     *a = (struct attempt){
-        .account = a->account, .generation = a->generation, .started_at = loop_now(x->g->p.loop)};
+        .account = a->account, .door = a->door, .generation = a->generation, .started_at = loop_now(x->g->p.loop)};
     buf_clear(&x->reply);
     token_await(x, true);
     return true;
