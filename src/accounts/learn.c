@@ -24,6 +24,7 @@ static void facts_shift(struct account_facts *f, int64_t by)
     time_shift(&f->cool_until, by);
     time_shift(&f->seen_at, by);
     time_shift(&f->probe_at, by);
+    time_shift(&f->token_retry_at, by);
     for (int k = 0; k < WINDOW_KINDS; k++) {
         time_shift(&f->window[k].started_at, by);
         time_shift(&f->window[k].resets_at, by);
