@@ -219,7 +219,15 @@ static void test_rescue(void **state)
             fail_msg("%s", rows[i].reason);
         struct account_facts g = f;
         g.in_flight = 1; /* somebody is at it */
+        g.seen_at = NOW - SEC + 1;
         assert_false(account_may_rescue(&g, "", NOW));
+        bool own = rows[i].may && strcmp(rows[i].reason, "overloaded") != 0;
+        g.seen_at = NOW - SEC; /* or a stream of old, which finds nothing out */
+        assert_int_equal(account_may_rescue(&g, "", NOW), own);
+        g.probe_at = NOW - 20 * SEC;
+        assert_false(account_may_rescue(&g, "", NOW));
+        g.probe_at = NOW - ACCOUNT_PROBE_MS;
+        assert_int_equal(account_may_rescue(&g, "", NOW), own);
         g = f;
         g.paused = true;
         assert_false(account_may_rescue(&g, "", NOW));
