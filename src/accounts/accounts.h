@@ -152,6 +152,11 @@ const struct group *accounts_group_at(const struct account_set *set, int i);
 void accounts_group_apply(struct account_set *set, const struct group_row *row);
 void accounts_group_drop(struct account_set *set, const char *name);
 
+/* True when whoever is bound to the group `name` ("" = GROUP_DEFAULT) may use `a`: for some model at
+ * least, behind all routes. */
+bool accounts_group_reaches(const struct account_set *set, const char *name,
+                            const struct account *a);
+
 /* What the clients of a group mean by `asked`; false: the group maps no such name. */
 bool group_model(const struct group *g, const char *asked, uint64_t turn, char *out, size_t size);
 /* The account that "MODEL@ACCOUNT" names; `model` loses that end. NULL: it names none. */

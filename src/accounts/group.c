@@ -4,7 +4,8 @@
 #include <string.h>
 
 #define GROUPS_MAX 1024
-#define HOPS_MAX   8 /* groups of the strategy MODEL behind each other: more is a circle */
+#define REACH_MAX  64 /* groups behind one, all routes together */
+#define HOPS_MAX   8  /* groups of the strategy MODEL behind each other: more is a circle */
 
 static const struct group built_in = {
     .name = GROUP_DEFAULT, .strategy = STRATEGY_SESSION, .affinity = true};
@@ -136,4 +137,37 @@ const struct group *group_resolve(const struct account_set *set, const char *nam
         text_copy(last, STORE_GROUP_MAX, slice_of(next));
     }
     return NULL;
+}
+
+/* ---- everybody behind a group ---------------------------------------------------------------- */
+
+struct reach { /* groups that have been come to, each once */
+    const struct group *group[REACH_MAX];
+    int n;
+};
+
+static void reach_add(struct reach *r, const struct group *g)
+{
+    for (int i = 0; i < r->n; i++) {
+        if (r->group[i] == g)
+            return;
+    }
+    assert(r->n >= 0 && r->n <= REACH_MAX);
+    if (g != NULL && r->n < REACH_MAX)
+        r->group[r->n++] = g;
+}
+
+bool accounts_group_reaches(const struct account_set *set, const char *name,
+                            const struct account *a)
+{
+    struct reach r = {.n = 0};
+    reach_add(&r, accounts_group(set, name[0] != '\0' ? name : GROUP_DEFAULT));
+    for (int i = 0; i < r.n; i++) {
+        const struct group *g = r.group[i];
+        if (g->strategy != STRATEGY_MODEL && account_policy_in(&a->facts.policy, g->name))
+            return true;
+        for (int k = 0; k < g->routes; k++)
+            reach_add(&r, accounts_group(set, g->route[k].group));
+    }
+    return false;
 }

@@ -3,7 +3,9 @@
  * Batches, files, skills, containers and message threads live where they were made; any other
  * account could only say that there is no such thing. What a reply makes is remembered in the
  * store, and a request that names it, in its path or in its body, goes to that account and to no
- * other. What nobody has made here pins nothing: the provider will say what it thinks of it. */
+ * other. What nobody has made here pins nothing: the provider will say what it thinks of it. Nor
+ * does what lies with an account that the key's group does not lead to: whoever guesses or is told
+ * a name of another group's is not taken there, and does not learn that it exists. */
 #include "gateway/exchange.h"
 
 #include <string.h>
@@ -31,6 +33,14 @@ static void pin_settled(struct exchange *x)
     exchange_admit(x);
 }
 
+/* Of an account that is gone it is told that it is gone. */
+static bool pin_may_lead(const struct exchange *x, int64_t account_id)
+{
+    struct account_set *set = x->g->p.accounts;
+    const struct account *a = accounts_by_id(set, account_id);
+    return a == NULL || accounts_group_reaches(set, x->group, a);
+}
+
 static void pin_known(void *arg, enum err e, int64_t account_id)
 {
     struct exchange *x = arg;
@@ -49,10 +59,10 @@ static void pin_known(void *arg, enum err e, int64_t account_id)
         pin_unknown(x); /* any other account could only say "not found" */
         return;
     }
-    if (e == OK && x->pinned != 0 && x->pinned != account_id)
-        x->pin_clash = true;
-    if (e == OK)
+    if (e == OK && pin_may_lead(x, account_id)) {
+        x->pin_clash = x->pin_clash || (x->pinned != 0 && x->pinned != account_id);
         x->pinned = account_id;
+    }
     if (x->lookups == 0)
         pin_settled(x);
 }
@@ -67,7 +77,7 @@ static void pin_ask(struct exchange *x, struct slice id)
 
 static bool pin_reads_body(const struct exchange *x)
 {
-    return x->route.kind == ROUTE_MESSAGES || x->route.kind == ROUTE_COUNT ||
+    return x->route.kind == ROUTE_CHAT || x->route.kind == ROUTE_COUNT ||
            x->route.kind == ROUTE_BATCHES;
 }
 
@@ -77,7 +87,7 @@ void pin_find(struct exchange *x)
     refs.n = 0;
     refs.thread = false;
     if (pin_reads_body(x))
-        codec_request_refs(DIALECT_ANTHROPIC, buf_slice(&x->body), &x->facts, &refs);
+        codec_request_refs(x->route.front.dialect, buf_slice(&x->body), &x->facts, &refs);
     x->in_thread = refs.thread;
     exchange_move(x, X_ADMIT);
     pin_ask(x, x->route.object);
@@ -155,7 +165,7 @@ static void pin_guess(struct exchange *x, const char *id)
 void pin_watch(struct exchange *x, struct slice bytes)
 {
     struct attempt *a = &x->attempt;
-    if (x->route.kind != ROUTE_MESSAGES)
+    if (x->route.kind != ROUTE_CHAT)
         return;
     while (ref_watch_next(&a->watch, &bytes))
         pin_guess(x, a->watch.id);
@@ -164,8 +174,8 @@ void pin_watch(struct exchange *x, struct slice bytes)
 /* Before the client can have seen the end, and so before it can name any of it. */
 void pin_reply(struct exchange *x)
 {
-    const struct observation *o = observer_see(x->attempt.observer);
-    if (x->attempt.kept || x->route.kind != ROUTE_MESSAGES)
+    const struct observation *o = attempt_see(x);
+    if (x->attempt.kept || x->route.kind != ROUTE_CHAT)
         return;
     x->attempt.kept = true;
     pin_note(x, slice_of(o->container));

@@ -393,6 +393,44 @@ static void test_routes(void **state)
     accounts_free(set);
 }
 
+/* Whom a key that is bound to a group can lead to, by whatever model. */
+static void test_reach(void **state)
+{
+    static const struct {
+        const char *group, *to; /* names of accounts */
+    } rows[] = {{"", "d"},    {"default", "d"}, {"opus", "o"}, {"m", "do"},
+                {"n", "dos"}, {"circle", "s"},  {"gone", ""},  {"missing", ""}};
+    struct account_row accounts[] = {row_with(1, "d", 0, 1, ""),
+                                     row_with(2, "o", 0, 1, "{\"groups\":[\"opus\",\"x\"]}"),
+                                     row_with(3, "s", 0, 1, "{\"groups\":[\"small\",\"n\"]}"),
+                                     row_with(4, "m", 0, 1, "{\"groups\":[\"m\"]}")};
+    (void)state;
+    set = fake_set(accounts, COUNT(accounts));
+    group("opus", "session", "");
+    group("small", "shuffle", "");
+    group("m", "model", "{\"routes\":{\"claude\":\"default\",\"claude-opus\":\"opus\"}}");
+    group("n", "model", "{\"routes\":{\"\":\"small\",\"claude-\":\"m\"}}");
+    group("circle", "model", "{\"routes\":{\"\":\"circle2\"}}");
+    group("circle2", "model", "{\"routes\":{\"a\":\"circle\",\"b\":\"small\"}}");
+    group("gone", "model", "{\"routes\":{\"\":\"missing\"}}");
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        for (int64_t id = 1; id <= 4; id++) {
+            const struct account *a = acc(id);
+            bool is = strchr(rows[i].to, a->name[0]) != NULL;
+            if (accounts_group_reaches(set, rows[i].group, a) != is)
+                fail_msg("%s to %s", rows[i].group, a->name);
+        }
+    }
+    for (int i = 0; i < 200; i++) { /* each leads to the next: there is an end to that */
+        char name[16], settings[64];
+        text_format(name, sizeof name, "g%d", i);
+        text_format(settings, sizeof settings, "{\"routes\":{\"\":\"g%d\"}}", i + 1);
+        group(name, "model", settings);
+    }
+    assert_false(accounts_group_reaches(set, "g0", acc(1)));
+    accounts_free(set);
+}
+
 /* ---- warm conversations ---------------------------------------------------------------------- */
 
 static void test_warm(void **state)
@@ -776,6 +814,7 @@ int main(void)
         cmocka_unit_test(test_least_loaded),
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_routes),
+        cmocka_unit_test(test_reach),
         cmocka_unit_test(test_warm),
         cmocka_unit_test(test_warm_in_other_group),
         cmocka_unit_test(test_parent),
