@@ -55,7 +55,7 @@ struct request_facts {
      * header is the gateway's business. */
     uint64_t conversation;
     /* Server-held state, see codec_request_refs; {0,0} when absent. Responses: `conversation` and
-     * `previous_response_id`. */
+     * `previous_response_id`. Gemini: `cachedContent`. */
     struct span container, thread;
     bool stored;   /* Responses: the reply is kept by the provider, later requests may name it */
     bool cache_1h; /* asks for a prompt cache that lasts an hour */

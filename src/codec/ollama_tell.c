@@ -124,8 +124,13 @@ static enum err probs_line(struct say_writer *w, struct slice tokens, struct buf
     enum err e = front_put(w, out);
     if (e == OK)
         e = buf_puts(out, S("{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":"));
+    size_t start = out->len;
     if (e == OK)
         e = buf_puts(out, tokens);
+    for (size_t i = start; i < out->len; i++) {
+        if (out->p[i] == '\n' || out->p[i] == '\r')
+            out->p[i] = ' '; /* white space of somebody's print, which would end the line */
+    }
     return e == OK ? buf_puts(out, S(DONE_NOT)) : e;
 }
 

@@ -178,6 +178,8 @@ void codec_request_refs(enum dialect d, struct slice body, const struct request_
 {
     out->n = 0;
     out->thread = false;
+    if (d == DIALECT_GEMINI && f->container.to > 0)
+        refs_add(out, body, f->container); /* what it has cached */
     if (d != DIALECT_ANTHROPIC && d != DIALECT_RESPONSES)
         return;
     if (f->container.to > 0)

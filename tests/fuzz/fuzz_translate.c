@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
     } while (0)
 
 /* Those that have a row; a new one is added here. */
-static const enum dialect dialects[] = {DIALECT_ANTHROPIC, DIALECT_OPENAI, DIALECT_RESPONSES};
+static const enum dialect dialects[] = {DIALECT_ANTHROPIC, DIALECT_OPENAI, DIALECT_RESPONSES,
+                                        DIALECT_GEMINI, DIALECT_OLLAMA};
 #define DIALECTS (sizeof dialects / sizeof dialects[0])
 static const enum framing ins[] = {FRAMING_SSE, FRAMING_WHOLE, FRAMING_AWS, FRAMING_LINES,
                                    FRAMING_ARRAY};
@@ -29,9 +30,9 @@ struct played {
 
 static bool between(const struct translate_plan *p, struct slice out)
 {
-    if (p->out != FRAMING_SSE || out.n == 0)
+    if ((p->out != FRAMING_SSE && p->out != FRAMING_LINES) || out.n == 0)
         return true;
-    return slice_ends(out, S("\n\n"));
+    return slice_ends(out, p->out == FRAMING_SSE ? S("\n\n") : S("\n"));
 }
 
 static void play(const struct translate_plan *p, struct slice in, size_t first, size_t step,
@@ -84,6 +85,8 @@ static void reply(const uint8_t *data, struct slice in)
                                .thinking = data[0] & 2,
                                .include_usage = data[0] & 4};
     struct played whole, cut;
+    if (p.to == DIALECT_OLLAMA && p.out != FRAMING_WHOLE) /* whose streams are lines only */
+        p.out = FRAMING_LINES;
     play(&p, in, 0, 0, &whole);
     play(&p, in, data[3], data[0] / 16, &cut);
     same(&whole, &cut);
