@@ -80,14 +80,12 @@ for (const [kind, plan] of Object.entries(LONG)) {
 }
 
 test('claude: from Claude to Bedrock to Z.AI, as each fails', slow, async (t) => {
-  const plans = [{ status: 429, error: { message: 'limit' }, headers: { 'retry-after': '3600' } }];
-  const { gw, prov } = await house(t, ['anthropic', 'bedrock'], { more: { anthropic: { plans }, bedrock: { plans: [{ status: 429, error: { message: 'Too many tokens, please wait before trying again.' } }] } } });
-  const key = t.secret();
-  await prov.accounts({ [key]: { name: 'zai' } });
-  await gw.addAccount({ name: 'zai', kind: 'zai', url: prov.url, secret: key, priority: 3 });
+  const limited = (message, headers) => ({ plans: [{ status: 429, error: { message }, headers }] });
+  const { gw, prov, up } = await house(t, ['anthropic', 'bedrock', 'zai'], { more: {
+    anthropic: limited('limit', { 'retry-after': '3600' }), bedrock: limited('Too many tokens, please wait before trying again.') } });
   toolTurn(await claude(t, gw.url, { ANTHROPIC_AUTH_TOKEN: gw.key }, READ_PROMPT));
   const served = await prov.requests((r) => r.answered === 200);
-  ok(served.length >= 2 && served.every((r) => r.key === key), 'the third served');
+  ok(served.length >= 2 && served.every((r) => r.key === up.zai.key), 'the third served');
   for (const r of served) match(JSON.parse(r.body).model, /^glm-/);
 });
 

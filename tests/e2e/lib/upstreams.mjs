@@ -4,13 +4,14 @@ import crypto from 'node:crypto';
 import { Skip } from './harness.mjs';
 import { awsKeys, googleKey } from './vendors.mjs';
 
-export const SONNET = { anthropic: 'claude-sonnet-4-6', aws: 'us.anthropic.claude-sonnet-4-6', vertex: 'claude-sonnet-4-6' };
 const plainKey = (prefix) => `${prefix}${crypto.randomBytes(24).toString('base64url')}`;
 
 // Each: {secret, entry: [the provider's name of it, what it knows], url, args}; `model` is one that a
 // client of any dialect may ask for there.
 export const UPSTREAMS = {
   anthropic: { model: 'claude-sonnet-4-6', make: (p) => { const k = plainKey('sk-ant-api03-'); return { secret: k, entry: [k, {}], url: p.url }; } },
+  zai: { model: 'claude-sonnet-4-6', make: (p) => { const k = plainKey('zai-'); return { secret: k, entry: [k, {}], url: p.url }; } },
+  minimax: { model: 'claude-sonnet-4-6', make: (p) => { const k = plainKey('mm-'); return { secret: k, entry: [k, {}], url: p.url }; } },
   openai: { model: 'gpt-6-sol', make: (p) => { const k = plainKey('sk-'); return { secret: k, entry: [k, { dialect: 'openai', flavor: 'openai' }], url: `${p.url}/v1` }; } },
   'openai-compatible': { model: 'some-model', make: (p) => { const k = plainKey('sk-'); return { secret: k, entry: [k, { dialect: 'openai', flavor: 'compatible' }], url: `${p.url}/v1` }; } },
   openrouter: { model: 'vendor/some-model', make: (p) => { const k = plainKey('sk-or-'); return { secret: k, entry: [k, { dialect: 'openai', flavor: 'openrouter' }], url: `${p.url}/api/v1` }; } },
