@@ -152,8 +152,8 @@ const struct group *accounts_group_at(const struct account_set *set, int i);
 void accounts_group_apply(struct account_set *set, const struct group_row *row);
 void accounts_group_drop(struct account_set *set, const char *name);
 
-/* True when whoever is bound to the group `name` ("" = GROUP_DEFAULT) may use `a`: for some model at
- * least, behind all routes. */
+/* True when whoever is bound to the group `name` ("" = GROUP_DEFAULT) may use `a`: for some model
+ * at least, behind all routes. */
 bool accounts_group_reaches(const struct account_set *set, const char *name,
                             const struct account *a);
 

@@ -321,7 +321,8 @@ enum err account_door_path(const struct account *a, const struct account_door *d
     enum err e = buf_puts(out, d->prefix);
     if (call == API_OTHER) {
         struct slice lead = slice_of(template);
-        if (!slice_starts(path, lead))
+        bool whole = path.n == lead.n || (path.n > lead.n && path.p[lead.n] == '/');
+        if (!slice_starts(path, lead) || !whole)
             return ERR_NOTFOUND;
         e = e == OK ? buf_puts(out, slice_sub(path, lead.n, path.n)) : e;
     } else if (e == OK) {

@@ -16,6 +16,7 @@ struct rule {
 };
 struct models {
     struct json *doc;
+    struct slice deployment, profile; /* "" = none */
     int n;
     struct rule rule[];
 };
@@ -113,14 +114,16 @@ struct models *models_read(struct slice settings)
     char why[256];
     if (settings.n == 0 || json_parse(settings, &doc) != OK)
         return NULL;
-    const struct json_val *map = json_get(json_root(doc), "models");
+    const struct json_val *root = json_root(doc), *map = json_get(root, "models");
     size_t n = json_type(map) == JSON_OBJECT ? json_len(map) : 0;
-    if (n == 0 || rules_check(map, why, sizeof why) != OK) {
+    struct slice deployment = json_get_str(root, "deployment");
+    struct slice profile = json_get_str(root, "inference_profile");
+    if (n + deployment.n + profile.n == 0 || rules_check(map, why, sizeof why) != OK) {
         json_free(doc);
         return NULL;
     }
     struct models *m = mem_new(sizeof *m + n * sizeof m->rule[0]);
-    *m = (struct models){.doc = doc, .n = (int)n};
+    *m = (struct models){.doc = doc, .deployment = deployment, .profile = profile, .n = (int)n};
     for (size_t i = 0; i < n; i++) {
         struct rule *r = &m->rule[i];
         *r = (struct rule){.kind = RULE_EXACT};
@@ -203,7 +206,7 @@ struct account *accounts_model_account(struct account_set *set, char *model)
     return NULL;
 }
 
-/* ---- an account's models --------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static bool starts_any(struct slice name, const char *const *beginnings)
 {
@@ -224,28 +227,126 @@ static bool is_vendors(struct slice name)
     return starts_any(name, vendors);
 }
 
+/* ---- Claude's names elsewhere ---------------------------------------------------------------- */
+
+#define DATE_LEN 9 /* "-20250929" */
+
+/* The models that partners know by their date only; who asks without one means this one. */
+static const struct {
+    const char *model, *date;
+} dated[] = {
+    {"claude-opus-4-1", "20250805"},
+    {"claude-opus-4-5", "20251101"},
+    {"claude-sonnet-4-5", "20250929"},
+    {"claude-haiku-4-5", "20251001"},
+};
+
+/* Cuts a date off the end of `name`; "" when there is none, and none is known. */
+static struct slice date_cut(struct slice *name)
+{
+    bool date = name->n > DATE_LEN && name->p[name->n - DATE_LEN] == '-';
+    for (size_t i = 1; date && i < DATE_LEN; i++) {
+        char c = name->p[name->n - i];
+        date = c >= '0' && c <= '9';
+    }
+    if (date) {
+        struct slice d = slice_sub(*name, name->n - DATE_LEN + 1, name->n);
+        *name = slice_sub(*name, 0, name->n - DATE_LEN);
+        return d;
+    }
+    for (size_t i = 0; i < sizeof dated / sizeof dated[0]; i++) {
+        if (slice_eq(*name, slice_of(dated[i].model)))
+            return slice_of(dated[i].date);
+    }
+    return S("");
+}
+
+static bool is_digit(struct slice s, size_t i)
+{
+    return i < s.n && s.p[i] >= '0' && s.p[i] <= '9';
+}
+
+/* wire/bedrock.md section 2: what came before 2026 has a version at its end. */
+static void name_aws(struct slice name, struct slice profile, char *out, size_t size)
+{
+    struct slice date = date_cut(&name);
+    bool none = slice_eq(profile, S("none"));
+    if (profile.n == 0)
+        profile = S("global");
+    const char *end = "";
+    if (slice_starts(date, S("202")) && date.p[3] < '6')
+        end = "-v1:0";
+    else if (slice_eq(name, S("claude-opus-4-6")))
+        end = "-v1";
+    text_format(out, size, "%.*s%santhropic.%.*s%s%.*s%s", none ? 0 : (int)profile.n, profile.p,
+                none ? "" : ".", (int)name.n, name.p, date.n > 0 ? "-" : "", (int)date.n, date.p,
+                end);
+}
+
+/* "anthropic/claude-opus-5.5": a version's numbers are parted by a dot. */
+static void name_router(struct slice name, char *out, size_t size)
+{
+    (void)date_cut(&name);
+    size_t n = text_format(out, size, "anthropic/%.*s", (int)name.n, name.p);
+    struct slice put = {out, n};
+    for (size_t i = 1; i + 1 < n; i++) {
+        if (out[i] == '-' && is_digit(put, i - 1) && is_digit(put, i + 1))
+            out[i] = '.';
+    }
+}
+
+static void name_claude(enum claude_names names, struct slice name, struct slice profile, char *out,
+                        size_t size)
+{
+    struct slice whole = name, date;
+    switch (names) {
+    case NAMES_ROUTER:
+        name_router(name, out, size);
+        return;
+    case NAMES_AWS:
+        name_aws(name, profile, out, size);
+        return;
+    case NAMES_MANTLE:
+        text_format(out, size, "anthropic.%.*s", (int)name.n, name.p);
+        return;
+    case NAMES_GOOGLE:
+        date = date_cut(&name);
+        text_format(out, size, "%.*s%s%.*s", (int)name.n, name.p, date.n > 0 ? "@" : "",
+                    (int)date.n, date.p);
+        return;
+    case NAMES_OWN:
+        break;
+    }
+    text_copy(out, size, whole);
+}
+
+/* ---- an account's models --------------------------------------------------------------------- */
+
 /* What stands in for a model of Claude's; NULL: nothing does. What is none of the two smaller
  * families is the largest. */
 static const char *stand_in(const struct provider *p, struct slice asked)
 {
     char family[WINDOW_FAMILY_MAX];
+    if (p->opus == NULL)
+        return NULL;
     struct slice f = slice_of(model_family(asked, family));
-    if (slice_istarts(asked, S("claude-"))) {
-        if (slice_eq(f, S("haiku")))
-            return p->haiku != NULL ? p->haiku : p->sonnet;
-        return slice_eq(f, S("sonnet")) ? p->sonnet : p->opus;
-    }
-    return slice_eq(f, S("opus"))     ? p->opus
-           : slice_eq(f, S("sonnet")) ? p->sonnet
-           : slice_eq(f, S("haiku"))  ? p->haiku
-                                      : NULL;
+    if (slice_eq(f, S("haiku")))
+        return p->haiku;
+    if (slice_eq(f, S("sonnet")))
+        return p->sonnet;
+    return slice_istarts(asked, S("claude-")) || slice_eq(f, S("opus")) ? p->opus : NULL;
 }
 
-/* NULL: it does not have such a model; `asked` itself: it is called so. */
+static bool is_renamed(const struct provider *p, struct slice asked)
+{
+    return p->names != NAMES_OWN && slice_istarts(asked, S("claude-"));
+}
+
+/* NULL: it does not have such a model; `asked` itself: it is called so, or as NAMES say. */
 static const char *provider_model(const struct provider *p, const char *asked)
 {
     struct slice name = slice_of(asked);
-    if (name.n == 0 || (p->models != NULL && starts_any(name, p->models)))
+    if (name.n == 0 || is_renamed(p, name) || (p->models != NULL && starts_any(name, p->models)))
         return asked;
     const char *other = stand_in(p, name);
     if (other != NULL)
@@ -256,15 +357,24 @@ static const char *provider_model(const struct provider *p, const char *asked)
 bool account_model(const struct account *a, const char *asked, uint64_t turn, char *out,
                    size_t size)
 {
-    if (mapped(a->models, asked, turn, out, size))
+    const struct models *m = a->models;
+    if (mapped(m, asked, turn, out, size))
         return true;
+    if (m != NULL && m->deployment.n > 0) {
+        text_copy(out, size, m->deployment);
+        return true;
+    }
     const char *name = provider_model(a->provider, asked);
-    text_copy(out, size, slice_of(name != NULL ? name : asked));
+    if (name == asked && is_renamed(a->provider, slice_of(asked)))
+        name_claude(a->provider->names, slice_of(asked), m != NULL ? m->profile : S(""), out, size);
+    else
+        text_copy(out, size, slice_of(name != NULL ? name : asked));
     return name != NULL;
 }
 
 bool account_has_model(const struct account *a, const char *asked)
 {
+    const struct models *m = a->models;
     return provider_model(a->provider, asked) != NULL ||
-           (a->models != NULL && rule_find(a->models, slice_of(asked)) != NULL);
+           (m != NULL && (m->deployment.n > 0 || rule_find(m, slice_of(asked)) != NULL));
 }

@@ -67,6 +67,15 @@ enum usage_style {
     USAGE_KIMI
 };
 
+enum claude_names {            /* how it calls Claude's models, told from Anthropic's own names */
+                    NAMES_OWN, /* as they are */
+                    NAMES_ROUTER, /* "anthropic/claude-opus-5.5" */
+                    NAMES_AWS,    /* "global.anthropic.claude-..."; the setting "inference_profile"
+                                     for another one than global, "none" for none */
+                    NAMES_MANTLE, /* "anthropic.claude-..." */
+                    NAMES_GOOGLE, /* the date behind '@' */
+};
+
 struct provider {
     const char *name;
     struct provider_door door[PROVIDER_DOORS];
@@ -82,6 +91,7 @@ struct provider {
     enum usage_style usage;
     const char *usage_url; /* of the endpoint that tells how full the windows are: a path behind the
                               first door's base, or a URL; NULL = none */
+    enum claude_names names;
     /* Beginnings of the names it knows as they are, NULL-terminated; NULL: any, it is asked. */
     const char *const *models;
     /* What stands in for models of the Claude families that it has not; NULL = none. */
@@ -137,7 +147,8 @@ bool models_map(struct slice settings, const char *asked, uint64_t turn, char *o
 bool account_model(const struct account *a, const char *asked, uint64_t turn, char *out,
                    size_t size);
 bool account_has_model(const struct account *a, const char *asked); /* the same, in few ns */
-/* The mapping of settings, parsed once; NULL: there is none, or it cannot be read. */
+/* What settings say of models, parsed once: "models", "deployment" (what any model is called that
+ * they do not map) and "inference_profile". NULL: nothing, or it cannot be read. */
 struct models *models_read(struct slice settings);
 void models_free(struct models *m);
 

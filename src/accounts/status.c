@@ -6,9 +6,10 @@
 
 #define PROBE_LOOK   INT64_C(1000)   /* a probe ends soon, but when is not known */
 #define RESET_UNTOLD INT64_C(600000) /* so long a use counts whose window's reset was not told */
-#define RESCUE_QUIET INT64_C(1000)  /* nothing heard for so long: nothing is under way but streams \
-                                     */
-#define OVERLOAD_MS  INT64_C(10000) /* a longer rest for overload was asked for by the provider */
+#define RESCUE_QUIET                                                                              \
+    INT64_C(1000)                  /* nothing heard for so long: nothing is under way but streams \
+                                    */
+#define OVERLOAD_MS INT64_C(10000) /* a longer rest for overload was asked for by the provider */
 
 static const struct account_status serves = {ACCOUNT_READY, 0, ""};
 
