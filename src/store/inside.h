@@ -13,6 +13,7 @@
 #include "base/base.h"
 #include "net/net.h"
 #include "sluice/backend.h"
+#include "store/keyring.h"
 #include "store/store.h"
 #include "store/vault.h"
 
@@ -88,7 +89,7 @@ struct store {
     struct worker *worker;
     const struct backend_ops *ops;
     struct backend *backend;
-    struct vault vault;
+    struct keyring keys;
     int lock_fd;
     bool closing, shared;
     struct watch watch;
@@ -127,6 +128,11 @@ void secret_free(char *copy, size_t n); /* wiped; NULL is fine */
 MUST_USE enum err secret_open(const struct store *s, const struct vault_place *at,
                               struct slice sealed, struct buf *clear);
 void secret_close(struct buf *clear); /* wiped */
+/* The engine has answered ERR_STATE: another process has rotated the master key. True once the new
+ * one is at hand and the value can be sealed again; false sets v->err. */
+bool sealed_again(struct verb *v);
+/* Something could not be read: true if that was so, and the new key is at hand now. */
+bool sealed_moved(struct verb *v);
 /* ERR_SYNTAX unless "" or a JSON object that ends within its array, so that what comes back from
  * the disk can be read. */
 MUST_USE enum err settings_check(const char settings[STORE_SETTINGS_MAX]);

@@ -57,6 +57,10 @@ static const char *const step_sql[SCHEMA_VERSION] = {
     "ALTER TABLE client_keys ADD COLUMN settings TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE records ADD COLUMN grp TEXT;"
     "ALTER TABLE records ADD COLUMN why TEXT;",
+
+    /* 6: the pepper of the client keys' digests, sealed: it names the master key that is in force
+     */
+    "CREATE TABLE vault(id INTEGER PRIMARY KEY, pepper TEXT NOT NULL) STRICT;",
 };
 
 static enum err pragma_int(struct backend *b, const char *sql, int64_t *out)
@@ -93,15 +97,17 @@ static enum err schema_step(struct backend *b, int64_t version)
     return tx_end(b, true, e);
 }
 
-/* A database that is empty, or ours and not from the future. */
-static enum err schema_check(struct backend *b, int64_t version, char *why, size_t why_size)
+enum err schema_check(struct backend *b, int64_t *out, char *why, size_t why_size)
 {
-    int64_t application = 0, tables = 0;
-    enum err e = pragma_int(b, "PRAGMA application_id", &application);
+    int64_t application = 0, tables = 0, version = 0;
+    enum err e = pragma_int(b, "PRAGMA user_version", &version);
+    if (e == OK)
+        e = pragma_int(b, "PRAGMA application_id", &application);
     if (e == OK)
         e = pragma_int(b, "SELECT count(*) FROM sqlite_schema", &tables);
     if (e != OK)
         return e;
+    *out = version;
     if (application != SCHEMA_APPLICATION && (tables != 0 || application != 0 || version != 0)) {
         (void)text_format(why, why_size,
                           "sluice.db is not a sluice database: move it away, or choose another "
@@ -121,9 +127,7 @@ static enum err schema_check(struct backend *b, int64_t version, char *why, size
 enum err schema_migrate(struct backend *b, char *why, size_t why_size)
 {
     int64_t version = 0;
-    enum err e = pragma_int(b, "PRAGMA user_version", &version);
-    if (e == OK)
-        e = schema_check(b, version, why, why_size);
+    enum err e = schema_check(b, &version, why, why_size);
     while (e == OK && version < SCHEMA_VERSION)
         e = schema_step(b, ++version);
     return e;

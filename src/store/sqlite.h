@@ -62,6 +62,12 @@ enum stmt {
     ST_WINDOW_UPDATE,
     ST_WINDOW_ADD,
     ST_WINDOWS_TRIM,
+    ST_VAULT,
+    ST_VAULT_ADD,
+    ST_VAULT_SET,
+    ST_SEALED_ACCOUNT,
+    ST_SEALED_TOKEN,
+    ST_RESEAL_TOKEN,
     ST_COUNT
 };
 
@@ -76,6 +82,8 @@ struct backend {
     int64_t page_size;
     int64_t data_version; /* SQLite's count of what other connections wrote, when last looked at */
     int64_t changes;      /* the count in `meta`, as far as we know what lies behind it */
+    int64_t rotations;    /* of the master key that what comes in is sealed under */
+    struct copying *copying; /* a copy that is under way; NULL = none is */
     bool memory, shared;
     char why[WHY_MAX];
     struct buf text; /* scratch for one record's attempts */
@@ -148,6 +156,19 @@ enum err rows_lease_drop(struct backend *b, struct slice name, struct slice hold
 enum err rows_windows_load(struct backend *b, backend_window_fn *each, void *arg);
 enum err rows_windows(struct backend *b, const struct window_row *w, size_t n);
 
+/* ---- sqlite_keep.c -------------------------------------------------------------------------- */
+
+/* Within a transaction that writes something sealed: ERR_STATE if the master key is another by now.
+ */
+MUST_USE enum err sealed_check(struct backend *b);
+enum err keep_vault_load(struct backend *b, struct backend_vault *out);
+enum err keep_vault_put(struct backend *b, struct slice pepper);
+void keep_vault_take(struct backend *b, int64_t rotations);
+enum err keep_reseal(struct backend *b, struct slice pepper, backend_reseal_fn *fn, void *arg);
+enum err keep_copy(struct backend *b, struct backend_copy *c);
+void keep_copy_end(struct backend *b); /* given up */
+enum err keep_look(const char *path, struct backend_look *out, char *why, size_t why_size);
+
 /* ---- sqlite_records.c ----------------------------------------------------------------------- */
 
 /* Where the numbers go on after a restart. */
@@ -158,9 +179,11 @@ enum err records_prune(struct backend *b, struct backend_prune *prune);
 
 /* ---- schema.c ------------------------------------------------------------------------------- */
 
-#define SCHEMA_VERSION     5
+#define SCHEMA_VERSION     6
 #define SCHEMA_APPLICATION 0x736c7563 /* "sluc", in the file's header */
 
+/* A database that is empty, or ours and not from the future: else ERR_UNSUPPORTED. */
+MUST_USE enum err schema_check(struct backend *b, int64_t *version, char *why, size_t why_size);
 /* Brings the database to SCHEMA_VERSION, each step in a transaction of its own. ERR_UNSUPPORTED: it
  * is a newer sluice's, or nobody's we know. */
 MUST_USE enum err schema_migrate(struct backend *b, char *why, size_t why_size);

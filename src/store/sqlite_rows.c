@@ -68,7 +68,9 @@ enum err rows_account_add(struct backend *b, const struct account_row *row, stru
     assert(row->id > 0 && row->name[0] != '\0');
     if (e != OK)
         return e;
-    st = stmt_use(b, ST_ACCOUNT_ADD, &e);
+    if (sealed.n > 0)
+        e = sealed_check(b);
+    st = e == OK ? stmt_use(b, ST_ACCOUNT_ADD, &e) : NULL;
     if (st != NULL) {
         (void)sqlite3_bind_int64(st, 1, row->id);
         bind_cstr(st, 2, row->name);
@@ -130,7 +132,9 @@ enum err rows_account_update(struct backend *b, const struct account_row *row, s
     assert(row->id > 0 && row->name[0] != '\0');
     if (e != OK)
         return e;
-    e = account_change(b, row);
+    e = sealed.n > 0 ? sealed_check(b) : OK;
+    if (e == OK)
+        e = account_change(b, row);
     if (e == OK && sealed.n > 0) {
         sqlite3_stmt *st = stmt_use(b, ST_ACCOUNT_SECRET, &e);
         if (st != NULL) {

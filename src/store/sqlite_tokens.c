@@ -89,7 +89,9 @@ enum err rows_token_swap(struct backend *b, int64_t expect, const struct token_r
     assert(expect >= 0 && row->account_id > 0 && sealed->access.n > 0);
     if (e != OK)
         return e;
-    e = token_write(b, expect, row, sealed);
+    e = sealed_check(b);
+    if (e == OK)
+        e = token_write(b, expect, row, sealed);
     if (e == OK || e == ERR_CONFLICT) {
         read = token_tell(b, row->account_id, each, arg, &told);
         assert(told <= 1 && (e != OK || read != OK || told == 1));

@@ -67,7 +67,7 @@ void store_stats_get(const struct store *s, struct store_stats *out)
 
 const uint8_t *store_pepper(const struct store *s)
 {
-    return s->vault.pepper;
+    return vault_pepper(&s->keys.vault);
 }
 
 /* ---- pruning by the clock ------------------------------------------------------------------- */
@@ -88,8 +88,10 @@ static void prune_fire(void *arg)
 
 /* ---- open ----------------------------------------------------------------------------------- */
 
-static enum err open_files(struct store *s, const char *dir, char *db, char *why, size_t why_size)
+static enum err open_files(struct store *s, const struct store_options *o, char *db, char *why,
+                           size_t why_size)
 {
+    const char *dir = o->dir;
     char path[FOLDER_PATH_MAX];
     enum err e = folder_make(dir, why, why_size);
     if (e != OK)
@@ -99,9 +101,7 @@ static enum err open_files(struct store *s, const char *dir, char *db, char *why
     if (e != OK)
         return e;
     (void)text_format(db, FOLDER_PATH_MAX, "%s/sluice.db", dir);
-    (void)text_format(path, sizeof path, "%s/master.key", dir);
-    /* A new key beside an old database would make every secret in it unreadable in silence. */
-    e = vault_open(&s->vault, path, !folder_has_file(db), why, why_size);
+    e = keyring_open(&s->keys, &o->key, dir, folder_has_file(db), why, why_size);
     if (e == OK)
         e = folder_touch(db, why, why_size); /* 0600; SQLite gives its other files the same mode */
     return e;
@@ -128,7 +128,7 @@ static void store_dispose(struct store *s)
 {
     if (s->backend != NULL)
         s->ops->close(s->backend);
-    vault_wipe(&s->vault);
+    keyring_close(&s->keys);
     if (s->lock_fd >= 0)
         folder_unlock(s->lock_fd);
     mem_free(s->ring);
@@ -164,11 +164,13 @@ enum err store_open(struct loop *l, const struct store_options *o, struct store 
     s->ring = mem_new(s->cap * sizeof *s->ring);
     store_set_limits(s, o->records_max_age_ms, o->records_max_bytes);
     if (o->dir != NULL)
-        e = open_files(s, o->dir, db, why, why_size);
+        e = open_files(s, o, db, why, why_size);
     else
-        vault_open_test(&s->vault);
+        e = keyring_open(&s->keys, &o->key, NULL, false, why, why_size);
     if (e == OK)
         e = open_engine(s, o->dir != NULL ? db : NULL, why, why_size);
+    if (e == OK)
+        e = keyring_settle(s, true, why, why_size);
     if (e != OK) {
         assert(why[0] != '\0');
         store_dispose(s);

@@ -8,36 +8,111 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void vault_derive(struct vault *v)
+struct vault_locked {
+    uint8_t key[CRYPTO_KEY];
+    uint8_t pepper[CRYPTO_SHA256];
+};
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+/* A page of its own: locked, so that it is never written to a swap file, and left out of core
+ * dumps. Both are best effort: a process may be allowed to lock nothing. */
+static struct vault_locked *locked_new(void)
+{
+    static bool told;
+    void *p = mmap(NULL, sizeof(struct vault_locked), PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert(p != MAP_FAILED);
+    if (mlock(p, sizeof(struct vault_locked)) != 0 && !told) {
+        told = true;
+        log_debug("memory of the master key cannot be locked", LF_STR("why", strerror(errno)));
+    }
+#ifdef MADV_DONTDUMP
+    (void)madvise(p, sizeof(struct vault_locked), MADV_DONTDUMP);
+#endif
+    return p;
+}
+
+void vault_wipe(struct vault *v)
+{
+    if (v->in != NULL) {
+        crypto_wipe(v->in, sizeof *v->in);
+        (void)munmap(v->in, sizeof *v->in); /* unlocks it, too */
+    }
+    *v = (struct vault){0};
+}
+
+void vault_move(struct vault *v, struct vault *from)
+{
+    assert(from->in != NULL && v != from);
+    if (v->in == NULL) {
+        *v = *from;
+        *from = (struct vault){0};
+        return;
+    }
+    memcpy(v->in->key, from->in->key, sizeof v->in->key);
+    memcpy(v->kid, from->kid, sizeof v->kid);
+    vault_wipe(from);
+}
+
+static void vault_set(struct vault *v, const uint8_t key[CRYPTO_KEY])
 {
     uint8_t id[4];
-    crypto_hkdf(v->pepper, sizeof v->pepper, v->key, sizeof v->key, S(""), S("sluice/v1/pepper"));
-    crypto_hkdf(id, sizeof id, v->key, sizeof v->key, S(""), S("sluice/v1/kid"));
+    assert(v->in == NULL);
+    v->in = locked_new();
+    memcpy(v->in->key, key, CRYPTO_KEY);
+    crypto_hkdf(v->in->pepper, sizeof v->in->pepper, key, CRYPTO_KEY, S(""), S("sluice/v1/pepper"));
+    crypto_hkdf(id, sizeof id, key, CRYPTO_KEY, S(""), S("sluice/v1/kid"));
     text_hex(v->kid, id, sizeof id);
     assert(v->kid[VAULT_KID_MAX - 1] == '\0');
 }
 
-static enum err key_parse(struct vault *v, const char *path, struct slice text, char *why,
-                          size_t why_size)
+const uint8_t *vault_pepper(const struct vault *v)
 {
+    assert(v->in != NULL);
+    return v->in->pepper;
+}
+
+void vault_set_pepper(struct vault *v, const uint8_t pepper[CRYPTO_SHA256])
+{
+    memcpy(v->in->pepper, pepper, CRYPTO_SHA256);
+}
+
+/* ---- key files ------------------------------------------------------------------------------ */
+
+static bool key_parse(struct vault *v, struct slice text)
+{
+    uint8_t key[CRYPTO_KEY];
     if (text.n == VAULT_FILE_BYTES && text.p[text.n - 1] == '\n')
         text.n--;
-    if (text.n != 2 * (size_t)CRYPTO_KEY || !text_unhex(v->key, sizeof v->key, text)) {
-        (void)text_format(why, why_size,
-                          "%s is not a master key (64 hex digits and a newline): "
-                          "put the right file back from your backup",
-                          path);
-        return ERR_SYNTAX;
-    }
-    return OK;
+    bool good = text.n == 2 * (size_t)CRYPTO_KEY && text_unhex(key, sizeof key, text);
+    if (good)
+        vault_set(v, key);
+    crypto_wipe(key, sizeof key);
+    return good;
+}
+
+enum err vault_open_text(struct vault *v, struct slice text, const char *name, char *why,
+                         size_t why_size)
+{
+    if (key_parse(v, text))
+        return OK;
+    (void)text_format(why, why_size,
+                      "%s is not a master key: 64 hex digits are wanted, as `openssl rand -hex 32` "
+                      "makes them",
+                      name);
+    return ERR_SYNTAX;
 }
 
 /* Judged on the open descriptor, so that the file that was judged is the file that is read. */
-static enum err key_file_check(int fd, const char *path, char *why, size_t why_size)
+static enum err key_file_check(int fd, const char *path, enum vault_file kind, char *why,
+                               size_t why_size)
 {
+    mode_t shut = kind == VAULT_LENT ? 027 : 077;
     struct stat st;
     if (fstat(fd, &st) != 0) {
         (void)text_format(why, why_size, "cannot examine %s: %s", path, strerror(errno));
@@ -52,7 +127,7 @@ static enum err key_file_check(int fd, const char *path, char *why, size_t why_s
                           "%s belongs to another user: run sluice as its owner, or chown it", path);
         return ERR_DENIED;
     }
-    if ((st.st_mode & 077) != 0) {
+    if ((st.st_mode & shut) != 0) {
         (void)text_format(why, why_size,
                           "%s can be reached by its group or by others (mode %04o): "
                           "chmod 600 %s, and take the key as known if others use this machine",
@@ -62,11 +137,12 @@ static enum err key_file_check(int fd, const char *path, char *why, size_t why_s
     return OK;
 }
 
-static enum err key_read(struct vault *v, int fd, const char *path, char *why, size_t why_size)
+static enum err key_read(struct vault *v, int fd, const char *path, enum vault_file kind, char *why,
+                         size_t why_size)
 {
     char text[VAULT_FILE_BYTES + 1]; /* one more, to notice a longer file */
     size_t n = 0;
-    enum err e = key_file_check(fd, path, why, why_size);
+    enum err e = key_file_check(fd, path, kind, why, why_size);
     if (e != OK)
         return e;
     while (n < sizeof text) {
@@ -82,7 +158,13 @@ static enum err key_read(struct vault *v, int fd, const char *path, char *why, s
             break;
         n += (size_t)r;
     }
-    e = key_parse(v, path, (struct slice){text, n}, why, why_size);
+    if (!key_parse(v, (struct slice){text, n})) {
+        (void)text_format(why, why_size,
+                          "%s is not a master key (64 hex digits and a newline): "
+                          "put the right file back from your backup",
+                          path);
+        e = ERR_SYNTAX;
+    }
 out:
     crypto_wipe(text, sizeof text);
     return e;
@@ -90,14 +172,14 @@ out:
 
 /* Written under another name and renamed once it is on the disk: a key file is whole or absent,
  * also after a power cut. The folder's lock is held, so nobody else makes one at the same time. */
-static enum err key_create(struct vault *v, const char *path, char *why, size_t why_size)
+enum err vault_save(const struct vault *v, const char *path, char *why, size_t why_size)
 {
     char tmp[FOLDER_PATH_MAX], text[VAULT_FILE_BYTES + 1];
     enum err e = ERR_IO;
     int fd = -1;
+    assert(v->in != NULL);
     (void)text_format(tmp, sizeof tmp, "%s.new", path);
-    crypto_random(v->key, sizeof v->key);
-    text_hex(text, v->key, sizeof v->key);
+    text_hex(text, v->in->key, sizeof v->in->key);
     text[VAULT_FILE_BYTES - 1] = '\n';
     (void)unlink(tmp); /* left by a process that was killed right here */
     fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -110,9 +192,12 @@ static enum err key_create(struct vault *v, const char *path, char *why, size_t 
     e = OK;
 out:
     if (e != OK) {
+        int n = errno;
         (void)text_format(why, why_size, "cannot make the master key file %s: %s", path,
-                          strerror(errno));
-        e = errno == ENOSPC || errno == EDQUOT ? ERR_FULL : e;
+                          strerror(n));
+        e = n == ENOSPC || n == EDQUOT                ? ERR_FULL
+            : n == EACCES || n == EPERM || n == EROFS ? ERR_DENIED
+                                                      : e;
     }
     if (fd >= 0)
         (void)close(fd);
@@ -122,43 +207,51 @@ out:
     return e;
 }
 
-enum err vault_open(struct vault *v, const char *path, bool may_create, char *why, size_t why_size)
+void vault_draw(struct vault *v)
+{
+    uint8_t key[CRYPTO_KEY];
+    crypto_random(key, sizeof key);
+    vault_set(v, key);
+    crypto_wipe(key, sizeof key);
+}
+
+static enum err key_create(struct vault *v, const char *path, char *why, size_t why_size)
+{
+    vault_draw(v);
+    enum err e = vault_save(v, path, why, why_size);
+    if (e != OK)
+        vault_wipe(v);
+    return e;
+}
+
+enum err vault_open(struct vault *v, const char *path, enum vault_file kind, char *why,
+                    size_t why_size)
 {
     enum err e;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     assert(why_size > 0);
     if (fd >= 0) {
-        e = key_read(v, fd, path, why, why_size);
+        e = key_read(v, fd, path, kind, why, why_size);
         (void)close(fd);
-    } else if (errno == ENOENT && may_create) {
+    } else if (errno == ENOENT && kind == VAULT_OWN) {
         e = key_create(v, path, why, why_size);
     } else if (errno == ENOENT) {
-        (void)text_format(why, why_size,
-                          "%s is missing and the database holds secrets sealed under it: put it "
-                          "back from your backup (or, to give up all account secrets and client "
-                          "keys, write 64 random hex digits into a new one, mode 600)",
-                          path);
+        (void)text_format(why, why_size, "the master key file %s is missing", path);
         e = ERR_NOTFOUND;
     } else {
-        (void)text_format(why, why_size, "cannot open %s: %s", path, strerror(errno));
-        e = errno == EACCES || errno == EPERM ? ERR_DENIED : ERR_IO;
+        int n = errno;
+        (void)text_format(why, why_size, "cannot open %s: %s", path, strerror(n));
+        e = n == EACCES || n == EPERM ? ERR_DENIED : ERR_IO;
     }
-    if (e == OK)
-        vault_derive(v);
-    else
-        vault_wipe(v);
     return e;
 }
 
 void vault_open_test(struct vault *v)
 {
-    memset(v->key, 0x5a, sizeof v->key);
-    vault_derive(v);
-}
-
-void vault_wipe(struct vault *v)
-{
-    crypto_wipe(v, sizeof *v);
+    uint8_t key[CRYPTO_KEY];
+    *v = (struct vault){0};
+    memset(key, 0x5a, sizeof key);
+    vault_set(v, key);
 }
 
 /* ---- sealing -------------------------------------------------------------------------------- */
@@ -185,7 +278,7 @@ static void place_print(const struct vault_place *at, struct place_text *t)
 
 static void row_key(const struct vault *v, const struct place_text *t, uint8_t out[CRYPTO_KEY])
 {
-    crypto_hkdf(out, CRYPTO_KEY, v->key, sizeof v->key, (struct slice){t->salt, t->salt_n},
+    crypto_hkdf(out, CRYPTO_KEY, v->in->key, sizeof v->in->key, (struct slice){t->salt, t->salt_n},
                 (struct slice){t->info, t->info_n});
 }
 
@@ -196,7 +289,7 @@ enum err vault_seal(const struct vault *v, const struct vault_place *at, struct 
     uint8_t key[CRYPTO_KEY];
     struct buf raw;
     enum err e;
-    assert(v->kid[0] != '\0' && clear.n > 0);
+    assert(v->in != NULL && clear.n > 0);
     place_print(at, &t);
     row_key(v, &t, key);
     buf_init(&raw, VAULT_SEALED_MAX);
@@ -210,15 +303,20 @@ enum err vault_seal(const struct vault *v, const struct vault_place *at, struct 
     return e;
 }
 
-/* Cuts "v1." and the fingerprint off; false when it is not ours. */
-static bool sealed_head(const struct vault *v, struct slice *sealed)
+/* Cuts "v1." and the fingerprint off; false when there are none. */
+static bool sealed_head(struct slice *sealed, struct slice *kid)
 {
     struct slice part;
-    if (!slice_cut(sealed, '.', &part) || !slice_eq(part, S("v1")))
+    return slice_cut(sealed, '.', &part) && slice_eq(part, S("v1")) && slice_cut(sealed, '.', kid);
+}
+
+bool vault_kid_of(struct slice sealed, char kid[VAULT_KID_MAX])
+{
+    struct slice part;
+    if (!sealed_head(&sealed, &part) || part.n != VAULT_KID_MAX - 1)
         return false;
-    if (!slice_cut(sealed, '.', &part) || !slice_eq(part, slice_of(v->kid)))
-        return false;
-    return sealed->n > 0;
+    text_copy(kid, VAULT_KID_MAX, part);
+    return true;
 }
 
 enum err vault_unseal(const struct vault *v, const struct vault_place *at, struct slice sealed,
@@ -226,10 +324,11 @@ enum err vault_unseal(const struct vault *v, const struct vault_place *at, struc
 {
     struct place_text t;
     uint8_t key[CRYPTO_KEY];
+    struct slice kid;
     struct buf raw;
     enum err e;
-    assert(v->kid[0] != '\0' && out->len == 0);
-    if (!sealed_head(v, &sealed))
+    assert(v->in != NULL && out->len == 0);
+    if (!sealed_head(&sealed, &kid) || !slice_eq(kid, slice_of(v->kid)) || sealed.n == 0)
         return ERR_CORRUPT;
     buf_init(&raw, VAULT_SEALED_MAX);
     e = text_unbase64(&raw, sealed, true);

@@ -1,7 +1,8 @@
 /* vault: the master key, and what is sealed under it.
  *
- * The master key never leaves this file but as keys derived from it (HKDF-SHA-256): one per sealed
- * value, one for the digests of gateway keys, and a short fingerprint. A sealed value is text,
+ * The master key leaves vault.c only into its file, and as keys derived from it (HKDF-SHA-256): one
+ * per sealed value, one for the digests of gateway keys, and a short fingerprint. A sealed value is
+ * text,
  *
  *     v1.<fingerprint of the master key, 8 hex digits>.<base64url of nonce | ciphertext | tag>
  *
@@ -16,9 +17,9 @@
 #define VAULT_SEALED_MAX (32 * 1024)          /* of the text form */
 #define VAULT_FILE_BYTES (2 * CRYPTO_KEY + 1) /* hex and a newline */
 
+struct vault_locked; /* the key and the pepper, in memory that is neither swapped nor dumped */
 struct vault {
-    uint8_t key[CRYPTO_KEY];
-    uint8_t pepper[CRYPTO_SHA256];
+    struct vault_locked *in; /* NULL: no key */
     char kid[VAULT_KID_MAX];
 };
 
@@ -29,13 +30,39 @@ struct vault_place {
     int64_t row, generation;
 };
 
-/* Reads `path`; makes it when it is not there and `may_create`. ERR_DENIED: others than the owner
- * can reach it; ERR_SYNTAX: not a key file; ERR_NOTFOUND, ERR_IO. `why` gets a sentence. */
-MUST_USE enum err vault_open(struct vault *v, const char *path, bool may_create, char *why,
+/* Where a key file comes from decides how closely it is looked at. */
+enum vault_file {
+    VAULT_OWN,   /* made when it is not there */
+    VAULT_NAMED, /* must be there */
+    VAULT_LENT   /* must be there, in a folder that a service manager keeps for us: its group may
+                    read it, for that is how an access list shows */
+};
+/* Reads `path`, or makes it. ERR_DENIED: others than the owner can reach it; ERR_SYNTAX: not a key
+ * file; ERR_NOTFOUND, ERR_IO. `why` gets a sentence. `v` is
+ * zero, and stays so unless the answer is OK. */
+MUST_USE enum err vault_open(struct vault *v, const char *path, enum vault_file kind, char *why,
                              size_t why_size);
+/* From text: 64 hex digits, and a newline if need be. `name` is for the sentence. ERR_SYNTAX. */
+MUST_USE enum err vault_open_text(struct vault *v, struct slice text, const char *name, char *why,
+                                  size_t why_size);
+/* A new key at random, into one that is zero. */
+void vault_draw(struct vault *v);
+/* Writes its key file, whole and durable when it answers OK. */
+MUST_USE enum err vault_save(const struct vault *v, const char *path, char *why, size_t why_size);
 /* A fixed key that protects nothing: for stores that live in memory. */
 void vault_open_test(struct vault *v);
-void vault_wipe(struct vault *v);
+void vault_wipe(struct vault *v); /* also of one that was never opened but is zero */
+/* The key of `from`, which is empty afterwards, in place of that of `v`, if it has one: then its
+ * pepper stays, and stays where it is. */
+void vault_move(struct vault *v, struct vault *from);
+
+/* For the digests of gateway keys. Derived from the first master key there was, and kept sealed
+ * since: it outlives the key. Valid until vault_wipe, at an address that stays. */
+const uint8_t *vault_pepper(const struct vault *v);
+void vault_set_pepper(struct vault *v, const uint8_t pepper[CRYPTO_SHA256]);
+
+/* The fingerprint a sealed text names; false: it is no sealed text. */
+bool vault_kid_of(struct slice sealed, char kid[VAULT_KID_MAX]);
 
 /* Any thread. ERR_LIMIT, ERR_NOMEM. */
 MUST_USE enum err vault_seal(const struct vault *v, const struct vault_place *at,

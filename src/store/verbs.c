@@ -116,7 +116,27 @@ enum err secret_open(const struct store *s, const struct vault_place *at, struct
                      struct buf *clear)
 {
     buf_init(clear, STORE_SECRET_MAX + CRYPTO_NONCE + CRYPTO_TAG + 1);
-    return sealed.n == 0 ? OK : vault_unseal(&s->vault, at, sealed, clear);
+    return sealed.n == 0 ? OK : vault_unseal(&s->keys.vault, at, sealed, clear);
+}
+
+bool sealed_again(struct verb *v)
+{
+    char why[STORE_WHY_LONG];
+    enum err e = keyring_settle(v->store, false, why, sizeof why);
+    if (e == OK)
+        return true;
+    v->err = e;
+    text_copy(v->why, sizeof v->why, slice_of(why));
+    return false;
+}
+
+bool sealed_moved(struct verb *v)
+{
+    char before[VAULT_KID_MAX], why[STORE_WHY_LONG];
+    struct keyring *k = &v->store->keys;
+    text_copy(before, sizeof before, slice_of(k->vault.kid));
+    return v->store->shared && keyring_settle(v->store, false, why, sizeof why) == OK &&
+           strcmp(before, k->vault.kid) != 0;
 }
 
 void secret_close(struct buf *clear)
@@ -175,10 +195,21 @@ static void account_each(void *arg, const struct account_row *row, struct slice 
     a->n++;
 }
 
+static void accounts_forget(struct accounts_verb *a)
+{
+    for (size_t i = 0; i < a->n; i++)
+        secret_close(&a->clear[i]);
+    a->n = a->unreadable = 0;
+}
+
 static void accounts_collect(struct accounts_verb *a, int64_t id)
 {
     struct store *s = a->v.store;
-    enum err e = s->ops->accounts_load(s->backend, id, account_each, a);
+    enum err e;
+    do {
+        accounts_forget(a);
+        e = s->ops->accounts_load(s->backend, id, account_each, a);
+    } while (e == OK && a->unreadable > 0 && sealed_moved(&a->v));
     if (e != OK)
         a->v.err = e;
 }
@@ -195,7 +226,7 @@ static enum err account_seal(struct accounts_verb *a, struct buf *sealed)
     buf_init(sealed, VAULT_SEALED_MAX);
     if (a->row.secret.n == 0)
         return OK;
-    return vault_seal(&a->v.store->vault, &at, a->row.secret, sealed);
+    return vault_seal(&a->v.store->keys.vault, &at, a->row.secret, sealed);
 }
 
 static void account_add_run(struct verb *v)
@@ -206,12 +237,14 @@ static void account_add_run(struct verb *v)
     v->err = s->ops->account_id(s->backend, &a->row.id);
     if (v->err != OK)
         return;
-    v->err = account_seal(a, &sealed);
-    if (v->err == OK)
-        v->err = s->ops->account_add(s->backend, &a->row, buf_slice(&sealed));
+    do {
+        v->err = account_seal(a, &sealed);
+        if (v->err == OK)
+            v->err = s->ops->account_add(s->backend, &a->row, buf_slice(&sealed));
+        buf_free(&sealed);
+    } while (v->err == ERR_STATE && sealed_again(v));
     if (v->err == OK)
         accounts_collect(a, a->row.id);
-    buf_free(&sealed);
 }
 
 static void account_update_run(struct verb *v)
@@ -219,12 +252,14 @@ static void account_update_run(struct verb *v)
     struct accounts_verb *a = ACCOUNTS(v);
     struct store *s = v->store;
     struct buf sealed;
-    v->err = account_seal(a, &sealed);
-    if (v->err == OK)
-        v->err = s->ops->account_update(s->backend, &a->row, buf_slice(&sealed));
+    do {
+        v->err = account_seal(a, &sealed);
+        if (v->err == OK)
+            v->err = s->ops->account_update(s->backend, &a->row, buf_slice(&sealed));
+        buf_free(&sealed);
+    } while (v->err == ERR_STATE && sealed_again(v));
     if (v->err == OK)
         accounts_collect(a, a->row.id);
-    buf_free(&sealed);
 }
 
 static void accounts_finish(struct verb *v)
@@ -239,8 +274,7 @@ static void accounts_finish(struct verb *v)
 static void accounts_destroy(struct verb *v)
 {
     struct accounts_verb *a = ACCOUNTS(v);
-    for (size_t i = 0; i < a->n; i++)
-        secret_close(&a->clear[i]);
+    accounts_forget(a);
     secret_free(a->secret, a->row.secret.n);
     mem_free(a->rows);
     mem_free(a->clear);

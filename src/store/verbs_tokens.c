@@ -84,17 +84,31 @@ static void token_each(void *arg, const struct token_row *row, const struct back
     }
 }
 
+static void tokens_forget(struct tokens_verb *t)
+{
+    for (size_t i = 0; i < t->n; i++) {
+        secret_close(&t->clear[i][0]);
+        secret_close(&t->clear[i][1]);
+    }
+    t->n = t->unreadable = 0;
+}
+
 static void tokens_load_run(struct verb *v)
 {
     struct store *s = v->store;
-    enum err e = s->ops->tokens_load(s->backend, token_each, TOKENS(v));
+    struct tokens_verb *t = TOKENS(v);
+    enum err e;
+    do {
+        tokens_forget(t);
+        e = s->ops->tokens_load(s->backend, token_each, t);
+    } while (e == OK && t->unreadable > 0 && sealed_moved(v));
     if (e != OK)
         v->err = e;
 }
 
 static enum err token_seal(const struct tokens_verb *t, struct buf *access, struct buf *refresh)
 {
-    const struct vault *vault = &t->v.store->vault;
+    const struct vault *vault = &t->v.store->keys.vault;
     bool alone = t->row.refresh.n == 0;
     struct vault_place at = access_place(&t->row, alone);
     enum err e = vault_seal(vault, &at, t->row.access, access);
@@ -104,22 +118,34 @@ static enum err token_seal(const struct tokens_verb *t, struct buf *access, stru
     return vault_seal(vault, &at, t->row.refresh, refresh);
 }
 
-static void token_swap_run(struct verb *v)
+static enum err token_swap_once(struct tokens_verb *t)
 {
-    struct tokens_verb *t = TOKENS(v);
-    struct store *s = v->store;
+    struct store *s = t->v.store;
     struct buf access, refresh;
     buf_init(&access, VAULT_SEALED_MAX);
     buf_init(&refresh, VAULT_SEALED_MAX);
+    tokens_forget(t);
     enum err e = token_seal(t, &access, &refresh);
     if (e == OK) {
         struct backend_sealed sealed = {buf_slice(&access), buf_slice(&refresh)};
         e = s->ops->token_swap(s->backend, t->expect, &t->row, &sealed, token_each, t);
     }
-    if (e != OK) /* else keeps what token_each has found */
-        v->err = e;
     buf_free(&access);
     buf_free(&refresh);
+    return e;
+}
+
+static void token_swap_run(struct verb *v)
+{
+    struct tokens_verb *t = TOKENS(v);
+    enum err e;
+    do {
+        e = token_swap_once(t);
+        if (e == ERR_CONFLICT && t->unreadable > 0 && sealed_moved(v))
+            e = token_swap_once(t);
+    } while (e == ERR_STATE && sealed_again(v));
+    if (e != OK && v->err == OK) /* else keeps what token_each has found */
+        v->err = e;
 }
 
 static void tokens_finish(struct verb *v)
@@ -135,10 +161,7 @@ static void tokens_finish(struct verb *v)
 static void tokens_destroy(struct verb *v)
 {
     struct tokens_verb *t = TOKENS(v);
-    for (size_t i = 0; i < t->n; i++) {
-        secret_close(&t->clear[i][0]);
-        secret_close(&t->clear[i][1]);
-    }
+    tokens_forget(t);
     secret_free(t->access, t->row.access.n);
     secret_free(t->refresh, t->row.refresh.n);
     mem_free(t->rows);

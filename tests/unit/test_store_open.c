@@ -129,7 +129,7 @@ static void test_refused_databases(void **state)
         enum err want;
         const char *says;
     } rows[] = {
-        {"PRAGMA user_version=6; PRAGMA application_id=1936487779", ERR_UNSUPPORTED,
+        {"PRAGMA user_version=7; PRAGMA application_id=1936487779", ERR_UNSUPPORTED,
          "newer sluice"},
         {"PRAGMA user_version=3; PRAGMA application_id=5", ERR_UNSUPPORTED,
          "not a sluice database"},

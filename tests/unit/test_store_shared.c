@@ -332,13 +332,14 @@ static void test_two_migrate_at_once(void **state)
         sqlite3 *db = NULL;
         pid_t pid[2];
         assert_int_equal(sqlite3_open(bench_path(b, "sluice.db"), &db), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(db,
-                                      "DROP TABLE groups; ALTER TABLE client_keys DROP grp;"
-                                      "ALTER TABLE client_keys DROP settings;"
-                                      "ALTER TABLE records DROP grp; ALTER TABLE records DROP why;"
-                                      "PRAGMA user_version=4;",
-                                      NULL, NULL, NULL),
-                         SQLITE_OK);
+        assert_int_equal(
+            sqlite3_exec(db,
+                         "DROP TABLE vault; DROP TABLE groups; ALTER TABLE client_keys DROP grp;"
+                         "ALTER TABLE client_keys DROP settings;"
+                         "ALTER TABLE records DROP grp; ALTER TABLE records DROP why;"
+                         "PRAGMA user_version=4;",
+                         NULL, NULL, NULL),
+            SQLITE_OK);
         assert_int_equal(sqlite3_close(db), SQLITE_OK);
         for (int i = 0; i < 2; i++)
             pid[i] = start_one(b);
