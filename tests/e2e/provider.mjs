@@ -245,7 +245,7 @@ class Answer {
 
   route(url, body) {
     const { method } = this.req;
-    const p = url.pathname;
+    const p = url.pathname.replace(/^\/(?:api|anthropic)(?=\/v1\/)/, ''); // where other vendors have it
     const at = (m, re) => (method === m ? re.exec(p) : null);
     let m;
     if (at('POST', /^\/v1\/messages$/)) return this.messages(body, false);

@@ -3,7 +3,7 @@
 import { test } from '../lib/harness.mjs';
 import { assert, deepEqual, equal, match, ok, sameBytes } from '../lib/assert.mjs';
 import { openai } from '../lib/vendors.mjs';
-import { house, needsDoor } from '../lib/upstreams.mjs';
+import { MIDDLE, house, needsDoor } from '../lib/upstreams.mjs';
 
 const HELLO = 'Hello from the scripted provider.';
 const TOOL = { type: 'object', properties: { temp: { type: 'number' } }, required: ['temp'], additionalProperties: false };
@@ -59,7 +59,7 @@ for (const kind of ['anthropic', 'openai', 'openai-compatible', 'bedrock', 'gemi
     equal(e.status, 400);
     match(e.message, /something is odd/);
     for (const how of ['error', 'reset']) {
-      await up[kind].set({ plans: [{ cut: { at: 6, how } }] });
+      await up[kind].set({ plans: [{ cut: { at: MIDDLE[kind] ?? 6, how } }] });
       const loop = async () => { for await (const ev of await c.responses.create({ model, input: 'Hi', stream: true })) ok(ev.type !== 'response.completed', 'no clean end'); };
       const broken = await loop().then(() => null, (x) => x);
       ok(broken === null || !(broken instanceof assert.AssertionError), broken?.message);

@@ -3,7 +3,7 @@
 import { test } from '../lib/harness.mjs';
 import { assert, equal, match, ok } from '../lib/assert.mjs';
 import { vercel } from '../lib/vendors.mjs';
-import { UPSTREAMS, house, needsDoor } from '../lib/upstreams.mjs';
+import { MIDDLE, UPSTREAMS, house, needsDoor } from '../lib/upstreams.mjs';
 
 const HELLO = 'Hello from the scripted provider.';
 const TOOL = { type: 'object', properties: { temp: { type: 'number' } }, required: ['temp'], additionalProperties: false };
@@ -37,7 +37,7 @@ for (const door of Object.keys(DOORS)) {
       const e = await ai.generateText({ model, prompt: 'Hi', maxRetries: 0 }).then(() => assert.fail('nothing was raised'), (x) => x);
       equal(e.statusCode, 400, e.message);
       match(`${e.message} ${e.responseBody}`, /something is odd/);
-      await up[kind].set({ plans: [{ cut: { at: 6, how: 'error' } }] });
+      await up[kind].set({ plans: [{ cut: { at: MIDDLE[kind] ?? 6, how: 'error' } }] });
       const broken = ai.streamText({ model, prompt: 'Hi', maxRetries: 0, onError: () => {} });
       let errors = 0;
       for await (const part of broken.fullStream) if (part.type === 'error') errors++;

@@ -14,7 +14,7 @@ export const UPSTREAMS = {
   minimax: { model: 'claude-sonnet-4-6', make: (p) => { const k = plainKey('mm-'); return { secret: k, entry: [k, {}], url: p.url }; } },
   openai: { model: 'gpt-6-sol', make: (p) => { const k = plainKey('sk-'); return { secret: k, entry: [k, { dialect: 'openai', flavor: 'openai' }], url: `${p.url}/v1` }; } },
   'openai-compatible': { model: 'some-model', make: (p) => { const k = plainKey('sk-'); return { secret: k, entry: [k, { dialect: 'openai', flavor: 'compatible' }], url: `${p.url}/v1` }; } },
-  openrouter: { model: 'vendor/some-model', make: (p) => { const k = plainKey('sk-or-'); return { secret: k, entry: [k, { dialect: 'openai', flavor: 'openrouter' }], url: `${p.url}/api/v1` }; } },
+  openrouter: { model: 'vendor/some-model', make: (p) => { const k = plainKey('sk-or-'); return { secret: k, entry: [k, { dialect: 'openai', flavor: 'openrouter' }], url: `${p.url}/api`, args: ['--dialect', 'openai'] }; } },
   'azure-openai': { model: 'my-gpt', make: (p) => { const k = plainKey(''); return { secret: k, entry: [k, { dialect: 'azure', models: ['my-gpt'] }], url: p.url, args: ['--api-version', '2024-10-21'] }; } },
   bedrock: { model: 'claude-sonnet-4-6', make: (p) => {
     const k = awsKeys({ session: true });
@@ -25,8 +25,8 @@ export const UPSTREAMS = {
     return { secret: JSON.stringify(k.file), secrets: [k.file.private_key, k.file.private_key.split('\n')[3]], url: p.url,
       entry: [k.email, { strict: true, project: 'a-project', location: 'us-east5', google: { publicKey: k.publicKey, keyId: k.file.private_key_id } }], args: ['--region', 'us-east5', '--project', 'a-project'] };
   } },
-  gemini: { model: 'gemini-3-pro', make: (p) => { const k = plainKey('AIza'); return { secret: k, entry: [k, { dialect: 'gemini' }], url: `${p.url}/v1beta` }; } },
-  ollama: { model: 'qwen3-coder', make: (p) => ({ secret: null, entry: ['', { dialect: 'ollama' }], url: p.url }) },
+  gemini: { model: 'gemini-3-pro', make: (p) => { const k = plainKey('AIza'); return { secret: k, entry: [k, { dialect: 'gemini', flavor: 'compatible' }], url: p.url, args: ['--dialect', 'gemini'] }; } },
+  ollama: { model: 'qwen3-coder', make: (p) => ({ secret: null, entry: ['', { dialect: 'ollama', ways: ['none'] }], url: p.url, args: ['--dialect', 'ollama'] }) },
 };
 
 // Adds an account `name` of that kind. `more` goes to the provider's entry (plans, models, ...).
@@ -68,3 +68,6 @@ export async function needsDoor(gw, name) {
   const a = await gw.post('{"model":"x"}', { path, key: null, headers: { authorization: 'Bearer slc_wrong' } });
   if (!has(a)) throw new Skip(`this binary has no door ${path} (${a.status})`);
 }
+
+// The event before which a stream breaks off after something has been said, and before its end.
+export const MIDDLE = { gemini: 3, ollama: 3 };
