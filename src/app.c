@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "app_demo.h"
+#include "app_guard.h"
+#include "app_key.h"
 #include "sluice/sluice.h"
 
 #define DRAIN_POLL_MS    20
@@ -467,12 +469,25 @@ static void app_stop(struct app *a)
     log_info("stopped");
     loop_free(a->loop);
     config_free(a->reloaded);
+    app_unguard();
+}
+
+static int start_exit(enum err e)
+{
+    return e == ERR_DENIED ? 77 : 1;
 }
 
 static int app_serve(const struct config *c, const char *config_file,
                      const struct config_flag *flags, int n, bool demo)
 {
     char why[512];
+    struct app_key key;
+    app_guard(c->allow_core_dumps);
+    enum err e = app_key_get(&key, c, why, sizeof why);
+    if (e != OK) {
+        fprintf(stderr, "sluice: %s\n", why);
+        return start_exit(e);
+    }
     struct app a = {.config = c,
                     .started = c,
                     .config_file = config_file,
@@ -483,13 +498,15 @@ static int app_serve(const struct config *c, const char *config_file,
     app_log_open(&a);
     timer_init(&a.timer, a.loop, app_drain_tick, &a);
     timer_init(&a.look, a.loop, app_look, &a);
-    enum err e = house_start(&a.house, a.loop, c, c->overlap ? HOUSE_SHARED : HOUSE_ALONE,
-                             on_house_ready, &a, why, sizeof why);
+    e = house_start_with(&a.house, a.loop, c, c->overlap ? HOUSE_SHARED : HOUSE_ALONE, &key.key,
+                         on_house_ready, &a, why, sizeof why);
+    app_key_wipe(&key);
     if (e != OK) {
         fprintf(stderr, "sluice: %s\n", why);
         loop_run(a.loop);
         loop_free(a.loop);
-        return e == ERR_DENIED ? 77 : 1;
+        app_unguard();
+        return start_exit(e);
     }
     loop_on_signal(a.loop, SIGTERM, app_terminate, &a);
     loop_on_signal(a.loop, SIGINT, app_terminate, &a);
@@ -525,16 +542,31 @@ static void offline_undo(void)
     loop_run(offline.loop);
     loop_free(offline.loop);
     offline = (struct offline){0};
+    app_unguard();
 }
 
 static enum err app_offline_open(const struct config *c, struct admin **out, char *why, size_t size)
 {
+    static struct app_key key; /* taken once, however often the folder is busy */
+    static bool have;
+    enum err e = OK;
+    app_guard(c->allow_core_dumps);
+    if (!have)
+        e = app_key_get(&key, c, why, size);
+    if (e != OK)
+        return e;
+    have = true;
     offline = (struct offline){.loop = loop_new()};
-    enum err e = house_start(&offline.house, offline.loop, c, HOUSE_ALONE, on_offline_ready,
-                             &offline, why, size);
+    e = house_start_with(&offline.house, offline.loop, c, HOUSE_ALONE, &key.key, on_offline_ready,
+                         &offline, why, size);
+    if (e != ERR_BUSY) {
+        app_key_wipe(&key);
+        have = false;
+    }
     if (e != OK) {
         loop_run(offline.loop);
         loop_free(offline.loop);
+        app_unguard();
         return e;
     }
     while (!offline.ready)

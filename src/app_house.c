@@ -126,6 +126,14 @@ void house_watch(struct house *h)
 enum err house_start(struct house *h, struct loop *l, const struct config *c, enum house_store kind,
                      void (*ready)(void *arg, enum err e), void *arg, char *why, size_t why_size)
 {
+    return house_start_with(h, l, c, kind, NULL, ready, arg, why, why_size);
+}
+
+enum err house_start_with(struct house *h, struct loop *l, const struct config *c,
+                          enum house_store kind, const struct store_key *key,
+                          void (*ready)(void *arg, enum err e), void *arg, char *why,
+                          size_t why_size)
+{
     bool memory = kind == HOUSE_MEMORY;
     *h = (struct house){.loop = l, .config = c, .ready = ready, .arg = arg, .loading = 2};
     struct store_options o = {.dir = memory ? NULL : c->state_dir,
@@ -133,6 +141,8 @@ enum err house_start(struct house *h, struct loop *l, const struct config *c, en
                               .records_max_bytes = c->request_log_max_size,
                               .ring = memory ? 256 : 0,
                               .shared = kind == HOUSE_SHARED};
+    if (key != NULL)
+        o.key = *key;
     enum err e = store_open(l, &o, &h->store, why, why_size);
     if (e != OK)
         return e;

@@ -17,12 +17,23 @@
 #define MIB        INT64_C(1048576)
 #define FILE_MAX   (1 << 20)
 #define AT(member) offsetof(struct config, member)
+#define MASTER_KEY "SLUICE_MASTER_KEY"
 
 const struct option CONFIG_OPTIONS[] = {
     {"listen", OPT_LIST, "127.0.0.1:8080", 0, 0, false, AT(listen), "ADDR:PORT",
      "where clients connect; may be given several times"},
     {"state_dir", OPT_STRING, NULL, 0, 0, false, AT(state_dir), "DIR",
      "the folder of the database, the master key and the admin socket"},
+    {"master_key_file", OPT_STRING, NULL, 0, 0, false, AT(master_key_file), "FILE",
+     "where the master key is read; default: systemd's credential sluice-master-key, else "
+     "master.key in the state folder"},
+    {"master_key_command", OPT_STRING, NULL, 0, 0, false, AT(master_key_command), "COMMAND",
+     "a program that prints the master key, and its arguments, split at spaces; run once at the "
+     "start"},
+    {"master_key_env", OPT_BOOL, "false", 0, 0, false, AT(master_key_env), NULL,
+     "take the master key from $SLUICE_MASTER_KEY, where others may see it"},
+    {"allow_core_dumps", OPT_BOOL, "false", 0, 0, false, AT(allow_core_dumps), NULL,
+     "let the process be debugged and dumped, secrets included"},
     {"overlap", OPT_BOOL, "false", 0, 0, false, AT(overlap), NULL,
      "let another sluice use the same state folder and addresses at the same time, for restarts "
      "nobody notices"},
@@ -117,9 +128,29 @@ const char *config_env(enum config_env which)
         [CONFIG_ENV_AWS_CONTAINER_TOKEN_FILE] = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
         [CONFIG_ENV_AWS_EC2_METADATA_DISABLED] = "AWS_EC2_METADATA_DISABLED",
         [CONFIG_ENV_GOOGLE_APPLICATION_CREDENTIALS] = "GOOGLE_APPLICATION_CREDENTIALS",
+        [CONFIG_ENV_MASTER_KEY] = MASTER_KEY,
+        [CONFIG_ENV_CREDENTIALS_DIRECTORY] = "CREDENTIALS_DIRECTORY",
+        [CONFIG_ENV_NOTIFY_SOCKET] = "NOTIFY_SOCKET",
+        [CONFIG_ENV_WATCHDOG_USEC] = "WATCHDOG_USEC",
+        [CONFIG_ENV_WATCHDOG_PID] = "WATCHDOG_PID",
+        [CONFIG_ENV_LISTEN_PID] = "LISTEN_PID",
+        [CONFIG_ENV_LISTEN_FDS] = "LISTEN_FDS",
     };
     assert((int)which >= 0 && which < CONFIG_ENV_COUNT && names[which] != NULL);
     return config_getenv(names[which]);
+}
+
+bool config_take_master_key(char *out, size_t size)
+{
+    char *v = getenv(MASTER_KEY);
+    size_t n = v == NULL ? 0 : strlen(v);
+    bool fits = n > 0 && n < size;
+    if (fits)
+        text_copy(out, size, (struct slice){v, n});
+    if (v != NULL)
+        crypto_wipe(v, n);
+    unsetenv(MASTER_KEY);
+    return fits;
 }
 
 const char *config_keep(struct config *c, struct slice s)

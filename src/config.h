@@ -27,6 +27,10 @@ struct config {
     const char *ca_file;    /* NULL: $SSL_CERT_FILE, then the system's */
     const char *ca_env;     /* what $SSL_CERT_FILE held, NULL if unset; not an option */
     const char *public_url; /* NULL: from the request's Host */
+    const char *master_key_file;    /* NULL: `master.key` in the state folder */
+    const char *master_key_command; /* says the key; run once, split at spaces, no shell */
+    bool master_key_env;            /* $SLUICE_MASTER_KEY holds the key: false */
+    bool allow_core_dumps;          /* false */
     bool overlap; /* another process may use the folder and the addresses at the same time: false */
     bool allow_public_listen;    /* plain HTTP on an address that is not loopback: false */
     bool pass_ratelimit_headers; /* false */
@@ -98,8 +102,18 @@ enum config_env {
     CONFIG_ENV_AWS_CONTAINER_TOKEN_FILE,
     CONFIG_ENV_AWS_EC2_METADATA_DISABLED,
     CONFIG_ENV_GOOGLE_APPLICATION_CREDENTIALS,
+    CONFIG_ENV_MASTER_KEY,            /* SLUICE_MASTER_KEY: whether it is there */
+    CONFIG_ENV_CREDENTIALS_DIRECTORY, /* what systemd hands a service, from here on */
+    CONFIG_ENV_NOTIFY_SOCKET,
+    CONFIG_ENV_WATCHDOG_USEC,
+    CONFIG_ENV_WATCHDOG_PID,
+    CONFIG_ENV_LISTEN_PID,
+    CONFIG_ENV_LISTEN_FDS,
     CONFIG_ENV_COUNT
 };
 const char *config_env(enum config_env which);
+/* The text of $SLUICE_MASTER_KEY, which is then gone from the environment, also as the system shows
+ * it. False: it is unset, empty or does not fit. */
+bool config_take_master_key(char *out, size_t size);
 
 #endif
