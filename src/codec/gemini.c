@@ -92,6 +92,7 @@ int gemini_generation(struct slice model)
     int generation = 10 * (rest.p[0] - '0');
     if (rest.n > 2 && rest.p[1] == '.' && rest.p[2] >= '0' && rest.p[2] <= '9')
         generation += rest.p[2] - '0';
+    assert(generation >= 0 && generation < 100);
     return generation;
 }
 
@@ -116,6 +117,7 @@ static void contents_read(struct scan_talk *t, size_t contents)
     struct span v;
     size_t at = 0, parts = 0;
     char role[16];
+    assert(contents < t->body.n);
     span_list_init(&list, slice_sub(t->body, contents, t->body.n));
     for (int i = 0; i < CONTENTS_LOOK && span_list_find(&list, &at) == OK; i++) {
         at += contents;
@@ -134,6 +136,7 @@ static uint64_t conversation_of(struct slice body, const struct request_scan *at
 {
     struct scan_talk t;
     size_t parts = 0;
+    assert(at->system.to <= body.n && at->contents.to <= body.n);
     scan_talk_init(&t, body);
     if (at->system.to > 0 && parts_at(body, at->system.from, &parts))
         scan_talk_add(&t, parts);
@@ -238,6 +241,7 @@ static void candidate_read(struct reading *r, const struct json_val *c)
     if (gemini_finish(word, &stop) == GEMINI_GOES_ON)
         return;
     text_copy(r->seen.stop_reason, sizeof r->seen.stop_reason, word);
+    assert(r->seen.stop_reason[0] != '\0'); /* it is what makes a stream whole */
     r->seen.meaningful = true;
 }
 
@@ -312,6 +316,7 @@ int gemini_error(int status, const struct json_val *root, struct observation *ou
     enum reply_error known = error_by_reason(root, slice_of(out->error_message));
     if (known != REPLY_ERROR_NONE)
         out->error = known;
+    assert(out->error != REPLY_ERROR_NONE && status >= 400);
     return status;
 }
 
@@ -356,6 +361,7 @@ enum err gemini_error_print(int status, struct slice message, struct slice reque
                             struct buf *out)
 {
     struct jw w;
+    assert(status >= 400);
     (void)request_id; /* its place is a header */
     jw_init(&w, out);
     jw_obj(&w);

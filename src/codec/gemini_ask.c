@@ -64,6 +64,7 @@ static void run_end(struct ask_reading *r)
 
 static enum err run_add(struct ask_reading *r, enum part_kind kind, struct slice text)
 {
+    assert(kind == PART_TEXT || kind == PART_THINKING);
     if (text.n == 0)
         return OK;
     if (r->run_kind != kind)
@@ -81,8 +82,10 @@ static enum err sign_add(struct ask_reading *r, struct slice wire)
     run_end(r);
     struct part *p = r->thought != NULL ? r->thought : turn_part(r->a, r->turn, PART_THINKING);
     r->thought = NULL;
+    assert(r->run.len == 0);
     if (p == NULL)
         return OK;
+    assert(p->kind == PART_THINKING && p->signature.n == 0);
     buf_init(&sign, wire.n + 64);
     enum err e = gemini_sign_read(wire, &sign);
     p->signature = keep(r->a, buf_slice(&sign));
@@ -160,6 +163,7 @@ static enum err call_read(struct ask_reading *r, const struct json_val *v)
     p->text = json_type(args) == JSON_OBJECT ? ask_json(r->a, args) : S("{}");
     r->thought = NULL; /* what it was thought for has been done */
     call_book_call(&r->book, p);
+    assert(p->id.n > 0 || r->a->full);
     return OK;
 }
 
@@ -207,6 +211,7 @@ static enum err response_read(struct ask_reading *r, const struct json_val *v)
     p->id = ask_str(r->a, json_get(v, "id"));
     p->name = ask_str(r->a, json_get(v, "name"));
     call_book_result(&r->book, p);
+    assert(p->id.n > 0 || r->a->full);
     struct slice text = response_text(r->a, json_get(v, "response"), &p->error);
     struct part *inner = text.n > 0 ? part_inner(r->a, p, PART_TEXT) : NULL;
     if (inner != NULL)
@@ -294,6 +299,7 @@ static enum err content_read(struct ask_reading *r, const struct json_val *c)
         if (role == ROLE_ASSISTANT)
             call_book_forget(&r->book);
     }
+    assert(r->turn == NULL || r->turn->role == role);
     for (size_t i = 0; e == OK && r->turn != NULL && !r->a->full && i < json_len(parts); i++)
         e = part_read(r, json_at(parts, i));
     return e;
@@ -308,6 +314,7 @@ static enum err contents_read(struct ask_reading *r, const struct json_val *list
         e = content_read(r, json_at(list, i));
     if (e == OK && !r->a->full)
         run_end(r);
+    assert(e != OK || r->a->full || r->run.len == 0);
     return e;
 }
 
@@ -408,6 +415,7 @@ static void tools_filter(struct ask *a, const struct json_val *allowed)
         }
     }
     a->last_tool = kept;
+    assert((a->tools == NULL) == (kept == NULL));
 }
 
 static void choice_read(struct ask *a, const struct json_val *root)
@@ -485,6 +493,7 @@ static void stops_read(struct ask *a, const struct json_val *list)
         if (s.n > 0)
             a->stop[a->stops++] = s;
     }
+    assert(a->stops <= ASK_STOPS);
 }
 
 static enum err modalities_read(struct ask_reading *r, const struct json_val *list)

@@ -203,6 +203,7 @@ static bool has_media(const struct part *result)
 static void result_put(struct put *p, const struct part *call, const struct part *result)
 {
     struct jw *w = &p->w;
+    assert(call->kind == PART_CALL && result->kind == PART_RESULT);
     jw_obj(w);
     jw_key(w, "functionResponse");
     jw_obj(w);
@@ -259,6 +260,7 @@ static void user_put(struct put *p, const struct talk_message *before, const str
 {
     struct map calls, results;
     struct turn *at = before->first;
+    assert(m->role == ROLE_USER);
     map_init(&calls);
     map_init(&results);
     talk_map(before, PART_CALL, &calls);
@@ -295,6 +297,7 @@ static const struct part *carrier_of(const struct talk_message *m, struct turn *
                                      struct part *thinking)
 {
     const struct part *text = NULL;
+    assert(thinking->kind == PART_THINKING && gemini_signed(thinking->signature));
     for (struct part *part = thinking; (part = talk_part(m, &at, part)) != NULL;) {
         if (part->kind == PART_CALL)
             return part;
@@ -325,6 +328,7 @@ static void thinking_put(struct put *p, const struct talk_message *m, struct tur
         p->carrier = carrier;
         p->signer = part;
     }
+    assert(carrier == NULL || carrier->kind == PART_CALL || carrier->kind == PART_TEXT);
     if (part->text.n == 0 && (given || carrier != NULL))
         return;
     jw_obj(&p->w);
@@ -341,6 +345,7 @@ static void thinking_put(struct put *p, const struct talk_message *m, struct tur
 static struct part *signer_behind(const struct talk_message *m, struct turn *at, struct part *text)
 {
     struct part *next = talk_part(m, &at, text);
+    assert(text->kind == PART_TEXT);
     if (next == NULL || next->kind != PART_THINKING || !gemini_signed(next->signature) ||
         next->text.n > 0)
         return NULL;
@@ -365,6 +370,7 @@ static void model_text(struct put *p, const struct talk_message *m, struct turn 
 static void call_put(struct put *p, const struct part *part)
 {
     struct jw *w = &p->w;
+    assert(part->kind == PART_CALL && (p->carrier != part || p->signer != NULL));
     buf_clear(&p->text);
     fail(p, call_input(part->text, &p->text), "");
     jw_obj(w);
@@ -387,6 +393,7 @@ static void call_put(struct put *p, const struct part *part)
 static void model_put(struct put *p, const struct talk_message *m)
 {
     struct turn *at = m->first;
+    assert(m->role == ROLE_ASSISTANT);
     p->first_call = true;
     p->carrier = p->signer = p->signed_before = NULL;
     for (struct part *part = NULL; (part = talk_part(m, &at, part)) != NULL;) {
@@ -547,6 +554,7 @@ static void choice_put(struct put *p, bool named)
         [CHOICE_AUTO] = "AUTO", [CHOICE_ANY] = "ANY", [CHOICE_NONE] = "NONE", [CHOICE_ONE] = "ANY"};
     struct jw *w = &p->w;
     enum tool_choice choice = p->a->choice;
+    assert((int)choice >= CHOICE_UNSET && choice <= CHOICE_ONE);
     if (choice == CHOICE_UNSET || (choice == CHOICE_ONE && !named))
         return;
     jw_key(w, "toolConfig");
@@ -604,6 +612,7 @@ enum err gemini_ask_write(const struct ask *a, const struct ask_target *t, struc
     gemini_settings_put(&p.w, a, t);
     jw_end_obj(&p.w);
     fail(&p, p.w.err, "");
+    assert(p.err != OK || p.w.depth == 0); /* what was opened has been closed */
     buf_free(&p.text);
     *why = p.why;
     return p.err;

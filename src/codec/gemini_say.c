@@ -66,6 +66,8 @@ static enum err block_open(struct say_reader *r, enum block_kind what, struct sl
 {
     struct say s = {.kind = SAY_OPEN, .what = what, .id = id, .name = name};
     enum err e = block_close(r);
+    assert(!r->open && r->started);
+    assert(what != BLOCK_CALL || (id.n > 0 && name.n > 0));
     if (e != OK)
         return e;
     r->what = what;
@@ -88,6 +90,7 @@ static bool is_open(const struct say_reader *r, enum block_kind what)
 static enum err text_say(struct say_reader *r, enum block_kind what, struct slice text)
 {
     enum err e = OK;
+    assert(what == BLOCK_TEXT || what == BLOCK_THINKING);
     if (text.n == 0)
         return OK;
     if (!is_open(r, what))
@@ -108,6 +111,7 @@ static enum err sign_say(struct say_reader *r, struct slice wire)
     if (e == OK)
         e = gemini_sign_read(wire, &r->room);
     s.text = buf_slice(&r->room);
+    assert(e != OK || (s.text.n > 0 && is_open(r, BLOCK_THINKING)));
     if (e == OK)
         e = tell(r, &s);
     return e == OK ? block_close(r) : e;
@@ -123,6 +127,7 @@ static void id_settle(struct say_reader *r, struct slice id, char out[CALL_ID_MA
         uint64_t h = hash_stable((uint64_t)r->calls, slice_of(r->seed));
         (void)text_format(out, CALL_ID_MAX, "call_%016" PRIx64, h + n);
     }
+    assert(out[0] != '\0' && strlen(out) < CALL_ID_MAX);
     (void)map_put(&r->ids, slice_of(out), r);
 }
 
@@ -136,6 +141,7 @@ static enum err call_say(struct say_reader *r, const struct json_val *call)
     if (r->calls == CALLS_MAX)
         return ERR_LIMIT;
     r->calls++;
+    assert(r->calls > 0 && r->calls <= CALLS_MAX);
     id_settle(r, json_get_str(call, "id"), id);
     enum err e = block_open(r, BLOCK_CALL, slice_of(id), name);
     buf_clear(&r->room);
@@ -262,6 +268,7 @@ static enum err error_tell(struct say_reader *r, int status, const struct observ
                     .error = o->error,
                     .error_type = slice_of(o->error_type),
                     .text = slice_of(o->error_message)};
+    assert(!r->ended && status >= 400 && o->error != REPLY_ERROR_NONE);
     enum err e = block_close(r);
     r->ended = true;
     return e == OK ? tell(r, &s) : e;
@@ -339,6 +346,7 @@ static enum err response_read(struct say_reader *r, const struct json_val *root)
 static enum err reply_end(struct say_reader *r)
 {
     struct say stop = {.kind = SAY_STOP, .stop = r->stop, .usage = r->usage};
+    assert(r->started && !r->ended);
     enum err e = block_close(r);
     if (stop.stop == STOP_END && r->calls > 0)
         stop.stop = STOP_CALLS;
@@ -364,6 +372,7 @@ static enum err reader_read(struct say_reader *r, struct slice event, struct sli
 {
     struct json *doc = NULL;
     (void)event;
+    assert(say != NULL);
     r->say = say;
     r->arg = arg;
     data = slice_trim(data);

@@ -174,6 +174,7 @@ enum err gemini_schema_cut(struct slice schema, struct buf *out)
     if (e == OK)
         e = cut(out, json_root(doc));
     json_free(doc);
+    assert(e != OK || out->len > start);
     if (e != OK)
         out->len = start;
     return e;
@@ -215,6 +216,7 @@ static enum err type_plain(struct buf *out, const struct json_val *type, bool nu
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (!slice_ieq(s, slice_of(words[i])))
             continue;
+        assert(s.n < sizeof lower);
         for (size_t k = 0; k <= s.n; k++) /* with its end */
             lower[k] = (char)(words[i][k] >= 'A' ? words[i][k] - 'A' + 'a' : words[i][k]);
         s = slice_of(lower);
@@ -314,6 +316,7 @@ static bool unwrap(struct slice wire, struct buf *sign)
     struct buf plain_text;
     size_t start = sign->len;
     bool fine = true;
+    assert(slice_starts(wire, S(WRAPPED)));
     buf_init(&plain_text, wire.n + 4);
     for (size_t i = sizeof WRAPPED - 1; fine && i < wire.n; i++) {
         char c = wire.p[i] == '-' ? '+' : wire.p[i] == '_' ? '/' : wire.p[i];
@@ -339,6 +342,7 @@ enum err gemini_sign_read(struct slice wire, struct buf *sign)
 
 enum err gemini_sign_write(struct slice sign, struct buf *wire)
 {
+    assert(sign.n > 0);
     if (gemini_signed(sign))
         return buf_puts(wire, slice_sub(sign, sizeof GEMINI_SIGNED - 1, sign.n));
     enum err e = buf_puts(wire, S(WRAPPED));

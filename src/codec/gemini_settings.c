@@ -38,6 +38,7 @@ static enum effort effort_told(const struct ask *a)
 static const char *level_of(enum effort e, struct slice model, int generation)
 {
     bool pro = slice_search(model, S("-pro")) >= 0;
+    assert(e != EFFORT_UNSET && generation >= 30);
     if (e <= EFFORT_MINIMAL)
         return pro ? "LOW" : "MINIMAL";
     if (e == EFFORT_LOW)
@@ -52,6 +53,7 @@ static int64_t budget_of(const struct ask *a, enum effort e, struct slice model)
     bool pro = slice_search(model, S("-pro")) >= 0;
     int64_t most = pro ? 32768 : 24576;
     int64_t budget = a->thinking_budget >= 0 ? a->thinking_budget : budget_of_effort(e);
+    assert(budget >= 0);
     if (pro && budget < PRO_LEAST)
         return PRO_LEAST;
     return budget > most ? most : budget;
@@ -146,6 +148,7 @@ void gemini_settings_put(struct jw *w, const struct ask *a, const struct ask_tar
     format_put(&c, a, generation);
     thinking_put(&c, a, t);
     jw_end_obj(&c);
+    assert(c.err != OK || c.depth == 0);
     if (w->err == OK)
         w->err = c.err;
     if (config.len > sizeof "{}" - 1) {

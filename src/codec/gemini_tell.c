@@ -67,6 +67,7 @@ static enum err sign_take(struct say_writer *w, struct buf *out)
     if (e == OK)
         e = json_escape(out, buf_slice(&w->sign));
     buf_clear(&w->sign);
+    assert(w->sign.len == 0); /* given once */
     return e;
 }
 
@@ -86,6 +87,7 @@ static enum err text_print(struct say_writer *w, enum block_kind what, struct sl
 
 static enum err call_print(struct say_writer *w, struct buf *out)
 {
+    assert(w->call_id != NULL && w->call_name != NULL);
     enum err e = buf_puts(out, S("{\"functionCall\":{\"id\":"));
     if (e == OK)
         e = json_escape(out, slice_of(w->call_id));
@@ -106,6 +108,7 @@ static enum err call_print(struct say_writer *w, struct buf *out)
 
 static enum err image_print(struct say_writer *w, struct buf *out)
 {
+    assert(w->text.len > 0);
     enum err e = buf_puts(out, S("{\"inlineData\":{\"mimeType\":"));
     if (e == OK)
         e = json_escape(out, slice_of(w->media));
@@ -126,6 +129,7 @@ static enum err image_print(struct say_writer *w, struct buf *out)
 
 static enum err tail_make(struct say_writer *w)
 {
+    assert(!w->whole && w->model != NULL);
     if (w->tail.len > 0)
         return OK;
     enum err e = buf_puts(&w->tail, S("],\"role\":\"model\"},\"index\":0}],\"modelVersion\":"));
@@ -249,6 +253,7 @@ static void usage_print(struct jw *j, const struct usage *u)
     int64_t thoughts = u->thinking < u->output ? u->thinking : u->output;
     if (!u->known)
         return;
+    assert(prompt >= 0 && thoughts >= 0 && u->output >= thoughts);
     jw_key(j, "usageMetadata");
     jw_obj(j);
     jw_ki64(j, "promptTokenCount", prompt);
@@ -272,6 +277,7 @@ static enum err last_print(struct say_writer *w, struct buf *out)
         if (e == OK)
             e = text_print(w, BLOCK_TEXT, S(""), &w->parts);
     }
+    assert(e != OK || (w->parts.len > 0 && w->sign.len == 0));
     jw_init(&j, out);
     jw_obj(&j);
     jw_key(&j, "candidates");
@@ -312,7 +318,8 @@ static enum err reply_stop(struct say_writer *w, const struct say *s, struct buf
 static enum err reply_error(struct say_writer *w, const struct say *s, struct buf *out)
 {
     char text[1024];
-    int status = error_status_in(DIALECT_GEMINI, s->status, s->error, s->error_type, s->text);
+    int status = s->status >= 400 ? s->status : 500;
+    status = error_status_in(DIALECT_GEMINI, status, s->error, s->error_type, s->text);
     error_text_in(DIALECT_GEMINI, s->error_type, s->text, text, sizeof text);
     if (w->whole)
         return gemini_error_print(status, slice_of(text), S(""), out);
@@ -346,6 +353,7 @@ enum err gemini_write(struct say_writer *w, const struct say *s, struct buf *out
     if (w->ended) /* nothing follows an end or an error */
         return OK;
     w->ended = s->kind == SAY_END || s->kind == SAY_ERROR;
+    assert(w->started || s->kind == SAY_START || s->kind == SAY_ERROR || s->kind == SAY_LIFE);
     switch (s->kind) {
     case SAY_START:
         return reply_start(w, s, out);

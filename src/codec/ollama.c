@@ -70,6 +70,7 @@ bool ollama_usage(const struct json_val *root, struct usage *out)
     *out = (struct usage){.known = true};
     out->input = prompt > 0 ? prompt : 0; /* not told where all of it was cached */
     out->output = eval > 0 ? eval : 0;
+    assert(out->known && out->input >= 0 && out->output >= 0);
     return true;
 }
 
@@ -187,7 +188,7 @@ enum err ollama_error_print(int status, struct slice message, struct slice reque
                             struct buf *out)
 {
     struct jw w;
-    (void)status;
+    assert(status >= 400);
     (void)request_id;
     jw_init(&w, out);
     jw_obj(&w);

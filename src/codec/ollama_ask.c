@@ -48,6 +48,7 @@ static enum err images_read(struct ask_reading *r, struct turn *t, struct part *
                             const struct json_val *list)
 {
     struct slice text = {"", 0};
+    assert(t != NULL && (result == NULL || result->kind == PART_RESULT));
     if (openai_says(list) && json_type(list) != JSON_ARRAY)
         return refuse(r, "messages: images: Input should be an array of base64 strings");
     for (size_t i = 0; i < json_len(list); i++) {
@@ -95,6 +96,7 @@ static enum err call_read(struct ask_reading *r, struct turn *t, const struct js
     p->name = ask_str(r->a, json_get(f, "name"));
     p->text = openai_arguments(r->a, json_get(f, "arguments"));
     call_book_call(&r->book, p);
+    assert(p->id.n > 0 || r->a->full);
     return OK;
 }
 
@@ -128,6 +130,7 @@ static enum err result_read(struct ask_reading *r, const struct json_val *m)
     if (p->name.n == 0)
         p->name = ask_str(r->a, json_get(m, "name"));
     call_book_result(&r->book, p);
+    assert(p->id.n > 0 || r->a->full);
     if (json_str(json_get(m, "content"), &text) && text.n > 0) {
         struct part *inner = part_inner(r->a, p, PART_TEXT);
         if (inner != NULL)
@@ -241,6 +244,7 @@ static void options_read(struct ask *a, const struct json_val *o)
     (void)json_f64(json_get(o, "presence_penalty"), &a->presence_penalty);
     (void)json_f64(json_get(o, "frequency_penalty"), &a->frequency_penalty);
     stops_read(a, json_get(o, "stop"));
+    assert(a->max_tokens >= -1 && a->stops <= ASK_STOPS);
 }
 
 static enum err root_read(struct ask_reading *r, const struct json_val *root)

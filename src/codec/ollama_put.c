@@ -124,6 +124,7 @@ static void result_join(struct put *p, const struct part *result)
 
 static void result_put(struct put *p, const struct part *call, const struct part *result)
 {
+    assert(call->kind == PART_CALL);
     buf_clear(&p->text);
     if (result != NULL)
         result_join(p, result);
@@ -212,6 +213,7 @@ static void user_put(struct put *p, const struct talk_message *before, const str
     struct map calls, results;
     struct shown s = {.p = p, .calls = &calls, .results = &results};
     struct turn *at = before->first;
+    assert(m->role == ROLE_USER);
     map_init(&calls);
     map_init(&results);
     talk_map(before, PART_CALL, &calls);
@@ -260,6 +262,7 @@ static void assistant_put(struct put *p, const struct talk_message *m)
 {
     struct turn *at = m->first;
     bool calls = false;
+    assert(m->role == ROLE_ASSISTANT && m->first != NULL);
     kind_join(p, m, PART_TEXT);
     message_open(p, "assistant", buf_slice(&p->text));
     kind_join(p, m, PART_THINKING);
@@ -436,6 +439,7 @@ static void options_put(struct put *p)
         jw_ki64(&w, "seed", a->seed);
     stops_put(&w, a);
     jw_end_obj(&w);
+    assert(w.err != OK || w.depth == 0);
     fail(p, w.err, "");
     if (p->text.len <= sizeof "{}" - 1)
         return;
@@ -473,6 +477,7 @@ enum err ollama_ask_write(const struct ask *a, const struct ask_target *t, struc
         jw_ki64(&p.w, "top_logprobs", a->top_logprobs);
     jw_end_obj(&p.w);
     fail(&p, p.w.err, "");
+    assert(p.err != OK || p.w.depth == 0); /* what was opened has been closed */
     buf_free(&p.text);
     *why = p.why;
     return p.err;

@@ -60,6 +60,8 @@ static enum err block_open(struct say_reader *r, enum block_kind what, struct sl
 {
     struct say s = {.kind = SAY_OPEN, .what = what, .id = id, .name = name};
     enum err e = block_close(r);
+    assert(!r->open && r->started);
+    assert(what != BLOCK_CALL || (id.n > 0 && name.n > 0));
     if (e != OK)
         return e;
     r->what = what;
@@ -91,6 +93,7 @@ static void id_settle(struct say_reader *r, struct slice id, char out[CALL_ID_MA
         uint64_t h = hash_stable((uint64_t)r->calls, slice_of(r->seed));
         (void)text_format(out, CALL_ID_MAX, "call_%016" PRIx64, h + n);
     }
+    assert(out[0] != '\0' && strlen(out) < CALL_ID_MAX);
     (void)map_put(&r->ids, slice_of(out), r);
 }
 
@@ -133,6 +136,7 @@ static enum err error_say(struct say_reader *r, const struct json_val *root)
 {
     struct observation o = {0};
     struct say s = {.kind = SAY_ERROR, .status = ollama_error(0, root, &o), .error = o.error};
+    assert(s.status >= 400 && o.error != REPLY_ERROR_NONE);
     s.error_type = slice_of(o.error_type);
     s.text = slice_of(o.error_message);
     enum err e = block_close(r);
@@ -160,6 +164,7 @@ static enum err logprobs_say(struct say_reader *r, struct slice data)
 static enum err message_say(struct say_reader *r, const struct json_val *m)
 {
     const struct json_val *calls = json_get(m, "tool_calls");
+    assert(r->started && !r->ended);
     enum err e = text_say(r, BLOCK_THINKING, json_get_str(m, "thinking"));
     if (e == OK)
         e = text_say(r, BLOCK_TEXT, json_get_str(m, "content"));
@@ -175,6 +180,7 @@ static enum err reply_end(struct say_reader *r, const struct json_val *root)
     if (slice_eq(json_get_str(root, "done_reason"), S("length")))
         stop.stop = STOP_LENGTH;
     (void)ollama_usage(root, &stop.usage);
+    assert(!r->ended && !r->open);
     r->ended = true;
     if (e == OK)
         e = tell(r, &stop);
@@ -205,6 +211,7 @@ static enum err reader_read(struct say_reader *r, struct slice event, struct sli
 {
     struct json *doc = NULL;
     (void)event;
+    assert(say != NULL);
     r->say = say;
     r->arg = arg;
     data = slice_trim(data);

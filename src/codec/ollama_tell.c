@@ -62,6 +62,7 @@ void ollama_writer_free(struct say_writer *w)
 static enum err front_put(struct say_writer *w, struct buf *out)
 {
     enum err e = OK;
+    assert(!w->whole && w->model != NULL);
     if (w->front.len == 0) {
         e = buf_puts(&w->front, S("{\"model\":"));
         if (e == OK)
@@ -85,6 +86,7 @@ static enum err text_line(struct say_writer *w, bool thought, struct slice text,
 
 static enum err call_print(const struct say_writer *w, struct buf *out)
 {
+    assert(w->call_id != NULL && w->call_name != NULL);
     enum err e = buf_puts(out, S("{\"id\":"));
     if (e == OK)
         e = json_escape(out, slice_of(w->call_id));
@@ -205,6 +207,8 @@ static enum err last_print(const struct say_writer *w, struct buf *out)
 {
     const struct usage *u = &w->usage;
     struct jw j;
+    assert(!u->known || (u->input >= 0 && u->output >= 0));
+    assert(w->whole || w->text.len + w->thought.len + w->calls.len + w->probs.len == 0);
     jw_init(&j, out);
     jw_obj(&j);
     jw_kcstr(&j, "model", w->model);
@@ -244,8 +248,8 @@ static enum err reply_error(const struct say_writer *w, const struct say *s, str
     char text[1024];
     error_text_in(DIALECT_OLLAMA, s->error_type, s->text, text, sizeof text);
     if (w->whole)
-        return ollama_error_print(s->status, slice_of(text), S(""), out);
-    return dialect_ollama.error_event(s->status, slice_of(text), S(""), out);
+        return ollama_error_print(500, slice_of(text), S(""), out); /* no status is told in it */
+    return dialect_ollama.error_event(500, slice_of(text), S(""), out);
 }
 
 /* A line that says nothing: a sign of life for a client that parses every line. */
@@ -271,6 +275,7 @@ enum err ollama_write(struct say_writer *w, const struct say *s, struct buf *out
     if (w->ended) /* nothing follows an end or an error */
         return OK;
     w->ended = s->kind == SAY_END || s->kind == SAY_ERROR;
+    assert(w->started || s->kind == SAY_START || s->kind == SAY_ERROR || s->kind == SAY_LIFE);
     switch (s->kind) {
     case SAY_START:
         return reply_start(w, s, out);
