@@ -595,5 +595,23 @@ static void app_offline_close(struct admin *a)
     offline_undo();
 }
 
-const struct cli_hooks APP_HOOKS = {
-    .serve = app_serve, .offline_open = app_offline_open, .offline_close = app_offline_close};
+static enum err app_restore(const struct config *c, const char *file, bool replace,
+                            struct store_copy *out)
+{
+    struct app_key key;
+    *out = (struct store_copy){0};
+    app_guard(c->allow_core_dumps);
+    enum err e = app_key_get(&key, c, out->why, sizeof out->why);
+    if (e == OK) {
+        struct store_options o = {.dir = c->state_dir, .key = key.key};
+        e = store_restore(&o, file, replace, out);
+        app_key_wipe(&key);
+    }
+    app_unguard();
+    return e;
+}
+
+const struct cli_hooks APP_HOOKS = {.serve = app_serve,
+                                    .offline_open = app_offline_open,
+                                    .offline_close = app_offline_close,
+                                    .restore = app_restore};

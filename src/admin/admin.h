@@ -88,6 +88,9 @@ struct cli_hooks {
     enum err (*offline_open)(const struct config *c, struct admin **out, char *why,
                              size_t why_size);
     void (*offline_close)(struct admin *a);
+    /* Puts a backup into c->state_dir, see store_restore. */
+    enum err (*restore)(const struct config *c, const char *file, bool replace,
+                        struct store_copy *out);
 };
 /* The whole program but for main(). Exit codes: 0 ok, 1 failure, 2 usage, 3 daemon unreachable,
  * 5 not found, 6 conflict, 77 permission, 78 bad configuration. */

@@ -47,5 +47,7 @@ int cli_emit_end(struct buf *out, int code); /* the same for the last time, and 
 int cli_complain(const char *why, int code); /* on standard error; returns `code` */
 
 int run_login(struct cli *x); /* cli_login.c */
+int run_restore(struct cli *x); /* cli_keep.c */
+int backup_prepare(struct cli *x);
 
 #endif

@@ -139,6 +139,8 @@ void verb_requests(struct verb_call *c);      /* verbs_status.c */
 void verb_request_show(struct verb_call *c);
 void verb_status(struct verb_call *c);
 void verb_reload(struct verb_call *c);
+void verb_backup(struct verb_call *c); /* verbs_keep.c */
+void verb_vault_rotate(struct verb_call *c);
 
 /* The account named in the call; NULL: it does not exist and the call has been failed. */
 struct account *call_account(struct verb_call *c);

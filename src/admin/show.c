@@ -513,6 +513,30 @@ static void show_reload(const struct json_val *s, const struct look *l, struct b
     out_printf(out, "\n");
 }
 
+static void show_backup(const struct json_val *s, const struct look *l, struct buf *out)
+{
+    (void)l;
+    out_printf(out, "written to ");
+    out_safe(out, json_get_str(s, "file"));
+    out_printf(out, ", %" PRId64 " bytes, under the master key ", json_get_i64(s, "bytes", 0));
+    out_safe(out, json_get_str(s, "master_key"));
+    out_printf(out, "\n");
+    show_reload(s, l, out);
+}
+
+static void show_rotated(const struct json_val *s, const struct look *l, struct buf *out)
+{
+    int64_t unreadable = json_get_i64(s, "unreadable", 0);
+    out_printf(out, "the master key ");
+    out_safe(out, json_get_str(s, "old_key"));
+    out_printf(out, " is replaced by ");
+    out_safe(out, json_get_str(s, "new_key"));
+    out_printf(out, "; sealed anew: %" PRId64 "\n", json_get_i64(s, "values", 0));
+    if (unreadable > 0)
+        out_printf(out, "left as they were, for neither opens them: %" PRId64 "\n", unreadable);
+    show_reload(s, l, out);
+}
+
 /* ---- the table
  * -------------------------------------------------------------------------------------------- */
 
@@ -546,6 +570,8 @@ static const struct {
     {"requests", show_request_list},
     {"requests show", show_request},
     {"reload", show_reload},
+    {"backup", show_backup},
+    {"vault rotate", show_rotated},
 };
 
 void show_reply(const struct verb *v, const struct json_val *root, const struct look *l,

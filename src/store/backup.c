@@ -213,6 +213,7 @@ static enum err key_fits(const struct store_options *o, struct store_copy *c)
                           c->file, c->key, k.name, k.vault.kid);
         e = ERR_DENIED;
     }
+    c->has_key = e == OK;
     keyring_close(&k);
     return e;
 }

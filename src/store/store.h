@@ -189,8 +189,9 @@ void store_key_update(struct store *s, const struct key_row *row, store_done_fn 
 /* ERR_NOTFOUND. A revoked key keeps its first time. */
 void store_key_revoke(struct store *s, const char *id, int64_t at, store_done_fn *done, void *arg);
 /* Minute resolution; fire and forget. */
-void store_key_used(struct store *s, const char *id, int64_t at);
-/* 32 bytes for key digests. Valid as long as the store, and the same under every master key. */
+void store_key_used(struct store *s, const char *id,
+                    int64_t at); /* 32 bytes for key digests. Valid as long as the store, and the
+                                    same under every master key. */
 const uint8_t *store_pepper(const struct store *s);
 
 /* ---- records: exactly one per exchange ------------------------------------------------------ */
@@ -273,6 +274,7 @@ void store_rotate(struct store *s, struct slice new_key, store_rotated_fn *done,
 struct store_copy {
     char file[STORE_URL_MAX], key[9]; /* `key`: fingerprint of the one it needs; "" = not known */
     int64_t bytes, schema;
+    bool has_key;             /* of one restored: the master key is there */
     char why[STORE_WHY_LONG]; /* after an error, a sentence */
 };
 typedef void store_copied_fn(void *arg, enum err e, const struct store_copy *c);

@@ -474,8 +474,8 @@ static enum err denied_open(const struct config *c, struct admin **a, char *why,
 
 static void a_folder_that_is_held(void **state)
 {
-    const struct cli_hooks held = {NULL, busy_open, APP_HOOKS.offline_close},
-                           denied = {NULL, denied_open, NULL};
+    const struct cli_hooks held = {NULL, busy_open, APP_HOOKS.offline_close, NULL},
+                           denied = {NULL, denied_open, NULL, NULL};
     (void)state;
     busy = 3; /* another command's moment */
     hooks = &held;
