@@ -12,7 +12,7 @@ const TWO = '[[tool:save {"temp":4}]] [[tool:save {"temp":5}]]';
 const raised = (promise) => promise.then((v) => assert.fail(`nothing was raised: ${JSON.stringify(v)}`), (e) => e);
 
 async function open(t, kinds, options) {
-  const h = await house(t, kinds, options);
+  const h = await house(t, kinds, { ...options, more: { ...options?.more, anthropic: { strict: true, ...options?.more?.anthropic } } });
   await needsDoor(h.gw, 'responses');
   return { ...h, c: await openai(`${h.gw.url}/v1`, h.gw.key) };
 }
