@@ -37,7 +37,7 @@ import { parseArgs } from 'node:util';
 import * as answers from './lib/answers.mjs';
 import { entraToken, googleToken, presented, refuse } from './lib/credentials.mjs';
 import { DIALECTS, find } from './lib/dialects/index.mjs';
-import { refuseStrict } from './lib/strict.mjs';
+import { refuseChecked } from './lib/checked.mjs';
 
 const { values: opt } = parseArgs({ options: {
   port: { type: 'string', default: '0' }, host: { type: 'string', default: '127.0.0.1' },
@@ -264,7 +264,7 @@ class Answer {
     try { req = JSON.parse(body.toString()); } catch { /* refused below */ }
     const bad = answers.validate(req, this.req.headers['anthropic-version'], counting);
     if (bad) return this.error(400, bad);
-    const odd = this.account.strict ? refuseStrict(req) : null;
+    const odd = this.account.checked ? refuseChecked(req) : null;
     if (odd) return this.error(400, odd);
     if (req.model.startsWith('no-such')) return this.error(404, `model: ${req.model}`);
     if (counting) return this.json(200, { input_tokens: JSON.stringify(req.messages).length });

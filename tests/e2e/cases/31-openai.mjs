@@ -15,7 +15,8 @@ const raised = (promise) => promise.then((v) => assert.fail(`nothing was raised:
 const user = (content) => [{ role: 'user', content }];
 
 async function open(t, kinds, options) {
-  const h = await house(t, kinds, { ...options, more: { ...options?.more, anthropic: { strict: true, ...options?.more?.anthropic } } });
+  const more = Object.fromEntries([kinds].flat().map((k) => [k, { checked: true, ...options?.more?.[k] }]));
+  const h = await house(t, kinds, { ...options, more });
   await needsDoor(h.gw, 'openai');
   return { ...h, c: await openai(`${h.gw.url}/v1`, h.gw.key) };
 }

@@ -12,7 +12,8 @@ const TWO = '[[tool:save {"temp":4}]] [[tool:save {"temp":5}]]';
 const raised = (promise) => promise.then((v) => assert.fail(`nothing was raised: ${JSON.stringify(v)}`), (e) => e);
 
 async function open(t, kinds, options) {
-  const h = await house(t, kinds, { ...options, more: { ...options?.more, anthropic: { strict: true, ...options?.more?.anthropic } } });
+  const more = Object.fromEntries([kinds].flat().map((k) => [k, { checked: true, ...options?.more?.[k] }]));
+  const h = await house(t, kinds, { ...options, more });
   await needsDoor(h.gw, 'responses');
   return { ...h, c: await openai(`${h.gw.url}/v1`, h.gw.key) };
 }

@@ -12,7 +12,7 @@ const chat = (gw, b) => gw.post(J(b), { path: '/v1/chat/completions', version: n
 
 for (const kind of ['anthropic', 'bedrock', 'gemini', 'ollama']) {
   test(`shapes: of Chat Completions on ${kind}`, async (t) => {
-    const { gw, model, prov } = await house(t, kind, { more: { [kind]: { strict: true } } });
+    const { gw, model, prov } = await house(t, kind, { more: { [kind]: { checked: true } } });
     await needsDoor(gw, 'openai');
     const q = (messages, more = {}) => ({ model, messages, ...more });
     const u = (content) => ({ role: 'user', content });

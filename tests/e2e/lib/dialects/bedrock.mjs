@@ -4,6 +4,7 @@
 
 import crypto from 'node:crypto';
 import * as answers from '../answers.mjs';
+import { refuseChecked } from '../checked.mjs';
 
 const TOP = new Set(['anthropic_version', 'anthropic_beta', 'messages', 'system', 'max_tokens', 'stop_sequences', 'temperature', 'top_p',
   'top_k', 'tools', 'tool_choice', 'thinking', 'output_config', 'context_management']);
@@ -103,6 +104,10 @@ function refuse(req, a) {
   return null;
 }
 
+function checked({ anthropic_version, anthropic_beta, ...req }, model) {
+  return refuseChecked({ model, ...req });
+}
+
 export default {
   error: (a, status, message) => ({ message }),
   errorHeaders: (a, status, e) => ({ 'x-amzn-errortype': `${e.type ?? NAMES[status] ?? 'InternalServerException'}:http://internal.amazon.com/coral/com.amazon.bedrock/` }),
@@ -122,7 +127,7 @@ export default {
       const e = refuse({ ...req, max_tokens: req.max_tokens ?? 1 }, a);
       return e ? a.error(400, e) : a.json(200, { inputTokens: JSON.stringify(req.messages).length });
     }
-    const e = refuse(req, a);
+    const e = refuse(req, a) ?? (a.account.checked ? checked(req, model) : null);
     if (e) return a.error(400, e);
     const asked = { ...req, model: model.replace(/^.*anthropic\./, '').replace(/-v\d+(?::\d+)?$/, '') };
     const blocks = a.plan.blocks ?? answers.blocksFor(asked, a.seq);

@@ -2,6 +2,7 @@
 // anthropic-version, which Claude Code sends all the same.
 
 import * as answers from '../answers.mjs';
+import { refuseChecked } from '../checked.mjs';
 
 const STATUS = { 400: 'INVALID_ARGUMENT', 401: 'UNAUTHENTICATED', 403: 'PERMISSION_DENIED', 404: 'NOT_FOUND', 429: 'RESOURCE_EXHAUSTED',
   500: 'INTERNAL', 503: 'UNAVAILABLE', 504: 'DEADLINE_EXCEEDED' };
@@ -19,6 +20,7 @@ function refuse(req, a, counting) {
   }
   const odd = (a.req.headers['anthropic-beta'] ?? '').split(',').map((b) => b.trim()).filter(Boolean).find((b) => !BETAS.test(b));
   if (odd) return `Unexpected value(s) \`${odd}\` for the \`anthropic-beta\` header. Please consult our documentation`;
+  if (a.account.checked && !counting && refuseChecked({ model: 'x', ...rest })) return refuseChecked({ model: 'x', ...rest });
   return answers.validate({ model: 'x', ...rest }, anthropic_version === '2026-10-21' ? '2026-10-21' : '2023-06-01', counting);
 }
 

@@ -1,4 +1,4 @@
-// What the Messages API refuses about a request: asked of accounts that are `strict`, whose requests
+// What the Messages API refuses about a request: asked of accounts that are `checked`, whose requests
 // somebody has translated. Clients of its own dialect send more than anybody has listed.
 
 const TOP = new Set(['model', 'messages', 'max_tokens', 'system', 'stream', 'stop_sequences', 'temperature', 'top_p', 'top_k', 'tools', 'tool_choice',
@@ -116,7 +116,7 @@ function open(schema, at) {
   return Object.entries(schema).map(([k, s]) => open(s, `${at}.${k}`)).find(Boolean) ?? null;
 }
 
-export function refuseStrict(req) {
+export function refuseChecked(req) {
   const extra = Object.keys(req).find((k) => !TOP.has(k));
   if (extra) return `${extra}: Extra inputs are not permitted`;
   const odd = Object.keys(req.output_config ?? {}).find((k) => !['effort', 'format', 'task_budget'].includes(k));
