@@ -269,6 +269,9 @@ void fetch_abandon(struct fetch *f); /* without a word to those who wait */
 /* How long a reply asks to stay away: retry-after-ms, or retry-after in seconds or as a date. False
  * when it is not said, or said in a way that makes no sense. */
 bool limits_retry_after(const struct http_head *h, int64_t now, int64_t *ms);
+/* "1h2m3.5s", "120ms", "34.07s", or a number of seconds: as Go prints durations; at most a month.
+ */
+bool duration_read(struct slice s, int64_t *ms);
 /* True for the words with which a token endpoint says that the pair is gone for good. */
 bool oauth_is_dead_word(const char *why);
 

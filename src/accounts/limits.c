@@ -4,7 +4,7 @@
  * wire/anthropic-ratelimits.md section 3. Two mistakes are worse than all others, and every rule
  * here leans away from them: benching a healthy account (one bare 429 says nothing about it), and
  * failing over what the client must read itself (a 400's text). */
-#include "accounts/inside.h"
+#include "accounts/limits.h"
 
 #include <string.h>
 
@@ -17,41 +17,41 @@
 
 static const struct limit_verdict pass_on = {.verdict = VERDICT_CLIENT, .reason = "client_error"};
 
-static struct limit_verdict next_because(const char *reason)
+struct limit_verdict verdict_next(const char *reason)
 {
     return (struct limit_verdict){.verdict = VERDICT_NEXT, .reason = reason};
 }
 
-static struct limit_verdict failure_of(const char *reason)
+struct limit_verdict verdict_failure(const char *reason)
 {
     return (struct limit_verdict){.verdict = VERDICT_NEXT, .reason = reason, .failure = true};
 }
 
-static struct limit_verdict cool_for(const char *reason, int64_t ms)
+struct limit_verdict verdict_cool(const char *reason, int64_t ms)
 {
-    struct limit_verdict v = next_because(reason);
+    struct limit_verdict v = verdict_next(reason);
     v.cool_ms = ms < 0 ? 0 : ms > ACCOUNT_BENCH_MAX ? ACCOUNT_BENCH_MAX : ms;
     return v;
 }
 
 /* Only for the family of the model asked for; the account goes on with all others. */
-static struct limit_verdict family_rests(const char *reason, int64_t ms)
+struct limit_verdict verdict_family(const char *reason, int64_t ms)
 {
-    struct limit_verdict v = next_because(reason);
+    struct limit_verdict v = verdict_next(reason);
     v.family_ms = ms > ACCOUNT_BENCH_MAX ? ACCOUNT_BENCH_MAX : ms;
     return v;
 }
 
-static struct limit_verdict login_because(const char *reason)
+struct limit_verdict verdict_login(const char *reason)
 {
-    struct limit_verdict v = next_because(reason);
+    struct limit_verdict v = verdict_next(reason);
     v.login_needed = true;
     return v;
 }
 
 /* ---- headers --------------------------------------------------------------------------------- */
 
-static struct slice header(const struct http_head *h, const char *name)
+struct slice limits_header(const struct http_head *h, const char *name)
 {
     const struct slice *v = h != NULL ? http_find(h, name) : NULL;
     return v != NULL ? *v : (struct slice){"", 0};
@@ -73,10 +73,10 @@ static bool number_ms(struct slice s, double unit, int64_t *out)
 bool limits_retry_after(const struct http_head *h, int64_t now, int64_t *ms)
 {
     int64_t at = 0;
-    struct slice v = header(h, "retry-after-ms");
+    struct slice v = limits_header(h, "retry-after-ms");
     if (v.n > 0 && number_ms(v, 1, ms))
         return true;
-    v = header(h, "retry-after");
+    v = limits_header(h, "retry-after");
     if (v.n == 0)
         return false;
     if (number_ms(v, (double)SECOND, ms))
@@ -93,7 +93,7 @@ bool limits_retry_after(const struct http_head *h, int64_t now, int64_t *ms)
 static bool reset_in(const struct http_head *h, const char *name, int64_t now, int64_t *ms)
 {
     int64_t at = 0;
-    if (!window_reset_read(header(h, name), &at))
+    if (!window_reset_read(limits_header(h, name), &at))
         return false;
     at += reply_skew(h, now);
     *ms = at > now ? at - now : 0;
@@ -123,7 +123,7 @@ static bool window_read(struct unified *u, const struct http_head *h, const char
                         const char *reset_name, int64_t now)
 {
     int64_t ms = 0;
-    struct slice status = header(h, status_name);
+    struct slice status = limits_header(h, status_name);
     u->present = u->present || status.n > 0;
     if (!window_word_closes(status))
         return false;
@@ -163,13 +163,13 @@ static bool classes_read(struct unified *u, const struct http_head *h, const cha
  * the extra credits behind windows that are fine. */
 static void claim_read(struct unified *u, const struct unified *whole, const struct http_head *h)
 {
-    struct slice claim = header(h, UNIFIED "representative-claim");
+    struct slice claim = limits_header(h, UNIFIED "representative-claim");
     if (slice_starts(claim, S("seven_day_"))) {
         u->model = true;
         u->model_has_time = whole->has_time;
         u->model_ms = whole->ms;
     }
-    if (slice_eq(claim, S("overage")) && header(h, UNIFIED "5h-status").n > 0)
+    if (slice_eq(claim, S("overage")) && limits_header(h, UNIFIED "5h-status").n > 0)
         u->credits = true;
 }
 
@@ -181,7 +181,7 @@ static struct unified unified_read(const struct http_head *h, const char *model,
     bool seven = window_read(&u, h, UNIFIED "7d-status", UNIFIED "7d-reset", now);
     u.model = classes_read(&other, h, model_family(slice_of(model), family), now);
     bool all = window_read(&whole, h, UNIFIED "status", UNIFIED "reset", now);
-    struct slice why = header(h, UNIFIED "overage-disabled-reason");
+    struct slice why = limits_header(h, UNIFIED "overage-disabled-reason");
     u.credits = slice_eq(why, S("out_of_credits"));
     u.present = u.present || other.present || whole.present;
     u.account = five || seven;
@@ -215,7 +215,7 @@ static bool buckets_read(const struct http_head *h, int64_t now, int64_t *ms)
     for (size_t i = 0; i < sizeof buckets / sizeof buckets[0]; i++) {
         int64_t in = 0;
         uint64_t left = 0;
-        struct slice remaining = header(h, buckets[i].remaining);
+        struct slice remaining = limits_header(h, buckets[i].remaining);
         present = present || remaining.n > 0;
         if (text_u64(remaining, &left) && left == 0 && reset_in(h, buckets[i].reset, now, &in))
             *ms = later(*ms, in);
@@ -267,28 +267,29 @@ static int64_t access_in(struct slice body, int64_t now)
     return text_rfc3339((struct slice){text, n}, &at) && at > now ? at - now : 0;
 }
 
-static struct limit_verdict judge_spent(const struct http_head *h, struct slice body, int64_t now)
+struct limit_verdict limits_spent(const struct http_head *h, struct slice body, int64_t now)
 {
     int64_t wait = 0, access = access_in(body, now);
     if (body_has(body, S("enforced_spend_limit_reached")))
-        return cool_for("spend_limit", month_left(now));
+        return verdict_cool("spend_limit", month_left(now));
     if (access > 0)
-        return cool_for("spend_limit", access);
+        return verdict_cool("spend_limit", access);
     /* A purse is not filled within seconds, whatever is said about the rate. */
-    return cool_for("spend_limit", limits_retry_after(h, now, &wait) ? later(wait, HOUR) : HOUR);
+    return verdict_cool("spend_limit",
+                        limits_retry_after(h, now, &wait) ? later(wait, HOUR) : HOUR);
 }
 
 /* Overload is the provider's, not the account's: a short fixed rest, no streak (scheduling.md D4,
  * D8). The spread keeps the attempts of many requests apart; it is drawn from what differs between
  * replies. */
-static struct limit_verdict judge_overloaded(const struct http_head *h, int64_t now)
+struct limit_verdict limits_overloaded(const struct http_head *h, int64_t now)
 {
-    struct slice id = header(h, "request-id");
+    struct slice id = limits_header(h, "request-id");
     uint64_t x = (uint64_t)now * 0x9e3779b97f4a7c15ULL;
     for (size_t i = 0; i < id.n; i++)
         x = (x ^ (uint8_t)id.p[i]) * 0x100000001b3ULL;
     x ^= x >> 32;
-    return cool_for("overloaded", 3 * SECOND + (int64_t)(x % 7001));
+    return verdict_cool("overloaded", 3 * SECOND + (int64_t)(x % 7001));
 }
 
 static bool mentions_any(struct slice text, const char *const *words)
@@ -312,13 +313,13 @@ static bool judge_windows(const struct unified *u, bool told, int64_t wait,
         wait = later(wait, u->ms);
         /* A reset that has passed benches nobody; only if no time at all is told, one is made up.
          */
-        *out = cool_for("rate_limited", told || u->has_time ? wait : MINUTE_MAX);
+        *out = verdict_cool("rate_limited", told || u->has_time ? wait : MINUTE_MAX);
         return true;
     }
     if (!u->model)
         return false;
     wait = later(wait, u->model_ms); /* the account's other models are fine */
-    *out = family_rests("model_limit", told || u->model_has_time ? wait : FAMILY_MS);
+    *out = verdict_family("model_limit", told || u->model_has_time ? wait : FAMILY_MS);
     return true;
 }
 
@@ -333,16 +334,16 @@ static struct limit_verdict judge_rate_limited(const struct reply_facts *r,
     if (judge_windows(&u, told, wait, &v))
         return v;
     if (u.credits)
-        return family_rests("out_of_credits", FAMILY_MS);
+        return verdict_family("out_of_credits", FAMILY_MS);
     if (mentions_any(slice_of(o->error_message), long_context)) /* of this request, and no other */
-        return next_because("out_of_credits");
+        return verdict_next("out_of_credits");
     if (told)
-        return cool_for("rate_limited", wait);
+        return verdict_cool("rate_limited", wait);
     if (buckets_read(r->head, now, &bucket) || u.present ||
         body_has(r->body, S("ramp_limit_exceeded")))
-        return cool_for("rate_limited", bucket > 0 ? bucket : 5 * SECOND);
+        return verdict_cool("rate_limited", bucket > 0 ? bucket : 5 * SECOND);
     /* Bare: measured to be about the request, not about the account (scheduling.md D4). */
-    return next_because("rate_limited");
+    return verdict_next("rate_limited");
 }
 
 /* The head was that of a success: what it says of credits and of waiting is not about this error.
@@ -357,7 +358,7 @@ static struct limit_verdict judge_limited_in_stream(const struct reply_facts *r,
     if (judge_windows(&u, true, 0, &v))
         return v;
     (void)buckets_read(r->head, now, &bucket);
-    return cool_for("rate_limited", bucket > 0 ? bucket : STREAM_MS);
+    return verdict_cool("rate_limited", bucket > 0 ? bucket : STREAM_MS);
 }
 
 /* 403: the account is closed; or this account may not, but another one might; or nobody may. */
@@ -371,15 +372,15 @@ static struct limit_verdict judge_forbidden(const struct observation *o, struct 
     static const char *const scope[] = {"scope requirement", NULL};
     struct slice text = slice_of(o->error_message);
     if (body_has(body, S("organization_on_hold")))
-        return login_because("account_disabled");
+        return verdict_login("account_disabled");
     if (mentions_any(text, revoked))
-        return login_because("unauthorized");
+        return verdict_login("unauthorized");
     if (mentions_any(text, scope))
-        return next_because("forbidden");
+        return verdict_next("forbidden");
     if (!mentions_any(text, who))
         return pass_on;
-    return mentions_any(text, closed) ? login_because("account_disabled")
-                                      : next_because("forbidden");
+    return mentions_any(text, closed) ? verdict_login("account_disabled")
+                                      : verdict_next("forbidden");
 }
 
 /* 400 is the client's, but for the texts by which a purse or an account speaks. A request may be
@@ -391,15 +392,15 @@ static struct limit_verdict judge_bad_request(const struct reply_facts *r,
     static const char *const long_context[] = {"long context", NULL};
     struct slice text = slice_of(o->error_message);
     if (o->error == REPLY_ERROR_BILLING)
-        return judge_spent(r->head, r->body, now);
+        return limits_spent(r->head, r->body, now);
     if (o->error == REPLY_ERROR_AUTH && body_has(r->body, S("organization_on_hold")))
-        return login_because("account_disabled");
+        return verdict_login("account_disabled");
     if (slice_starts(text, S("This organization has been disabled")))
-        return login_because("account_disabled");
+        return verdict_login("account_disabled");
     if (slice_starts(text, S("This credential is only authorized for use with")))
-        return next_because("forbidden"); /* an account of another kind takes it */
+        return verdict_next("forbidden"); /* an account of another kind takes it */
     if (mentions_any(text, credits) && !mentions_any(text, long_context))
-        return family_rests("out_of_credits", FAMILY_MS);
+        return verdict_family("out_of_credits", FAMILY_MS);
     return pass_on;
 }
 
@@ -410,8 +411,8 @@ static struct limit_verdict judge_server_error(const struct reply_facts *r,
     if (r->status == 501 || r->status == 505)
         return pass_on;
     if (r->status == 529 || o->error == REPLY_ERROR_OVERLOADED)
-        return judge_overloaded(r->head, now);
-    struct limit_verdict v = failure_of("server_error");
+        return limits_overloaded(r->head, now);
+    struct limit_verdict v = verdict_failure("server_error");
     if (r->status == 503 && limits_retry_after(r->head, now, &wait))
         v.cool_ms = wait < MINUTE_MAX ? wait : MINUTE_MAX;
     return v;
@@ -424,11 +425,11 @@ static struct limit_verdict judge_in_stream(const struct reply_facts *r, int64_t
     case REPLY_ERROR_RATE_LIMIT:
         return judge_limited_in_stream(r, now);
     case REPLY_ERROR_OVERLOADED:
-        return judge_overloaded(r->head, now);
+        return limits_overloaded(r->head, now);
     case REPLY_ERROR_BILLING:
-        return judge_spent(r->head, r->body, now);
+        return limits_spent(r->head, r->body, now);
     case REPLY_ERROR_AUTH: /* the head was accepted, so the credential was: no reason to bench it */
-        return next_because("unauthorized");
+        return verdict_next("unauthorized");
     case REPLY_ERROR_CLIENT:
         return pass_on;
     case REPLY_ERROR_SERVER:
@@ -436,7 +437,7 @@ static struct limit_verdict judge_in_stream(const struct reply_facts *r, int64_t
     case REPLY_ERROR_NONE:
         break;
     }
-    return failure_of("server_error");
+    return verdict_failure("server_error");
 }
 
 static struct limit_verdict judge_failure(enum err e)
@@ -444,30 +445,30 @@ static struct limit_verdict judge_failure(enum err e)
     switch (e) {
     case ERR_DNS:
     case ERR_NOTFOUND:
-        return failure_of("dns");
+        return verdict_failure("dns");
     case ERR_CONNECT:
-        return failure_of("connect");
+        return verdict_failure("connect");
     case ERR_TLS:
-        return failure_of("tls");
+        return verdict_failure("tls");
     case ERR_CERT:
-        return failure_of("certificate");
+        return verdict_failure("certificate");
     case ERR_RESET:
     case ERR_EOF:
-        return failure_of("reset");
+        return verdict_failure("reset");
     case ERR_TIMEOUT:
-        return failure_of("timeout");
+        return verdict_failure("timeout");
     case ERR_PROTOCOL:
     case ERR_SYNTAX:
     case ERR_LIMIT:
-        return failure_of("protocol");
+        return verdict_failure("protocol");
     case ERR_DENIED:
-        return failure_of("denied");
+        return verdict_failure("denied");
     case ERR_NOMEM: /* ours: says nothing about the account */
     case ERR_BUSY:
     case ERR_CANCELED:
-        return next_because("gateway");
+        return verdict_next("gateway");
     default:
-        return failure_of("io");
+        return verdict_failure("io");
     }
 }
 
@@ -478,15 +479,15 @@ static struct limit_verdict judge_client_range(const struct reply_facts *r,
     case 400:
         return judge_bad_request(r, o, now);
     case 401:
-        return login_because("unauthorized");
+        return verdict_login("unauthorized");
     case 402:
-        return judge_spent(r->head, r->body, now);
+        return limits_spent(r->head, r->body, now);
     case 403:
         return judge_forbidden(o, r->body);
     case 408:
-        return failure_of("timeout");
+        return verdict_failure("timeout");
     case 429:
-        return o->error == REPLY_ERROR_BILLING ? judge_spent(r->head, r->body, now)
+        return o->error == REPLY_ERROR_BILLING ? limits_spent(r->head, r->body, now)
                                                : judge_rate_limited(r, o, now);
     default:
         return pass_on;
@@ -496,22 +497,24 @@ static struct limit_verdict judge_client_range(const struct reply_facts *r,
 struct limit_verdict limits_judge(const struct provider *p, const struct reply_facts *r,
                                   int64_t now)
 {
-    (void)p;
     struct observation o = {0};
     if (r->status == 0)
         return judge_failure(r->failure);
+    if (r->status >= 200 && r->status < 300 && r->in_stream != REPLY_ERROR_NONE)
+        return p->limits == LIMITS_MINIMAX && r->in_stream == REPLY_ERROR_AUTH
+                   ? verdict_login("unauthorized") /* it says all it says with a 200 */
+                   : judge_in_stream(r, now);
     if (r->status >= 200 && r->status < 300)
-        return r->in_stream != REPLY_ERROR_NONE
-                   ? judge_in_stream(r, now)
-                   : (struct limit_verdict){.verdict = VERDICT_SERVE, .reason = "served"};
+        return (struct limit_verdict){.verdict = VERDICT_SERVE, .reason = "served"};
     if (r->status == 304)
         return (struct limit_verdict){.verdict = VERDICT_SERVE, .reason = "served"};
     /* A redirect must never reach a client: it would follow with the gateway's key in hand. */
     if (r->status < 400)
-        return failure_of(r->status < 200 ? "protocol" : "redirect");
+        return verdict_failure(r->status < 200 ? "protocol" : "redirect");
     codec_error_read(r->dialect, r->status, r->body, &o);
-    struct limit_verdict v = r->status >= 500 ? judge_server_error(r, &o, now)
-                                              : judge_client_range(r, &o, now);
+    struct limit_verdict v;
+    if (!limits_of_style(p, r, &o, now, &v))
+        v = r->status >= 500 ? judge_server_error(r, &o, now) : judge_client_range(r, &o, now);
     assert(v.cool_ms >= 0 && v.cool_ms <= ACCOUNT_BENCH_MAX);
     assert(v.verdict == VERDICT_NEXT || (v.cool_ms == 0 && !v.login_needed && !v.failure));
     assert(v.family_ms >= 0 && v.family_ms <= ACCOUNT_BENCH_MAX);

@@ -3,7 +3,7 @@
  * Pure. Every reply tells, many at a time and not quite in order, and resets jitter by seconds: of
  * 1,564 "new windows" that a plain comparison saw in two days 99.4 % were none (scheduling.md D4).
  * Whatever cannot be understood is not told; a mistake here must never bench a healthy account. */
-#include "accounts/windows.h"
+#include "accounts/inside.h"
 
 #include <string.h>
 
@@ -342,6 +342,51 @@ static void claim_apply(struct sheet *s)
         *t = s->whole;
 }
 
+/* "x-ratelimit-limit-requests: 500", with how long until it is full again as a duration. Such a
+ * bucket is one model's, so an empty one closes nothing: who is refused says so, and until when. */
+static struct window duration_bucket(const struct http_head *h, const char *kind, int64_t now)
+{
+    static const char *const fields[] = {"limit", "remaining", "reset"};
+    struct window w = {.used = -1, .seen_at = now};
+    struct slice value[3] = {{"", 0}, {"", 0}, {"", 0}};
+    uint64_t limit = 0, left = 0;
+    int64_t in = 0;
+    for (int i = 0; i < 3; i++) {
+        char name[48];
+        text_format(name, sizeof name, "x-ratelimit-%s-%s", fields[i], kind);
+        const struct slice *v = http_find(h, name);
+        value[i] = v != NULL ? *v : value[i];
+    }
+    if (!text_u64(value[0], &limit) || !text_u64(value[1], &left) || limit == 0)
+        return w;
+    w.known = true;
+    w.used = left >= limit ? 0 : 1 - (double)left / (double)limit;
+    if (duration_read(value[2], &in) && in > 0 && in <= DAY)
+        w.resets_at = now + in;
+    return w;
+}
+
+/* wire/openai.md section 5; Cerebras says besides of what span a bucket is. */
+static int durations_read(const struct http_head *h, int64_t now, struct window out[WINDOW_KINDS])
+{
+    static const struct {
+        const char *kind;
+        enum window_kind as;
+    } buckets[] = {{"requests-day", WINDOW_REQUESTS},
+                   {"tokens-minute", WINDOW_TOKENS},
+                   {"requests", WINDOW_REQUESTS},
+                   {"tokens", WINDOW_TOKENS}};
+    int n = 0;
+    for (size_t i = 0; i < sizeof buckets / sizeof buckets[0]; i++) {
+        struct window w = duration_bucket(h, buckets[i].kind, now);
+        if (!w.known)
+            continue;
+        n += !out[buckets[i].as].known;
+        out[buckets[i].as] = w;
+    }
+    return n;
+}
+
 int windows_read_head(const struct http_head *h, int64_t now, struct window out[WINDOW_KINDS])
 {
     struct sheet s;
@@ -367,6 +412,11 @@ int windows_read_head(const struct http_head *h, int64_t now, struct window out[
             out[k] = w;
         n += w.known;
     }
+    /* Most providers tell none, or Anthropic's: one look at a name that all of them have. */
+    if (http_find(h, "x-ratelimit-limit-requests") != NULL ||
+        http_find(h, "x-ratelimit-limit-tokens") != NULL ||
+        http_find(h, "x-ratelimit-limit-requests-day") != NULL)
+        n += durations_read(h, now, out);
     return n;
 }
 

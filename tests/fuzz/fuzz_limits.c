@@ -1,6 +1,6 @@
 /* links: base http codec accounts */
-/* Judging hostile replies: header lines up to an empty one, then the body. Whatever is said, no
- * account is benched for more than seven days, and only a 2xx is served. */
+/* Judging hostile replies, of any provider: header lines up to an empty one, then the body.
+ * Whatever is said, no account is benched for more than seven days, and only a 2xx is served. */
 #include "accounts/accounts.h"
 
 #include <string.h>
@@ -41,8 +41,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                             .in_stream = (enum reply_error)(data[2] % 8),
                             .model = (data[1] & 2) != 0 ? "claude-opus-5-5" : NULL};
     int64_t now = INT64_C(1795255200000);
-    struct limit_verdict v = limits_judge(provider_find(S("anthropic")), &r, now);
-    struct limit_verdict again = limits_judge(provider_find(S("anthropic")), &r, now);
+    int rows = 0;
+    while (provider_at(rows) != NULL)
+        rows++;
+    const struct provider *p = provider_at((data[1] >> 2) % rows);
+    r.dialect = p->door[data[2] / 8 % p->doors].dialect;
+    struct limit_verdict v = limits_judge(p, &r, now);
+    struct limit_verdict again = limits_judge(p, &r, now);
     MUST(v.cool_ms >= 0 && v.cool_ms <= WEEK && v.cool_ms == again.cool_ms);
     MUST(v.family_ms >= 0 && v.family_ms <= WEEK && (v.family_ms == 0 || v.cool_ms == 0));
     MUST(v.reason != NULL && v.reason[0] != '\0' && strlen(v.reason) < 32);
