@@ -160,7 +160,7 @@ struct gateway {
     struct link orphans; /* done, but an answer of the store is still to come */
     struct link guesses; /* see pin.c */
     struct link line;    /* exchanges in X_WAIT, and those that are about to leave it */
-    int called;          /* of those in line */
+    int called;          /* of those in line, for a slot that is kept for them */
     int64_t retries;     /* attempts under way that are one */
     struct health health[HEALTH_SLOTS];
     struct moved moved[MOVED_SLOTS];

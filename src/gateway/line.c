@@ -33,7 +33,7 @@ static void line_call(struct exchange *x, int64_t account)
     assert(x->state == X_WAIT && !x->called);
     x->called = true;
     x->called_for = account;
-    x->g->called++;
+    x->g->called += account != 0;
     timer_set(&x->timer, loop_now(x->g->p.loop));
 }
 
@@ -42,8 +42,9 @@ static int line_kept(const struct gateway *g, const struct account *a)
 {
     int n = 0, left = g->called;
     for (struct link *l = g->line.next; left > 0 && l != &g->line; l = l->next) {
-        left -= line_at(l)->called;
-        n += line_at(l)->called && line_at(l)->called_for == a->id;
+        const struct exchange *x = line_at(l);
+        left -= x->called && x->called_for != 0;
+        n += x->called && x->called_for == a->id;
     }
     return n;
 }
@@ -115,8 +116,8 @@ void line_answer(struct exchange *x)
     if (!x->called)
         return;
     x->called = false;
-    assert(x->g->called > 0);
-    x->g->called--;
+    assert(x->g->called >= (x->called_for != 0));
+    x->g->called -= x->called_for != 0;
 }
 
 void line_pass_on(struct exchange *x, int64_t account)
