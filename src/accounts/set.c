@@ -200,10 +200,13 @@ void entry_settle(struct entry *e)
 void facts_load(struct account *a, const struct account_row *row)
 {
     struct account_facts *f = &a->facts;
+    int64_t ahead = row->facts_seen_at - loop_wall(entry_of(a)->set->loop);
     if (row->facts_seen_at < f->seen_at)
         return;
-    f->seen_at = row->facts_seen_at;
-    f->cool_until = row->cool_until;
+    ahead = ahead > CLOCK_STEP && row->facts_seen_at < INT64_MAX / 2 ? ahead : 0;
+    f->seen_at = row->facts_seen_at - ahead;
+    /* Written before the wall clock was set back: no rest is longer than it was to be. */
+    f->cool_until = row->cool_until > ahead ? row->cool_until - ahead : row->cool_until;
     text_copy(f->cool_reason, sizeof f->cool_reason, slice_of(row->cool_reason));
     /* A refused credential is stored as a reason without a time. */
     f->login_needed = row->cool_until == 0 && is_login_reason(row->cool_reason);

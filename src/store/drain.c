@@ -66,7 +66,7 @@ void store_facts_put(struct store *s, int64_t account_id, int64_t seen_at, int64
         if (n->facts[i].account_id == account_id)
             f = &n->facts[i];
     }
-    if (f != NULL && f->seen_at > seen_at)
+    if (f != NULL && store_is_newer(f->seen_at, seen_at))
         return;
     if (f == NULL) {
         if (n->facts_n == NOTES_MAX)
@@ -91,7 +91,7 @@ void store_window_put(struct store *s, const struct window_row *row)
             strcmp(n->windows[i].name, row->name) == 0)
             w = &n->windows[i];
     }
-    if (w != NULL && w->seen_at > row->seen_at)
+    if (w != NULL && store_is_newer(w->seen_at, row->seen_at))
         return;
     if (w == NULL) {
         if (n->windows_n == NOTES_MAX)

@@ -19,6 +19,9 @@
 #define TOKEN_COLUMNS \
     "account_id,generation,expires_at,lifetime,refreshed_at,noted_at,access,refresh"
 #define WINDOW_COLUMNS "account_id,name,used,closed,started_at,resets_at,seen_at"
+#define CLOCK_STEP     TEXT_OF(STORE_CLOCK_STEP)
+#define TEXT_OF(n)     TEXT_OF_IT(n)
+#define TEXT_OF_IT(n)  #n
 /* The subquery counts rows, not numbers: holes left by an earlier pruning do not stop a later one.
  */
 #define OLDEST         "num IN (SELECT num FROM records ORDER BY num LIMIT ?1)"
@@ -44,7 +47,7 @@ static const char *const stmt_sql[ST_COUNT] = {
     [ST_ACCOUNT_TOKENS] = "DELETE FROM tokens WHERE account_id=?1",
     [ST_ACCOUNT_WINDOWS] = "DELETE FROM windows WHERE account_id=?1",
     [ST_ACCOUNT_FACTS] = "UPDATE accounts SET facts_seen_at=?2,cool_until=?3,cool_reason=?4 "
-                         "WHERE id=?1 AND facts_seen_at<=?2",
+                         "WHERE id=?1 AND (facts_seen_at<=?2 OR facts_seen_at>?2+" CLOCK_STEP ")",
     [ST_KEYS] = "SELECT " KEY_COLUMNS " FROM client_keys ORDER BY created_at,id",
     [ST_KEY_ADD] = "INSERT INTO client_keys(" KEY_COLUMNS ") VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
     [ST_KEY_UPDATE] = "UPDATE client_keys SET name=?2,grp=?3,settings=?4 WHERE id=?1",
@@ -93,22 +96,14 @@ static const char *const stmt_sql[ST_COUNT] = {
     [ST_LEASE_DROP] = "DELETE FROM leases WHERE name=?1 AND holder=?2",
     [ST_WINDOWS] = "SELECT " WINDOW_COLUMNS " FROM windows ORDER BY account_id,name",
     [ST_WINDOW_UPDATE] = "UPDATE windows SET used=?3,closed=?4,started_at=?5,resets_at=?6,"
-                         "seen_at=?7 WHERE account_id=?1 AND name=?2 AND seen_at<=?7",
+                         "seen_at=?7 WHERE account_id=?1 AND name=?2 AND (seen_at<=?7 OR "
+                         "seen_at>?7+" CLOCK_STEP ")",
     [ST_WINDOW_ADD] = "INSERT OR IGNORE INTO windows(" WINDOW_COLUMNS ") "
                       "SELECT ?1,?2,?3,?4,?5,?6,?7 WHERE EXISTS(SELECT 1 FROM accounts "
                       "WHERE id=?1)",
     [ST_WINDOWS_TRIM] = "DELETE FROM windows WHERE account_id=?1 AND name IN (SELECT name FROM "
                         "windows WHERE account_id=?1 ORDER BY seen_at DESC,name LIMIT -1 "
                         "OFFSET ?2)",
-    [ST_VAULT] = "SELECT pepper FROM vault WHERE id=1",
-    [ST_VAULT_ADD] = "INSERT INTO vault(id,pepper) VALUES(1,?1)",
-    [ST_VAULT_SET] = "INSERT OR REPLACE INTO vault(id,pepper) VALUES(1,?1)",
-    /* The next row that has something sealed. */
-    [ST_SEALED_ACCOUNT] =
-        "SELECT id,0,secret,NULL FROM accounts WHERE id>?1 AND secret<>'' ORDER BY id LIMIT 1",
-    [ST_SEALED_TOKEN] = "SELECT account_id,generation,access,refresh FROM tokens "
-                        "WHERE account_id>?1 ORDER BY account_id LIMIT 1",
-    [ST_RESEAL_TOKEN] = "UPDATE tokens SET access=?2,refresh=?3 WHERE account_id=?1",
 };
 
 /* ---- errors --------------------------------------------------------------------------------- */
@@ -384,7 +379,6 @@ static void sqlite_close(struct backend *b)
      * that; of those who share it the last one folds it anyway. */
     if (b->db != NULL && !b->memory && !b->shared)
         (void)sqlite3_wal_checkpoint_v2(b->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-    keep_copy_end(b);
     for (size_t i = 0; i < ST_COUNT; i++)
         (void)sqlite3_finalize(b->stmt[i]);
     int rc = sqlite3_close(b->db);
@@ -482,10 +476,4 @@ const struct backend_ops backend_sqlite = {
     .lease_take = rows_lease_take,
     .lease_drop = rows_lease_drop,
     .windows_load = rows_windows_load,
-    .vault_load = keep_vault_load,
-    .vault_put = keep_vault_put,
-    .vault_take = keep_vault_take,
-    .reseal = keep_reseal,
-    .copy = keep_copy,
-    .look = keep_look,
 };

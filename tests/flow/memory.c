@@ -405,7 +405,7 @@ static enum err memory_group_remove(struct backend *b, const char *name)
 static void fact_apply(struct backend *b, const struct backend_fact *f)
 {
     struct memory_account *a = account_by_id(b, f->account_id);
-    if (a == NULL || a->row.facts_seen_at > f->seen_at)
+    if (a == NULL || store_is_newer(a->row.facts_seen_at, f->seen_at))
         return;
     a->row.facts_seen_at = f->seen_at;
     a->row.cool_until = f->cool_until;
@@ -446,7 +446,8 @@ static void window_apply(struct backend *b, const struct window_row *row)
 {
     struct window_row *w = window_find(b, row->account_id, row->name);
     size_t mine = 0, oldest = SIZE_MAX;
-    if (account_by_id(b, row->account_id) == NULL || (w != NULL && w->seen_at > row->seen_at))
+    if (account_by_id(b, row->account_id) == NULL ||
+        (w != NULL && store_is_newer(w->seen_at, row->seen_at)))
         return;
     if (w != NULL) {
         *w = *row;

@@ -112,9 +112,13 @@ static void test_windows(void **state)
         int64_t seen_at;
         double used, want;
     } rows[] = {
-        {100, 0.25, 0.25}, {99, 0.9, 0.25}, /* a late reply turns nothing back */
-        {100, 0.5, 0.5},                    /* of the same moment the later put */
-        {101, 1.5, 1.5},   {200, -1, -1},   {150, 0.1, -1},
+        {100, 0.25, 0.25},   {99, 0.9, 0.25}, /* a late reply turns nothing back */
+        {100, 0.5, 0.5},                      /* of the same moment the later put */
+        {101, 1.5, 1.5},     {200, -1, -1},       {150, 0.1, -1},
+        {3600000, 0.2, 0.2},                      /* the wall clock is an hour ahead */
+        {3540000, 0.3, 0.2},                      /* a minute late */
+        {3600000, 0.2, 0.2}, {3539999, 0.4, 0.4}, /* more: it was set back in between */
+        {3539999, 0.4, 0.4}, {201, -1, -1},       {201, -1, -1},
     };
     size_t ran;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -133,9 +137,9 @@ static void test_windows(void **state)
     assert_int_equal(g.n, 3);
     assert_string_equal(g.window[0].name, "5h");
     assert_true(g.window[0].used == -1);
-    assert_int_equal(g.window[0].seen_at, 200);
-    assert_int_equal(g.window[0].started_at, 195);
-    assert_int_equal(g.window[0].resets_at, 207);
+    assert_int_equal(g.window[0].seen_at, 201);
+    assert_int_equal(g.window[0].started_at, 196);
+    assert_int_equal(g.window[0].resets_at, 208);
     assert_false(g.window[0].closed);
     assert_string_equal(g.window[1].name, "7d");
     assert_true(g.window[1].used == 0.75);

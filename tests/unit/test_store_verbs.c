@@ -127,6 +127,10 @@ static void test_facts(void **state)
         {150, 700, "late again", 0, ""},
         {300, 800, "a reason longer than its thirty-two bytes", 800,
          "a reason longer than its thirty"},
+        {3600000, 3700000, "an hour ahead", 3700000, "an hour ahead"},
+        {3540000, 9, "a minute late", 3700000, "an hour ahead"},
+        {3539999, 0, "the clock was set", 0, "the clock was set"},
+        {310, 0, "again", 0, "again"},
     };
     assert_int_equal(account_add(b, "work", "sk").e, OK);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
