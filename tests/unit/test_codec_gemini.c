@@ -186,8 +186,9 @@ static void test_own_errors(void **state)
 
 /* ---- replies --------------------------------------------------------------------------------- */
 
-#define P(parts)      "{'candidates':[{'content':{'parts':[" parts "]}}],'responseId':'r1'}\n"
-#define F(word)       "{'candidates':[{'content':{},'finishReason':'" word "'}],'responseId':'r1'}\n"
+#define ID            ",'responseId':'r1'}\n"
+#define P(parts)      "{'candidates':[{'content':{'parts':[" parts "]}}]" ID
+#define F(word)       "{'candidates':[{'content':{},'finishReason':'" word "'}]" ID
 #define CALL(in)      "{'functionCall':{" in "}}"
 #define THOUGHT(text) "{'text':'" text "','thought':true}"
 #define START         " start id=r1;"
