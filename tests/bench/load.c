@@ -2,11 +2,13 @@
  *
  * MODE json or burst: each connection sends its next request as soon as the reply before is
  * complete; prints one JSON line: requests, requests a second, p50/p90/p99/p99.9 of the latency in
- * us, errors. MODE held: opens all streams, prints "holding" once each has had two events, holds
+ * us, errors. SECONDS "500r" is 500 requests, however long they take: for counting instead of
+ * timing. MODE held: opens all streams, prints "holding" once each has had two events, holds
  * them for SECONDS, and prints how many were alive to the end and the delay of events. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <strings.h>
@@ -33,7 +35,7 @@ static char *request;
 static size_t request_n;
 static uint32_t *sample;
 static size_t samples;
-static long errors;
+static long errors, quota = LONG_MAX; /* requests that may still begin */
 static int held_mode, ep;
 static uint16_t port;
 
@@ -52,6 +54,11 @@ static void send_more(struct client *c)
 
 static void send_request(struct client *c)
 {
+    if (quota == 0) {
+        c->done = 1;
+        return;
+    }
+    quota--;
     c->sent_at = now_us();
     c->head_n = 0;
     c->left = 0;
@@ -167,7 +174,7 @@ static void turn(int timeout)
     for (int i = 0; i < n; i++) {
         struct client *c = got[i].data.ptr;
         ssize_t r;
-        if (c->written < request_n)
+        if (!c->done && c->written < request_n)
             send_more(c);
         do {
             r = c->done ? -1 : read(c->fd, in, sizeof in);
@@ -208,6 +215,9 @@ int main(int argc, char **argv)
         return 2;
     }
     int n = atoi(argv[3]), seconds = atoi(argv[4]), body = atoi(argv[5]);
+    long counted = strchr(argv[4], 'r') != NULL ? seconds : 0;
+    if (counted > 0)
+        quota = counted;
     struct rlimit lim;
     getrlimit(RLIMIT_NOFILE, &lim);
     lim.rlim_cur = lim.rlim_max;
@@ -243,7 +253,7 @@ int main(int argc, char **argv)
         return 0;
     }
     int64_t start = now_us(), end = start + seconds * INT64_C(1000000);
-    while (now_us() < end)
+    while (counted > 0 ? (long)samples < counted && errors == 0 : now_us() < end)
         turn(10);
     double took = (double)(now_us() - start) / 1e6;
     qsort(sample, samples, sizeof *sample, by_value);
