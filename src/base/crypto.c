@@ -280,31 +280,35 @@ static uint64_t rotl(uint64_t v, int by)
     return v << by | v >> (64 - by);
 }
 
-static void sip_rounds(uint64_t v[4], int n)
+/* Inlined, so that the state stays in registers: each request is hashed for several maps. */
+static inline void sip_round(uint64_t v[4])
 {
-    while (n-- > 0) {
-        v[0] += v[1];
-        v[1] = rotl(v[1], 13) ^ v[0];
-        v[0] = rotl(v[0], 32);
-        v[2] += v[3];
-        v[3] = rotl(v[3], 16) ^ v[2];
-        v[0] += v[3];
-        v[3] = rotl(v[3], 21) ^ v[0];
-        v[2] += v[1];
-        v[1] = rotl(v[1], 17) ^ v[2];
-        v[2] = rotl(v[2], 32);
-    }
+    v[0] += v[1];
+    v[1] = rotl(v[1], 13) ^ v[0];
+    v[0] = rotl(v[0], 32);
+    v[2] += v[3];
+    v[3] = rotl(v[3], 16) ^ v[2];
+    v[0] += v[3];
+    v[3] = rotl(v[3], 21) ^ v[0];
+    v[2] += v[1];
+    v[1] = rotl(v[1], 17) ^ v[2];
+    v[2] = rotl(v[2], 32);
 }
 
-/* Little-endian, whatever the machine is. */
-static uint64_t load64(const unsigned char *p, size_t n)
+static inline void sip_word(uint64_t v[4], uint64_t word)
 {
-    uint64_t v = 0;
+    v[3] ^= word;
+    sip_round(v);
+    sip_round(v);
+    v[0] ^= word;
+}
 
-    assert(n <= 8);
-    for (size_t i = 0; i < n; i++)
-        v |= (uint64_t)p[i] << (8 * i);
-    return v;
+/* Little-endian, whatever the machine is. Spelled out, so that compilers make one load of it. */
+static inline uint64_t load64(const unsigned char *p)
+{
+    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 |
+           (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 |
+           (uint64_t)p[7] << 56;
 }
 
 uint64_t crypto_siphash(struct slice data)
@@ -316,19 +320,19 @@ uint64_t crypto_siphash(struct slice data)
         sip_key[0] ^ UINT64_C(0x6c7967656e657261),
         sip_key[1] ^ UINT64_C(0x7465646279746573),
     };
+    uint64_t last = (uint64_t)data.n << 56;
     size_t i = 0;
 
-    for (; data.n - i >= 8; i += 8) {
-        uint64_t word = load64(p + i, 8);
-        v[3] ^= word;
-        sip_rounds(v, 2);
-        v[0] ^= word;
-    }
-    uint64_t last = (uint64_t)data.n << 56 | load64(p + i, data.n - i);
-    v[3] ^= last;
-    sip_rounds(v, 2);
-    v[0] ^= last;
+    for (; data.n - i >= 8; i += 8)
+        sip_word(v, load64(p + i));
+    assert(data.n - i < 8);
+    for (size_t at = i; at < data.n; at++)
+        last |= (uint64_t)p[at] << (8 * (at - i));
+    sip_word(v, last);
     v[2] ^= 0xff;
-    sip_rounds(v, 4);
+    sip_round(v);
+    sip_round(v);
+    sip_round(v);
+    sip_round(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }

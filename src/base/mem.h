@@ -76,6 +76,7 @@ ptrdiff_t slice_find(struct slice s, char c);
 ptrdiff_t slice_search(struct slice s, struct slice needle);
 struct slice slice_sub(struct slice s, size_t from, size_t to); /* asserts from <= to <= n */
 struct slice slice_trim(struct slice s);                        /* SP and HTAB at both ends */
+bool slice_has_control(struct slice s); /* a byte under 0x20 (HTAB too), or 0x7f */
 /* Cuts the part before `sep` off `*s` (all of it without a `sep`); false when `*s` is empty. */
 bool slice_cut(struct slice *s, char sep, struct slice *part);
 

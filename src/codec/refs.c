@@ -206,7 +206,7 @@ void ref_watch_init(struct ref_watch *w)
 static size_t begins_at_end(struct slice b)
 {
     size_t n = b.n < FILE_ID_N - 1 ? b.n : FILE_ID_N - 1;
-    while (n > 0 && memcmp(b.p + b.n - n, FILE_ID, n) != 0)
+    while (n > 0 && (b.p[b.n - n] != FILE_ID[0] || memcmp(b.p + b.n - n, FILE_ID, n) != 0))
         n--;
     return n;
 }

@@ -55,19 +55,56 @@ static void test_slice_compare(void **state)
     assert_false(slice_eq((struct slice){"a\0b", 3}, (struct slice){"a\0c", 3}));
 }
 
+static void test_slice_has_control(void **state)
+{
+    char text[24];
+    (void)state;
+    assert_false(slice_has_control((struct slice){NULL, 0}));
+    for (int c = 0; c < 256; c++) {
+        for (size_t n = 1; n < sizeof text; n++) {
+            bool bad = c < 0x20 || c == 0x7f;
+            memset(text, c % 2 ? 0xff : ' ', sizeof text);
+            text[n - 1] = (char)c;
+            assert_int_equal(slice_has_control((struct slice){text, n}), bad);
+            memset(text, 0x80, n - 1);
+            assert_int_equal(slice_has_control((struct slice){text, sizeof text}), bad);
+        }
+    }
+}
+
 static void test_slice_search(void **state)
 {
     static const struct {
         const char *s, *needle;
         ptrdiff_t at;
     } rows[] = {
-        {"", "", 0},         {"abc", "", 0},     {"", "a", -1},           {"abc", "abc", 0},
-        {"abc", "abcd", -1}, {"aaab", "aab", 1}, {"abababac", "abac", 4}, {"xyz", "z", 2},
+        {"", "", 0},
+        {"abc", "", 0},
+        {"", "a", -1},
+        {"abc", "abc", 0},
+        {"abc", "abcd", -1},
+        {"aaab", "aab", 1},
+        {"abababac", "abac", 4},
+        {"xyz", "z", 2},
         {"xyz", "w", -1},
+        {"a_", "_b", -1},
+        {"_a_b", "a_b", 1},
+        {"__a_b", "_a_", 1},
+        {"\"a\"", "\"_\"", -1},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++)
         assert_int_equal(slice_search(slice_of(rows[i].s), slice_of(rows[i].needle)), rows[i].at);
+    for (unsigned seed = 0; seed < 20000; seed++) { /* as the plain way finds it */
+        char text[12], word[4];
+        size_t n = seed % 12, m = seed % 3 + 1;
+        ptrdiff_t at = -1;
+        for (size_t i = 0, r = seed * 2654435761U; i < 16; i++, r = r * 5 + 77)
+            i < 12 ? (text[i] = "a_\"b"[r >> 9 & 3]) : (word[i - 12] = "_a\"b"[r >> 9 & 3]);
+        for (size_t i = 0; at < 0 && i + m <= n; i++)
+            at = memcmp(text + i, word, m) == 0 ? (ptrdiff_t)i : -1;
+        assert_int_equal(slice_search((struct slice){text, n}, (struct slice){word, m}), at);
+    }
     assert_int_equal(slice_find(S("a=b=c"), '='), 1);
     assert_int_equal(slice_find(S("abc"), '='), -1);
     assert_int_equal(slice_find((struct slice){NULL, 0}, '='), -1);
@@ -482,14 +519,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_err_names),    cmocka_unit_test(test_slice_compare),
-        cmocka_unit_test(test_slice_search), cmocka_unit_test(test_slice_parts),
-        cmocka_unit_test(test_memory),       cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_buf_growth),   cmocka_unit_test(test_buf_limits),
-        cmocka_unit_test(test_buf_printf),   cmocka_unit_test(test_buf_consume),
-        cmocka_unit_test(test_arena),        cmocka_unit_test(test_arena_max),
-        cmocka_unit_test(test_arena_reset),  cmocka_unit_test(test_map),
-        cmocka_unit_test(test_map_churn),    cmocka_unit_test(test_map_keys),
-        cmocka_unit_test(test_map_walk),     cmocka_unit_test(test_list),
+        cmocka_unit_test(test_slice_search), cmocka_unit_test(test_slice_has_control),
+        cmocka_unit_test(test_slice_parts),  cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_faults),       cmocka_unit_test(test_buf_growth),
+        cmocka_unit_test(test_buf_limits),   cmocka_unit_test(test_buf_printf),
+        cmocka_unit_test(test_buf_consume),  cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_arena_max),    cmocka_unit_test(test_arena_reset),
+        cmocka_unit_test(test_map),          cmocka_unit_test(test_map_churn),
+        cmocka_unit_test(test_map_keys),     cmocka_unit_test(test_map_walk),
+        cmocka_unit_test(test_list),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
