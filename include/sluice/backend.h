@@ -80,6 +80,30 @@ struct backend_sealed { /* a token pair; `refresh` is empty when there is none *
 typedef void backend_token_fn(void *arg, const struct token_row *row,
                               const struct backend_sealed *sealed);
 
+/* The mark of the master key: the pepper, sealed under it; and how often that key was replaced. */
+#define BACKEND_PEPPER_MAX 256
+struct backend_vault {
+    char pepper[BACKEND_PEPPER_MAX];
+    size_t n; /* 0 = there is none yet */
+    int64_t rotations;
+};
+struct backend_sealed_at { /* see struct vault_place */
+    const char *table, *column;
+    int64_t row, generation;
+};
+/* Puts the value, sealed anew, into `out`; left empty, the value stays as it is. */
+typedef enum err backend_reseal_fn(void *arg, const struct backend_sealed_at *at,
+                                   struct slice sealed, struct buf *out);
+
+struct backend_copy {
+    const char *path; /* an empty file of ours */
+    bool more;        /* call again */
+};
+struct backend_look { /* at a database nobody has open */
+    int64_t schema;
+    char sealed[BACKEND_PEPPER_MAX]; /* the beginning of something sealed; "" = nothing is */
+};
+
 struct backend_scan {
     const struct record_query *query;
     struct record *rows; /* room for query->limit */
@@ -170,6 +194,20 @@ struct backend_ops {
     enum err (*lease_drop)(struct backend *b, struct slice name, struct slice holder);
 
     enum err (*windows_load)(struct backend *b, backend_window_fn *each, void *arg);
+
+    enum err (*vault_load)(struct backend *b, struct backend_vault *out);
+    enum err (*vault_put)(struct backend *b, struct slice pepper); /* ERR_EXISTS: there is one */
+    /* The caller seals under the key of that many rotations from now on. While it is another's, all
+     * that writes something sealed answers ERR_STATE and writes nothing. */
+    void (*vault_take)(struct backend *b, int64_t rotations);
+    /* All that is sealed, and the pepper, replaced in one transaction, which counts as a rotation
+     * and takes it. What `fn` answers, unless OK, ends it. */
+    enum err (*reseal)(struct backend *b, struct slice pepper, backend_reseal_fn *fn, void *arg);
+    /* Writes a copy, in bites; whole and durable when it answers OK without `more`. One at a time:
+     * ERR_BUSY. */
+    enum err (*copy)(struct backend *b, struct backend_copy *c);
+    /* Looks at all of a database. ERR_CORRUPT, ERR_UNSUPPORTED (not ours, or a newer one's). */
+    enum err (*look)(const char *path, struct backend_look *out, char *why, size_t why_size);
 };
 
 /* The engine every installation has: one file, SQLite in WAL mode. */

@@ -104,6 +104,15 @@ static const char *const stmt_sql[ST_COUNT] = {
     [ST_WINDOWS_TRIM] = "DELETE FROM windows WHERE account_id=?1 AND name IN (SELECT name FROM "
                         "windows WHERE account_id=?1 ORDER BY seen_at DESC,name LIMIT -1 "
                         "OFFSET ?2)",
+    [ST_VAULT] = "SELECT pepper FROM vault WHERE id=1",
+    [ST_VAULT_ADD] = "INSERT INTO vault(id,pepper) VALUES(1,?1)",
+    [ST_VAULT_SET] = "INSERT OR REPLACE INTO vault(id,pepper) VALUES(1,?1)",
+    /* The next row that has something sealed. */
+    [ST_SEALED_ACCOUNT] =
+        "SELECT id,0,secret,NULL FROM accounts WHERE id>?1 AND secret<>'' ORDER BY id LIMIT 1",
+    [ST_SEALED_TOKEN] = "SELECT account_id,generation,access,refresh FROM tokens "
+                        "WHERE account_id>?1 ORDER BY account_id LIMIT 1",
+    [ST_RESEAL_TOKEN] = "UPDATE tokens SET access=?2,refresh=?3 WHERE account_id=?1",
 };
 
 /* ---- errors --------------------------------------------------------------------------------- */
@@ -379,6 +388,7 @@ static void sqlite_close(struct backend *b)
      * that; of those who share it the last one folds it anyway. */
     if (b->db != NULL && !b->memory && !b->shared)
         (void)sqlite3_wal_checkpoint_v2(b->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    keep_copy_end(b);
     for (size_t i = 0; i < ST_COUNT; i++)
         (void)sqlite3_finalize(b->stmt[i]);
     int rc = sqlite3_close(b->db);
@@ -476,4 +486,10 @@ const struct backend_ops backend_sqlite = {
     .lease_take = rows_lease_take,
     .lease_drop = rows_lease_drop,
     .windows_load = rows_windows_load,
+    .vault_load = keep_vault_load,
+    .vault_put = keep_vault_put,
+    .vault_take = keep_vault_take,
+    .reseal = keep_reseal,
+    .copy = keep_copy,
+    .look = keep_look,
 };

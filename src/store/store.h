@@ -31,24 +31,31 @@ struct store;
 #define STORE_OBJECT_MAX   128
 #define STORE_WINDOWS_MAX  64 /* of one account; beyond, those seen longest ago go */
 
+struct store_key {     /* where the master key comes from: from exactly one place */
+    const char *file;  /* a key file; NULL: `master.key` in the folder, made with the database */
+    bool lent;         /* `file` is a service manager's (a credential of systemd's) */
+    struct slice text; /* the key itself, 64 hex digits; wins when not empty */
+    const char *name;  /* of `file` or `text`, for sentences: "$SLUICE_MASTER_KEY" */
+};
+
 struct store_options {
     const char *dir;            /* state folder, created 0700; NULL: a memory store (tests) */
     int64_t records_max_age_ms; /* 0 = keep */
     int64_t records_max_bytes;  /* of the database file, 0 = no bound */
     size_t ring;                /* records waiting for the disk at most; 0 = 4096 */
     bool shared;                /* other processes that say so, too, may have the same folder */
+    struct store_key key;       /* all zero: the folder's own file */
 };
 
 /* Opens or creates everything in the calling thread: takes the folder's lock (ERR_BUSY: another
- * process has it and does not share it, or this one would not), reads or makes the master key file
- * `master.key` (0600; ERR_DENIED when the group or others can read it), opens `sluice.db`, migrates
- * its schema. `why` gets a terminated sentence for the operator that says what to do next. */
+ * process has it and does not share it, or this one would not), reads the master key (ERR_DENIED:
+ * others can read its file, or it is given and not the database's; ERR_EXISTS: there are two),
+ * opens `sluice.db`, migrates its schema. `why` gets a sentence that says what to do next. */
 MUST_USE enum err store_open(struct loop *l, const struct store_options *o, struct store **out,
                              char *why, size_t why_size);
 /* Flushes the ring, checkpoints, closes, joins the thread. Blocks: for shutdown only. */
 void store_close(struct store *s);
-/* New pruning limits, after a reload. */
-void store_set_limits(struct store *s, int64_t max_age_ms, int64_t max_bytes);
+void store_set_limits(struct store *s, int64_t max_age_ms, int64_t max_bytes); /* after a reload */
 /* Of a shared store: from now on `fn` is called, within a second or so and never inside another
  * call, when another process has changed an account, its facts, its token, a group or a key. What
  * is loaded then has the change in it; loading more often than needed does no harm. */
@@ -186,8 +193,9 @@ void store_key_update(struct store *s, const struct key_row *row, store_done_fn 
 /* ERR_NOTFOUND. A revoked key keeps its first time. */
 void store_key_revoke(struct store *s, const char *id, int64_t at, store_done_fn *done, void *arg);
 /* Minute resolution; fire and forget. */
-void store_key_used(struct store *s, const char *id, int64_t at);
-/* 32 bytes derived from the master key, for key digests. Valid as long as the store. */
+void store_key_used(struct store *s, const char *id,
+                    int64_t at); /* 32 bytes for key digests. Valid as long as the store, and the
+                                    same under every master key. */
 const uint8_t *store_pepper(const struct store *s);
 
 /* ---- records: exactly one per exchange ------------------------------------------------------ */
@@ -230,19 +238,18 @@ struct record {
     int64_t cost_nano_usd; /* -1 = no price known */
     char price_date[12];   /* of the table row that priced it */
 };
-/* Copies into the ring; never waits. Ring full: dropped and counted. */
+/* Into the ring; never waits. Ring full: dropped and counted. */
 void store_record(struct store *s, const struct record *r);
 
 struct record_query {
-    int64_t after_row;         /* rows newer than this, oldest first; or */
-    int64_t before_row;        /* rows older than this, newest first (0 = from the newest) */
-    bool forward;              /* which of the two */
+    int64_t after_row, before_row; /* rows newer than this, oldest first (`forward`); or older than
+                                      this, newest first (0 = from the newest) */
+    bool forward;
     int32_t limit;             /* 1..1000 */
     const char *account, *key; /* by name, NULL = any; the account of the last attempt counts */
     const char *id; /* this one alone: its x-sluice-request-id; then nothing above counts but
                        `limit`. NULL = any. Found by its time: quick unless nobody has it */
 };
-/* Static strings of the rows are then static or interned: safe during the call. */
 typedef void store_records_fn(void *arg, enum err e, const struct record *rows, size_t n);
 void store_records_query(struct store *s, const struct record_query *q, store_records_fn *done,
                          void *arg);
@@ -253,8 +260,36 @@ void store_prune(struct store *s, store_done_fn *done, void *arg);
 
 void store_object_put(struct store *s, struct slice object, int64_t account_id, int64_t at);
 typedef void store_object_fn(void *arg, enum err e, int64_t account_id); /* ERR_NOTFOUND */
-/* May be answered before its row is written by an earlier put: never. Order is kept. */
 void store_object_get(struct store *s, struct slice object, store_object_fn *done, void *arg);
+
+/* ---- the master key, and copies of it all --------------------------------------------------- */
+
+#define STORE_WHY_LONG 512
+struct store_rotation {
+    char old_key[9], new_key[9]; /* fingerprints */
+    int64_t values, unreadable;  /* sealed anew; left as they were, under some other key */
+    char why[STORE_WHY_LONG];    /* after an error, a sentence */
+};
+typedef void store_rotated_fn(void *arg, enum err e, const struct store_rotation *r);
+/* Seals all under another key: `new_key` (64 hex digits), or a fresh one if that is empty and the
+ * key's file is ours. Whole or not at all, whenever it is killed. */
+void store_rotate(struct store *s, struct slice new_key, store_rotated_fn *done, void *arg);
+
+struct store_copy {
+    char file[STORE_URL_MAX], key[9]; /* `key`: fingerprint of the one it needs; "" = not known */
+    int64_t bytes, schema;
+    bool has_key;             /* of one restored: the master key is there */
+    char why[STORE_WHY_LONG]; /* after an error, a sentence */
+};
+typedef void store_copied_fn(void *arg, enum err e, const struct store_copy *c);
+/* Writes the database to `file` (an absolute path), beside other work, and durably; the master key
+ * is not in it. ERR_EXISTS: there is such a file, unless `replace`. */
+void store_backup(struct store *s, const char *file, bool replace, store_copied_fn *done,
+                  void *arg);
+/* Makes `file` the database of o->dir, which nobody has open, after a look at all of it. One that
+ * is there: moved aside if `replace`, else ERR_EXISTS. ERR_DENIED: not its master key. Blocks. */
+MUST_USE enum err store_restore(const struct store_options *o, const char *file, bool replace,
+                                struct store_copy *c);
 
 /* ---- state of the store itself -------------------------------------------------------------- */
 
