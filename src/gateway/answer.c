@@ -27,12 +27,13 @@ void answer_send(struct exchange *x, int status, struct http_header *h, int n, c
 void answer_error(struct exchange *x, int status, const char *message, int64_t retry_after,
                   bool may_retry, const char *end)
 {
-    struct http_header h[4];
+    const struct front *f = &x->route.front;
+    struct http_header h[5];
     char seconds[TEXT_U64_MAX];
     int n = 0;
     buf_clear(&x->reply);
-    if (codec_error_body(DIALECT_ANTHROPIC, status, slice_of(message), slice_of(x->record.id),
-                         &x->reply) != OK)
+    status = front_status(f, status);
+    if (front_error(f, status, slice_of(message), slice_of(x->record.id), &x->reply) != OK)
         buf_clear(&x->reply);
     h[n++] = (struct http_header){S("content-type"), S("application/json")};
     h[n++] = (struct http_header){S("x-sluice-request-id"), slice_of(x->record.id)};
@@ -40,6 +41,8 @@ void answer_error(struct exchange *x, int status, const char *message, int64_t r
         size_t len = text_from_u64((uint64_t)retry_after, seconds);
         h[n++] = (struct http_header){S("retry-after"), {seconds, len}};
     }
+    h[n] = front_error_header(f, status);
+    n += h[n].name.n > 0;
     if (!may_retry)
         h[n++] = (struct http_header){S("x-should-retry"), S("false")};
     answer_send(x, status, h, n, end);
@@ -81,6 +84,18 @@ static int ready_write(struct exchange *x, struct buf *out)
     jw_end_arr(&w);
     jw_end_obj(&w);
     return ok && w.err == OK ? 200 : 503;
+}
+
+/* Claude Code looks for its models among these at its start, and goes on without. */
+void answer_profiles(struct exchange *x)
+{
+    struct http_header h[2] = {{S("content-type"), S("application/json")},
+                               {S("x-sluice-request-id"), slice_of(x->record.id)}};
+    buf_clear(&x->reply);
+    if (buf_puts(&x->reply, S("{\"inferenceProfileSummaries\":[]}")) != OK)
+        buf_clear(&x->reply);
+    x->g->stats.served++;
+    answer_send(x, 200, h, 2, "complete");
 }
 
 void answer_health(struct exchange *x)

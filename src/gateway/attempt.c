@@ -1,80 +1,9 @@
-/* One try at one account: the request that goes out, and what its reply's head means.
- *
- * The client's head is never relayed: a new one is built from what may pass. Everything that is not
- * about this hop or somebody's credential is an open set and passes (clients.md, fact 8). */
+/* One try at one account: the request goes out, and its reply's head says what becomes of it. */
 #include "gateway/exchange.h"
 
 #include <string.h>
 
-/* ---- the request upstream -------------------------------------------------------------------- */
-
-static bool is_one_of(struct slice name, const char *const *list)
-{
-    for (; *list != NULL; list++)
-        if (slice_eq(name, slice_of(*list)))
-            return true;
-    return false;
-}
-
-/* Client credentials, and what tells a provider about the network in front of us. */
-static bool is_kept_from_upstream(struct slice name)
-{
-    static const char *const LIST[] = {"authorization", "x-api-key", "cookie",          "forwarded",
-                                       "via",           "x-real-ip", "accept-encoding", NULL};
-    return is_one_of(name, LIST) || slice_starts(name, S("x-forwarded-")) ||
-           slice_starts(name, S("x-sluice-"));
-}
-
-/* True when the comma-separated list holds `value`. */
-static bool list_holds(struct slice list, struct slice value)
-{
-    struct slice part;
-    while (slice_cut(&list, ',', &part))
-        if (slice_eq(slice_trim(part), value))
-            return true;
-    return false;
-}
-
-/* What the provider asks of anthropic-beta beside the client's own list, which passes as it is. */
-static int attempt_beta(const struct account *a, struct http_header *out, int n,
-                        char beta[BETA_MAX])
-{
-    struct slice need = slice_of(a->provider->beta);
-    struct slice name = S("anthropic-beta");
-    if (need.n == 0)
-        return n;
-    for (int i = 0; i < n; i++) {
-        struct slice has = out[i].value;
-        if (!slice_eq(out[i].name, name))
-            continue;
-        if (has.n + need.n + 2 > BETA_MAX)
-            break; /* as a line of its own, which means the same */
-        if (!list_holds(has, need)) {
-            size_t len = text_format(beta, BETA_MAX, "%.*s,%s", (int)has.n, has.p, need.p);
-            out[i].value = (struct slice){beta, len};
-        }
-        return n;
-    }
-    out[n] = (struct http_header){name, need};
-    return n + 1;
-}
-
-int attempt_headers(const struct exchange *x, const struct account *a,
-                    struct http_header out[HTTP_HEADERS_MAX], char beta[BETA_MAX])
-{
-    const struct http_head *in = http_call_head(x->call);
-    int n = 0;
-    for (int i = 0; i < in->headers && n < HTTP_HEADERS_MAX - 3; i++) {
-        struct slice name = in->header[i].name;
-        if (!http_is_hop_header(name) && !is_kept_from_upstream(name) &&
-            !http_connection_lists(in, name))
-            out[n++] = in->header[i];
-    }
-    n = attempt_beta(a, out, n, beta);
-    /* the observer reads the reply as it passes, so it must come as it is */
-    out[n++] = (struct http_header){S("accept-encoding"), S("identity")};
-    return n;
-}
+/* ---- the reply's head ------------------------------------------------------------------------ */
 
 static int64_t first_byte_ms(const struct exchange *x)
 {
@@ -82,20 +11,114 @@ static int64_t first_byte_ms(const struct exchange *x)
     return x->sse_asked ? c->stream_first_byte_timeout : c->first_byte_timeout;
 }
 
-/* ---- the reply's head ------------------------------------------------------------------------ */
+/* Calls whose replies are understood, and not only passed. */
+static bool attempt_asked(const struct exchange *x)
+{
+    return x->route.kind == ROUTE_CHAT || x->route.kind == ROUTE_COUNT ||
+           x->route.kind == ROUTE_TEXTS;
+}
 
-static enum reply_kind reply_kind_of(const struct exchange *x, const struct http_head *head)
+struct reply_form {
+    bool known;
+    enum framing framing;
+};
+
+/* How the reply's events are cut out of its bytes, by what its head says. */
+static struct reply_form reply_form_of(const struct exchange *x, const struct http_head *head)
 {
     const struct slice *type = http_find(head, "content-type");
     const struct slice *coding = http_find(head, "content-encoding");
+    const struct provider_door *d = x->attempt.door->of;
     if (type == NULL || (coding != NULL && !slice_ieq(*coding, S("identity"))))
-        return REPLY_OPAQUE;
-    if (x->route.kind == ROUTE_MESSAGES && slice_istarts(*type, S("text/event-stream")))
-        return REPLY_SSE;
-    if ((x->route.kind == ROUTE_MESSAGES || x->route.kind == ROUTE_COUNT) &&
-        slice_istarts(*type, S("application/json")))
-        return REPLY_JSON;
-    return REPLY_OPAQUE;
+        return (struct reply_form){false, FRAMING_WHOLE};
+    if (slice_istarts(*type, S("application/json"))) {
+        bool array = x->sse_asked && d->stream == FRAMING_ARRAY;
+        return (struct reply_form){true, array ? FRAMING_ARRAY : FRAMING_WHOLE};
+    }
+    bool stream = x->route.kind == ROUTE_CHAT;
+    if (stream && slice_istarts(*type, S("text/event-stream")))
+        return (struct reply_form){true, FRAMING_SSE};
+    if (stream && slice_istarts(*type, S("application/vnd.amazon.eventstream")))
+        return (struct reply_form){true, FRAMING_AWS};
+    if (stream && slice_istarts(*type, S("application/x-ndjson")))
+        return (struct reply_form){true, FRAMING_LINES};
+    return (struct reply_form){false, FRAMING_WHOLE};
+}
+
+/* The same bytes can go to the client: it speaks the same dialect, and what it gets is either whole
+ * or framed as it is. A reply that streams where none was asked for, or the reverse, is between
+ * those two. */
+static bool reply_passes(const struct exchange *x, enum framing in)
+{
+    const struct front *f = &x->route.front;
+    if (!crossing_is_same(x))
+        return false;
+    bool plain = f->stream == x->attempt.door->of->stream || in == FRAMING_WHOLE;
+    if (in == FRAMING_AWS || (!plain && in != f->stream))
+        return false;
+    return !(in == FRAMING_WHOLE && x->sse_asked && f->stream == FRAMING_AWS);
+}
+
+static void attempt_translate(struct exchange *x, enum framing in)
+{
+    struct attempt *a = &x->attempt;
+    const struct front *f = &x->route.front;
+    struct ask_facts facts;
+    codec_ask_facts(f->dialect, buf_slice(&x->body), &facts);
+    const struct translate_plan plan = {.from = a->door->of->dialect,
+                                        .to = f->dialect,
+                                        .in = in,
+                                        .out = x->sse_asked ? f->stream : FRAMING_WHOLE,
+                                        .model = slice_of(x->record.model_asked),
+                                        .id = slice_of(x->record.id),
+                                        .created = x->record.at / 1000,
+                                        .thinking = facts.thinking,
+                                        .include_usage = facts.include_usage,
+                                        .names = x->crossing.names};
+    a->translate = translate_new(&plan);
+    buf_free(&x->reply); /* for one that is no stream */
+    buf_init(&x->reply, TRANSLATED_MAX);
+    a->sse = x->sse_asked;
+}
+
+/* Who looks at the reply. False: it is no answer at all. */
+static bool attempt_watch(struct exchange *x, const struct http_head *head)
+{
+    struct attempt *a = &x->attempt;
+    struct reply_form form = reply_form_of(x, head);
+    enum dialect d = a->door->of->dialect;
+    if (attempt_asked(x) && !form.known) {
+        /* a 2xx that is neither JSON nor a stream is some proxy's page, not an answer */
+        if (http_find(head, "content-encoding") == NULL || !reply_passes(x, FRAMING_WHOLE))
+            return false;
+    }
+    if (!attempt_asked(x) || !form.known) {
+        a->observer = observer_new(d, REPLY_OPAQUE);
+    } else if (reply_passes(x, form.framing)) {
+        a->sse = form.framing == FRAMING_SSE || form.framing == FRAMING_LINES;
+        a->observer = observer_new(d, form.framing == FRAMING_SSE     ? REPLY_SSE
+                                      : form.framing == FRAMING_LINES ? REPLY_LINES
+                                                                      : REPLY_JSON);
+    } else {
+        attempt_translate(x, form.framing);
+    }
+    return true;
+}
+
+const struct observation *attempt_see(const struct exchange *x)
+{
+    const struct attempt *a = &x->attempt;
+    if (a->translate != NULL)
+        return translate_see(a->translate);
+    return a->observer != NULL ? observer_see(a->observer) : NULL;
+}
+
+struct limit_verdict attempt_judged(const struct exchange *x, struct reply_facts *r)
+{
+    const struct attempt *a = &x->attempt;
+    if (a->door != NULL)
+        r->dialect = a->door->of->dialect;
+    return limits_judge(a->account->provider, r, loop_wall(x->g->p.loop));
 }
 
 /* Replies that must be whole before anything of them goes out: errors (the verdict may be another
@@ -109,15 +132,15 @@ static bool reply_is_collected(const struct exchange *x, const struct http_head 
     enum http_method m = http_call_head(x->call)->method;
     if (x->route.kind == ROUTE_BATCHES)
         return json && m != HTTP_HEAD;
-    return x->route.kind == ROUTE_FILES && json && m == HTTP_POST;
+    bool makes = x->route.kind == ROUTE_FILES || x->route.kind == ROUTE_STATE;
+    return makes && json && m == HTTP_POST;
 }
 
 /* Before the commit: learn from it, and on to the next account. `reason` NULL: as judged. */
 static void attempt_failed(struct exchange *x, enum err e, const char *reason)
 {
     struct reply_facts f = {.failure = e};
-    struct limit_verdict v = limits_judge(x->attempt.account->provider, &f,
-                                          loop_wall(x->g->p.loop));
+    struct limit_verdict v = attempt_judged(x, &f);
     exchange_next(x, &v, reason != NULL ? reason : v.reason, e);
 }
 
@@ -130,6 +153,16 @@ static void attempt_on_sent(void *owner)
     }
 }
 
+/* Each vendor has a name of its own for it. */
+static void note_upstream_id(struct exchange *x, const struct http_head *head)
+{
+    static const char *const names[] = {"request-id", "x-request-id", "x-amzn-requestid"};
+    const struct slice *id = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof *names && id == NULL; i++)
+        id = http_find(head, names[i]);
+    text_copy(x->record.upstream_id, sizeof x->record.upstream_id, id != NULL ? *id : S(""));
+}
+
 static void attempt_on_head(void *owner, const struct http_head *head)
 {
     struct exchange *x = owner;
@@ -140,8 +173,7 @@ static void attempt_on_head(void *owner, const struct http_head *head)
     exchange_move(x, X_REPLY);
     a->head = head;
     a->status = head->status;
-    const struct slice *id = http_find(head, "request-id");
-    text_copy(x->record.upstream_id, sizeof x->record.upstream_id, id ? *id : S(""));
+    note_upstream_id(x, head);
     a->collect = reply_is_collected(x, head);
     /* silence is measured from here; for errors too: a body that does not come is no answer */
     timer_set(&x->timer, loop_now(x->g->p.loop) +
@@ -150,15 +182,10 @@ static void attempt_on_head(void *owner, const struct http_head *head)
         buf_clear(&x->reply);
         return;
     }
-    enum reply_kind kind = reply_kind_of(x, head);
-    bool asked = x->route.kind == ROUTE_MESSAGES || x->route.kind == ROUTE_COUNT;
-    if (kind == REPLY_OPAQUE && asked && http_find(head, "content-encoding") == NULL) {
-        /* a 2xx that is neither JSON nor a stream is some proxy's page, not an answer */
+    if (!attempt_watch(x, head)) {
         attempt_failed(x, ERR_PROTOCOL, "not_an_answer");
         return;
     }
-    a->sse = kind == REPLY_SSE;
-    a->observer = observer_new(a->account->provider->door[0].dialect, kind);
     exchange_move(x, X_RELAY);
     relay_begin(x);
 }
@@ -170,7 +197,7 @@ static struct limit_verdict attempt_verdict(const struct exchange *x)
 {
     const struct attempt *a = &x->attempt;
     struct reply_facts f = {.status = a->status, .head = a->head, .body = buf_slice(&x->reply)};
-    return limits_judge(a->account->provider, &f, loop_wall(x->g->p.loop));
+    return attempt_judged(x, &f);
 }
 
 /* The verdict is in and another account would not do better. */
@@ -218,13 +245,13 @@ static void attempt_broke_off(struct exchange *x)
 static void attempt_spill(struct exchange *x, struct slice rest)
 {
     struct limit_verdict v = attempt_verdict(x);
-    if (v.verdict == VERDICT_NEXT) {
-        exchange_next(x, &v, v.reason, OK);
+    if (v.verdict == VERDICT_NEXT || !crossing_is_alike(x)) {
+        attempt_broke_off(x);
         return;
     }
     attempt_settle(x, &v);
     x->attempt.collect = false;
-    x->attempt.observer = observer_new(x->attempt.account->provider->door[0].dialect, REPLY_OPAQUE);
+    x->attempt.observer = observer_new(x->attempt.door->of->dialect, REPLY_OPAQUE);
     exchange_move(x, X_RELAY);
     relay_begin(x);
     relay_bytes(x, buf_slice(&x->reply));
@@ -312,51 +339,73 @@ static const struct http_request_ops OPS = {.on_sent = attempt_on_sent,
                                             .on_fail = attempt_on_fail};
 
 /* The state of connecting is passed over when a pooled connection is at hand. */
-static void attempt_send(struct exchange *x, const struct account *a, struct slice path)
+static void attempt_send(struct exchange *x, const struct http_header *h, int n)
 {
-    struct http_header h[HTTP_HEADERS_MAX];
-    char beta[BETA_MAX];
+    struct attempt *a = &x->attempt;
     enum http_method method = http_call_head(x->call)->method;
     int64_t now = loop_now(x->g->p.loop), at = now + first_byte_ms(x);
-    int n = attempt_headers(x, a, h, beta);
-    h[n++] = a->credential;
-    x->attempt.generation = a->generation;
+    a->generation = a->account->generation;
     exchange_move(x, X_DIAL);
-    x->attempt.request = http_request_start(x->g->p.client, &a->door[0].target, method, path, h, n,
-                                            buf_slice(&x->body), &OPS, x);
-    if (http_request_connected(x->attempt.request))
+    a->request = http_request_start(x->g->p.client, &a->door->target, method,
+                                    buf_slice(&x->crossing.path), h, n, crossing_bytes(x), &OPS, x);
+    if (http_request_connected(a->request))
         exchange_move(x, X_SEND);
     else
         at += 2 * x->g->config->connect_timeout;
     timer_set(&x->timer, at);
 }
 
-/* For an account whose address has a path of its own. */
-static void attempt_send_below(struct exchange *x, const struct account *a, struct slice path)
-{
-    char whole[HTTP_LINE_MAX + STORE_URL_MAX];
-    size_t n = text_format(whole, sizeof whole, "%.*s%.*s", (int)a->door[0].prefix.n,
-                           a->door[0].prefix.p, (int)path.n, path.p);
-    attempt_send(x, a, (struct slice){whole, n});
-}
-
+/* The credential is put in at the last moment: a signature is good for five minutes only. */
 void attempt_go(struct exchange *x)
 {
-    const struct account *a = x->attempt.account;
-    const struct http_head *in = http_call_head(x->call);
-    struct slice path = in->path;
-    if (in->query.n > 0) /* stands right behind the path and its '?' */
-        path.n = (size_t)(in->query.p + in->query.n - path.p);
-    if (a->door[0].prefix.n > 0)
-        attempt_send_below(x, a, path);
-    else
-        attempt_send(x, a, path);
+    struct http_header h[HTTP_HEADERS_MAX];
+    char beta[BETA_MAX], memory[CROSSING_MEMORY];
+    const struct attempt *a = &x->attempt;
+    struct slice method = slice_of(http_method_name(http_call_head(x->call)->method));
+    int n = crossing_headers(x, a->account, a->door, h, beta);
+    enum err e = crossing_sign(a->account, a->door, method, buf_slice(&x->crossing.path),
+                               crossing_bytes(x), loop_wall(x->g->p.loop), h, &n, memory,
+                               sizeof memory);
+    if (e == OK) {
+        attempt_send(x, h, n);
+    } else {
+        struct limit_verdict v = {.verdict = VERDICT_NEXT, .reason = "no_credential"};
+        exchange_next(x, &v, v.reason, e);
+    }
+    crypto_wipe(memory, sizeof memory);
+}
+
+/* What cannot be said in this account's dialect another's may say; that is no failure of his. */
+static void attempt_unsaid(struct exchange *x, const char *why)
+{
+    x->unsaid = why;
+    log_info("cannot be translated", LF_STR("req", x->record.id),
+             LF_STR("account", x->attempt.account->name), LF_STR("why", why));
+    attempt_drop(x);
+    exchange_admit(x);
 }
 
 void attempt_begin(struct exchange *x)
 {
+    const char *why = "";
     ref_watch_init(&x->attempt.watch);
     repair_ahead(x);
+    switch (crossing_make(x, &why)) {
+    case CROSSED:
+        break;
+    case CROSSED_ESTIMATE:
+        attempt_drop(x);
+        estimate_answer(x);
+        return;
+    case CROSSED_NOT:
+        attempt_unsaid(x, why);
+        return;
+    case CROSSED_NOMEM:
+        attempt_drop(x);
+        answer_error(x, 503, "sluice: out of memory for this request; try again.", 5, true,
+                     "overloaded");
+        return;
+    }
     if (token_is_stale(x, x->attempt.account))
         token_await(x, false);
     else
@@ -389,6 +438,7 @@ void attempt_drop(struct exchange *x)
     if (a->request != NULL)
         http_request_abort(a->request);
     observer_free(a->observer);
+    translate_free(a->translate);
     retry_give(x);
     if (a->account != NULL)
         attempt_release(x->g, a->account);

@@ -55,13 +55,24 @@ static bool is_local_program(const struct http_head *head, const struct addr *pe
     return peer->is_loopback && (host == NULL || host_is_local(*host));
 }
 
+static bool query_has_key(struct slice query)
+{
+    struct slice part;
+    while (slice_cut(&query, '&', &part))
+        if (slice_starts(part, S("key=")))
+            return true;
+    return false;
+}
+
 enum auth_result auth_check(struct key_set *keys, const struct http_head *head,
                             const struct addr *peer, struct key_row **key)
 {
-    const struct slice *given[2] = {http_find(head, "x-api-key"), http_find(head, "authorization")};
+    static const char *const PLACES[] = {"x-api-key", "authorization", "x-goog-api-key", "api-key"};
+    const struct slice *given[sizeof PLACES / sizeof *PLACES];
     bool any = false, vendor = false;
     *key = NULL;
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof PLACES / sizeof *PLACES; i++) {
+        given[i] = http_find(head, PLACES[i]);
         if (given[i] == NULL)
             continue;
         struct slice token = bearer_token(*given[i]);
@@ -76,6 +87,10 @@ enum auth_result auth_check(struct key_set *keys, const struct http_head *head,
         return AUTH_VENDOR_TOKEN;
     if (keys_count(keys) == 0)
         return is_local_program(head, peer) ? AUTH_ANONYMOUS : AUTH_NOT_LOCAL;
+    if (given[1] != NULL && slice_starts(*given[1], S("AWS4-HMAC-")))
+        return AUTH_SIGNED;
+    if (!any && query_has_key(head->query))
+        return AUTH_IN_QUERY;
     return any ? AUTH_WRONG : AUTH_MISSING;
 }
 

@@ -40,7 +40,7 @@ void exchange_amend_attempt(struct exchange *x, const char *reason)
 
 static void book_usage(struct exchange *x)
 {
-    const struct observation *o = observer_see(x->attempt.observer);
+    const struct observation *o = attempt_see(x);
     struct record *r = &x->record;
     const struct usage *u = &o->usage;
     r->usage_known = u->known;
@@ -55,7 +55,7 @@ static void book_usage(struct exchange *x)
     text_copy(r->service_tier, sizeof r->service_tier, slice_of(u->service_tier));
     text_copy(r->stop_reason, sizeof r->stop_reason, slice_of(o->stop_reason));
     text_copy(r->model_answered, sizeof r->model_answered, slice_of(o->model));
-    if (!u->known || x->route.kind != ROUTE_MESSAGES)
+    if (!u->known || x->route.kind != ROUTE_CHAT)
         return;
     const char *date = "", *model = o->model[0] != '\0' ? o->model : x->facts.model;
     r->cost_nano_usd = price_nano_usd(model, u, false, &date);
@@ -80,7 +80,7 @@ static void book_warm(struct exchange *x)
 {
     const struct record *r = &x->record;
     bool hour = r->cache_write_1h > 0 || x->facts.cache_1h;
-    if (x->route.kind != ROUTE_MESSAGES || x->conversation == 0 || !x->relay.committed ||
+    if (x->route.kind != ROUTE_CHAT || x->conversation == 0 || !x->relay.committed ||
         x->attempt.status >= 300)
         return;
     accounts_warm(x->g->p.accounts, x->conversation, x->attempt.account,
@@ -110,7 +110,7 @@ void exchange_book(struct exchange *x, const char *end)
     r->end = end;
     r->duration_ms = (int32_t)(loop_now(x->g->p.loop) - x->opened_at);
     r->cost_nano_usd = -1;
-    if (x->attempt.observer != NULL) {
+    if (attempt_see(x) != NULL) {
         book_usage(x);
         book_warm(x);
     }

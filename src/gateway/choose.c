@@ -20,7 +20,9 @@ struct account_wish exchange_wish(const struct exchange *x)
                                  .conversation = x->conversation,
                                  .parent = x->parent,
                                  .dice = x->dice,
-                                 .pinned = x->pinned,
+                                 .dialect = x->route.front.dialect,
+                                 .call = x->route.front.call,
+                                 .pinned = x->pinned != 0 ? x->pinned : x->forced,
                                  .tried = x->tried,
                                  .tried_n = x->tried_n};
 }
@@ -254,6 +256,10 @@ void exchange_learn(struct exchange *x, const struct limit_verdict *v, enum repl
     const struct attempt *a = &x->attempt;
     struct reply_facts r = {
         .status = a->status, .head = a->head, .in_stream = in_stream, .model = x->facts.model};
+    if (a->door != NULL && x->crossing.model[0] != '\0')
+        r.model = x->crossing.model;
+    if (a->door != NULL)
+        r.dialect = a->door->of->dialect;
     bool rested = a->account->facts.probe_at != 0;
     accounts_learn(x->g->p.accounts, a->account, v, &r, loop_wall(x->g->p.loop));
     retry_learn(x, v);
@@ -276,8 +282,8 @@ void exchange_next(struct exchange *x, const struct limit_verdict *v, const char
     x->last.reason = reason;
     x->last_failure = failure;
     x->retrying = retry_is_due_to(v);
-    bool maybe_made = x->state != X_DIAL && x->state != X_TOKEN && failure != OK &&
-                      exchange_makes(x);
+    bool maybe_made = x->state != X_ADMIT && x->state != X_DIAL && x->state != X_TOKEN &&
+                      failure != OK && exchange_makes(x);
     attempt_drop(x);
     if (maybe_made) {
         x->g->stats.failed++;
@@ -350,7 +356,11 @@ static void fail_none(struct exchange *x, const struct account_choice *c)
 {
     char text[256];
     const char *group = x->group;
-    if (x->pinned != 0 && c->considered == 0)
+    if (x->pinned == 0 && x->forced != 0)
+        text_format(text, sizeof text,
+                    "sluice: the account that this request asks for cannot serve it now; see "
+                    "`sluice account list`.");
+    else if (x->pinned != 0 && c->considered == 0)
         text_format(text, sizeof text, "sluice: the account that holds this object was removed.");
     else if (x->pinned != 0)
         text_format(text, sizeof text,
@@ -369,14 +379,40 @@ static void fail_none(struct exchange *x, const struct account_choice *c)
     answer_error(x, 503, text, -1, false, "no_account");
 }
 
+/* There are accounts, but none for such a request. True when that is the answer. */
+static bool fail_unfit(struct exchange *x, const struct account_choice *c)
+{
+    char text[320];
+    if (x->record.attempts > 0 || c->n + c->full + c->cooling + c->paused + c->login > 0)
+        return false;
+    if (x->unsaid != NULL) {
+        text_format(text, sizeof text, "sluice: no account serves this request as it is: %s.",
+                    x->unsaid);
+        answer_error(x, 400, text, -1, false, "refused");
+    } else if (c->no_model > 0) {
+        text_format(text, sizeof text,
+                    "sluice: no account has the model \"%s\"; see `sluice account list`.",
+                    x->facts.model);
+        answer_error(x, 404, text, -1, false, "refused");
+    } else if (c->no_dialect > 0) {
+        answer_error(x, 404, "sluice: no account offers this call.", -1, false, "refused");
+    } else {
+        return false;
+    }
+    return true;
+}
+
 void exchange_fail(struct exchange *x)
 {
     struct account_choice c;
-    x->tried_n = 0; /* to see when the first one comes back, whoever it is */
+    if (x->unsaid == NULL)
+        x->tried_n = 0; /* to see when the first one comes back, whoever it is */
     exchange_choose(x, &c);
     if (x->record.attempts == 0)
         note_why(x, &c, -1);
     x->g->stats.failed++;
+    if (fail_unfit(x, &c))
+        return;
     /* one that is ready all the same: its slot is kept for somebody who came before */
     if (c.n == 0 ? c.full > 0 : x->record.attempts == 0)
         fail_full(x, &c);

@@ -10,21 +10,62 @@ enum route_kind {
     ROUTE_HELLO, /* HEAD / and /api/hello: any answer will do (clients.md) */
     ROUTE_LIVEZ,
     ROUTE_READYZ,
-    ROUTE_MESSAGES,
-    ROUTE_COUNT,
+    ROUTE_CHAT,  /* the dialect's main call */
+    ROUTE_COUNT, /* how many tokens one has */
+    ROUTE_TEXTS, /* another call with a model: embeddings, compaction */
     ROUTE_BATCHES,
     ROUTE_FILES,
-    ROUTE_MODELS,  /* the list, not one model */
-    ROUTE_OTHER,   /* any other /v1/...: to an Anthropic account */
-    ROUTE_UNKNOWN, /* 404 */
-    ROUTE_METHOD,  /* 405 */
+    ROUTE_STATE,    /* Responses: what an earlier call has left at the provider */
+    ROUTE_MODELS,   /* the list, not one model */
+    ROUTE_PROFILES, /* Bedrock's list of inference profiles: there are none */
+    ROUTE_OTHER,    /* any other path of the dialect, as it is */
+    ROUTE_UNKNOWN,  /* 404 */
+    ROUTE_METHOD,   /* 405 */
+};
+
+/* A dialect may be spoken through a cloud's own interface. */
+enum wire {
+    WIRE_PLAIN,
+    WIRE_BEDROCK, /* the model in the path, event streams in AWS's frames: wire/bedrock.md */
+    WIRE_VERTEX,  /* the model in the path: wire/vertex.md */
+};
+/* How the client speaks, and what it wants. */
+struct front {
+    enum dialect dialect;
+    enum api call;
+    enum wire wire;
+    enum framing stream; /* of a streamed answer */
+    bool model_in_path;
+    bool stream_in_path; /* the path says whether it streams ... */
+    bool streams;        /* ... and this one does */
 };
 struct route {
     enum route_kind kind;
     const char *name;    /* for the record */
-    struct slice object; /* batch or file id in the path, "" when none */
+    struct slice object; /* batch, file or reply id in the path, "" when none */
+    struct slice model;  /* in the path, as it stands there; "" when none */
+    struct front front;
 };
 struct route route_find(enum http_method m, struct slice path);
+/* What only the rest of the head tells: whose list of models is meant, and whether a stream of
+ * Gemini's is to come as SSE. */
+void route_settle(struct route *r, const struct http_head *head);
+/* The model that a path names, percent-decoded and terminated; false when it is none. */
+bool route_model(struct slice coded, char *out, size_t size);
+
+/* ---- what the gateway itself says, as the front says it -------------------------------------- */
+
+/* A status as such clients know it. */
+int front_status(const struct front *f, int status);
+/* An error's body. */
+MUST_USE enum err front_error(const struct front *f, int status, struct slice message,
+                              struct slice request_id, struct buf *out);
+/* An error of a provider's as one of the front's; the status may change. */
+MUST_USE enum err front_error_of(const struct front *f, enum dialect from, int *status,
+                                 struct slice body, struct slice request_id, struct buf *out);
+/* The header by which a status is told besides; "" = none. */
+struct http_header front_error_header(const struct front *f, int status);
+struct slice front_stream_type(const struct front *f); /* content-type of a streamed answer */
 
 /* ---- whose request --------------------------------------------------------------------------- */
 
@@ -34,6 +75,8 @@ enum auth_result {
     AUTH_MISSING,
     AUTH_WRONG,
     AUTH_VENDOR_TOKEN,
+    AUTH_SIGNED, /* by AWS's rules: a key cannot be in it */
+    AUTH_IN_QUERY,
     AUTH_NOT_LOCAL
 };
 /* OK: *key is the client's row. ANONYMOUS: no key is configured and the client is local. */

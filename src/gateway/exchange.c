@@ -111,6 +111,13 @@ static bool exchange_refused(struct exchange *x, const struct http_head *head)
         [AUTH_VENDOR_TOKEN] = "sluice: this is a provider's own credential, which this gateway "
                               "neither needs nor keeps. "
                               "Set ANTHROPIC_AUTH_TOKEN to a gateway key (`sluice key add NAME`).",
+        [AUTH_SIGNED] = "sluice: this request is signed for AWS, and no gateway key can be in a "
+                        "signature. Send "
+                        "the key as a bearer token: AWS_BEARER_TOKEN_BEDROCK, or for Claude Code "
+                        "CLAUDE_CODE_SKIP_BEDROCK_AUTH=1 with ANTHROPIC_AUTH_TOKEN.",
+        [AUTH_IN_QUERY] =
+            "sluice: a key in the query (?key=) ends up in logs and is not taken; send it as "
+            "x-goog-api-key.",
         [AUTH_NOT_LOCAL] =
             "sluice: no gateway key is configured, so only programs on the gateway's own "
             "machine are served; make one with `sluice key add NAME`.",
@@ -123,6 +130,7 @@ static bool exchange_refused(struct exchange *x, const struct http_head *head)
         text_copy(x->record.key_id, sizeof x->record.key_id, slice_of(key->id));
         text_copy(x->record.key_name, sizeof x->record.key_name, slice_of(key->name));
         text_copy(x->group, sizeof x->group, slice_of(key->group));
+        model_of_key(x, key);
         int64_t now = x->record.at;
         if (now - key->last_used_at >= 60000) {
             key->last_used_at = now;
@@ -153,7 +161,9 @@ static struct exchange *exchange_new(struct gateway *g, struct http_call *call)
     buf_init(&x->body, (size_t)g->config->max_body);
     buf_init(&x->reply, COLLECT_MAX);
     buf_init(&x->first, COLLECT_MAX);
+    crossing_init(&x->crossing);
     relay_init(&x->relay);
+    x->turn = g->stats.requests;
     timer_init(&x->timer, g->p.loop, exchange_timer, x);
     g->stats.active++;
     g->stats.requests++;
@@ -164,6 +174,7 @@ static void *exchange_open(void *ctx, struct http_call *call, const struct http_
 {
     struct exchange *x = exchange_new(ctx, call);
     x->route = route_find(head->method, head->path);
+    route_settle(&x->route, head);
     record_open(x, head);
     switch (x->route.kind) {
     case ROUTE_HELLO:
@@ -222,16 +233,17 @@ static void exchange_body(void *arg, struct slice bytes)
 static bool exchange_scan(struct exchange *x)
 {
     const char *why = NULL;
-    if (codec_request_scan(DIALECT_ANTHROPIC, buf_slice(&x->body), &x->facts, &why) != OK) {
+    if (codec_request_scan(x->route.front.dialect, buf_slice(&x->body), &x->facts, &why) != OK) {
         char text[256];
         text_format(text, sizeof text, "sluice: %s", why);
         answer_error(x, 400, text, -1, false, "refused");
         return false;
     }
     talk_settle(x);
+    if (!model_settle(x))
+        return false;
     x->record.stream = x->facts.stream;
-    x->sse_asked = x->facts.stream && x->route.kind == ROUTE_MESSAGES;
-    text_copy(x->record.model_asked, sizeof x->record.model_asked, slice_of(x->facts.model));
+    x->sse_asked = x->facts.stream && x->route.kind == ROUTE_CHAT;
     return true;
 }
 
@@ -241,6 +253,7 @@ void exchange_free(void *arg)
     buf_free(&x->body);
     buf_free(&x->reply);
     buf_free(&x->first);
+    crossing_free(&x->crossing);
     relay_free(&x->relay);
     mem_free(x);
 }
@@ -251,16 +264,21 @@ static void exchange_complete(void *arg)
     if (x->state != X_BODY)
         return;
     switch (x->route.kind) {
-    case ROUTE_MESSAGES:
+    case ROUTE_CHAT:
     case ROUTE_COUNT:
+    case ROUTE_TEXTS:
         if (exchange_scan(x))
             pin_find(x);
         break;
     case ROUTE_MODELS:
         models_start(x);
         break;
+    case ROUTE_PROFILES:
+        answer_profiles(x);
+        break;
     case ROUTE_BATCHES:
     case ROUTE_FILES:
+    case ROUTE_STATE:
         pin_find(x);
         break;
     default:
@@ -296,6 +314,7 @@ void exchange_forget_body(struct exchange *x)
 {
     x->g->stats.buffered -= (int64_t)x->body.len;
     buf_free(&x->body);
+    crossing_forget_body(x);
 }
 
 void exchange_done(struct exchange *x)

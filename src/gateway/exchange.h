@@ -1,13 +1,18 @@
 /* Private to gateway: the exchange and what its files share.
  *
  *   route.c     path and method -> what kind of request this is
+ *   front.c     what the gateway says itself, as the client's API says it
  *   auth.c      whose request it is
  *   talk.c      which conversation it belongs to
  *   exchange.c  the states, the one mover, what the client's connection tells
+ *   model.c     which model the request means, and at which account
  *   pin.c       what lives on one account: found in requests, remembered from replies
  *   choose.c    the choice of an account, and what is said when none can serve
  *   line.c      who waits in line, and who is called
  *   retry.c     how many retries may be under way
+ *   crossing.c  what the request is at one door of one account: path, headers, body
+ *   splice.c    a body with single members changed
+ *   estimate.c  how many tokens a request may have, where nobody upstream counts
  *   attempt.c   one try at one account: the request upstream and its reply's head
  *   token.c     an account whose token runs out, or was refused, gets a fresh one first
  *   repair.c    a request whose thinking was refused is sent once more without it
@@ -20,6 +25,7 @@
 
 #include "gateway/desk.h"
 #include "gateway/gateway.h"
+#include "gateway/splice.h"
 
 /* ---- the exchange ---------------------------------------------------------------------------- */
 
@@ -47,29 +53,45 @@ enum exchange_state {
 };
 
 #define EXCHANGE_TRIED_MAX 16
-#define ERROR_BODY_MAX     65536   /* of an error reply, kept for the verdict */
-#define COLLECT_MAX        4194304 /* of a reply that is rewritten */
-#define RELAY_HIGH         65536   /* past this the upstream stops being read */
-#define RELAY_MAX          524288  /* RELAY_HIGH, half an event, and what one read may bring */
+#define ERROR_BODY_MAX     65536               /* of an error reply, kept for the verdict */
+#define COLLECT_MAX        4194304             /* of a reply that is rewritten */
+#define TRANSLATED_MAX     ((size_t)128 << 20) /* codec bounds what goes in */
+#define RELAY_HIGH         65536               /* past this the upstream stops being read */
+#define RELAY_MAX          524288 /* RELAY_HIGH, half an event, and what one read may bring */
 
 struct attempt {             /* rebuilt from zero on every try */
     struct account *account; /* held */
+    const struct account_door *door;
     struct http_request *request;
     const struct http_head *head; /* of the reply, valid while request is not NULL */
     int64_t started_at;           /* loop_now */
     int status;
-    struct observer *observer;
-    bool collect;           /* the body is kept in x->reply until its end, then looked at */
-    bool sse;               /* the body is an event stream the observer can read */
-    bool noted;             /* in the record */
-    bool kept;              /* what it has made is remembered: see pin_reply */
-    bool learnt;            /* what went wrong after the commit */
-    struct ref_watch watch; /* for files it makes */
-    int64_t generation;     /* of the token the request was sent with */
-    struct token_wait wait; /* in X_TOKEN */
+    struct observer *observer;   /* what passes untouched is watched ... */
+    struct translate *translate; /* ... and what does not, is read here; at most one of them */
+    bool collect;                /* the body is kept in x->reply until its end, then looked at */
+    bool sse;                    /* the client gets a stream of events, and they are understood */
+    bool noted;                  /* in the record */
+    bool kept;                   /* what it has made is remembered: see pin_reply */
+    bool learnt;                 /* what went wrong after the commit */
+    struct ref_watch watch;      /* for files it makes */
+    int64_t generation;          /* of the token the request was sent with */
+    struct token_wait wait;      /* in X_TOKEN */
+};
+
+/* What the request is on the other side. */
+struct crossing {
+    const struct provider_door *of; /* whose body it is, with .model; NULL = there is none */
+    char model[96];                 /* as it is called there */
+    struct buf body;                /* goes out in place of the client's ... */
+    bool own;                       /* ... if this is set */
+    bool usage_wished;              /* it asks for an event that the client did not ask for */
+    struct names *names;            /* what the reply must undo */
+    struct buf beta;                /* anthropic-beta in place of the client's; "" = as it is */
+    struct buf path;                /* and query */
 };
 
 struct relay {
+    struct buf made;    /* of the read in progress: what the client is to get */
     struct buf held;    /* not yet given to the client: opening events, or half an event */
     struct buf out;     /* gathered; once being written it stays as it is until `written` */
     struct buf next;    /* what came meanwhile */
@@ -99,6 +121,7 @@ struct exchange {
     struct buf body; /* the request's */
     struct request_facts facts;
     struct attempt attempt;
+    struct crossing crossing;
     struct buf reply; /* a collected reply, or the gateway's own answer */
     struct relay relay;
     struct models_fan *fan;
@@ -109,6 +132,11 @@ struct exchange {
     uint64_t conversation, parent; /* 0 = none */
     uint64_t dice;
     int64_t pinned;            /* account id, 0 = any */
+    int64_t forced;            /* account id that the client asks for by name, 0 = any */
+    uint64_t turn;             /* for models that take turns */
+    char key_model[96];        /* for requests of this key that name none */
+    bool aliased;              /* the group has another name for the model */
+    const char *unsaid;        /* NULL, or why it could not be translated for an account */
     int64_t opened_at;         /* loop_now */
     struct limit_verdict last; /* of the last failed attempt */
     enum err last_failure;
@@ -192,6 +220,45 @@ void pin_watch(struct exchange *x, struct slice bytes);
 void pin_forget(struct gateway *g); /* the store will answer no more */
 void pin_reply(struct exchange *x); /* the reply's end has been seen; later calls do nothing */
 
+/* model.c */
+void model_of_key(struct exchange *x, const struct key_row *key);
+/* Once the body has been scanned; false when it is answered. */
+bool model_settle(struct exchange *x);
+void model_plain(enum wire wire, char *model); /* a cloud's name becomes the vendor's */
+
+/* estimate.c */
+int64_t estimate_tokens(struct slice body);
+void estimate_answer(struct exchange *x);
+
+/* crossing.c */
+enum crossed {
+    CROSSED,
+    CROSSED_ESTIMATE, /* there is nobody to ask there */
+    CROSSED_NOT,      /* cannot be said there: `why` */
+    CROSSED_NOMEM
+};
+void crossing_init(struct crossing *c);
+void crossing_forget_body(struct exchange *x);
+void crossing_free(struct crossing *c); /* its body has been forgotten */
+/* For x->attempt.account: finds the door, and makes path and body. */
+enum crossed crossing_make(struct exchange *x, const char **why);
+struct slice crossing_bytes(const struct exchange *x); /* the body to send */
+bool crossing_is_same(const struct exchange *x);       /* the door's dialect is the client's */
+bool crossing_is_alike(const struct exchange *x);      /* ... and so is its interface */
+#define BETA_MAX         2048
+#define CROSSING_HEADERS (6 + ACCOUNT_SIGN_HEADERS) /* those of our own, at most */
+/* The headers without the credential; returns how many. `beta` is memory for a longer
+ * anthropic-beta list, for as long as `out` is used. */
+int crossing_headers(const struct exchange *x, const struct account *a,
+                     const struct account_door *d, struct http_header out[HTTP_HEADERS_MAX],
+                     char beta[BETA_MAX]);
+#define CROSSING_MEMORY 8192 /* for credentials */
+/* Adds the credential's. `target` is path and query as they are sent. Else as account_sign. */
+MUST_USE enum err crossing_sign(const struct account *a, const struct account_door *d,
+                                struct slice method, struct slice target, struct slice body,
+                                int64_t now, struct http_header h[HTTP_HEADERS_MAX], int *n,
+                                char *memory, size_t size);
+
 /* choose.c */
 void exchange_admit(struct exchange *x); /* choose an account, or wait, or refuse */
 void exchange_look(struct exchange *x);  /* its turn in line has come, or its time is up */
@@ -246,11 +313,10 @@ void attempt_begin(struct exchange *x); /* asks x->attempt.account, once its cre
 void attempt_release(struct gateway *g, struct account *a);
 /* Nothing more will come of it, and nothing is committed: on to another one, or to an answer. */
 void attempt_lost(struct exchange *x, enum err e);
-#define BETA_MAX 2048
-/* Builds the credential-free part of an upstream request's headers; returns how many. `beta` is
- * memory for a longer anthropic-beta list, for as long as `out` is used. */
-int attempt_headers(const struct exchange *x, const struct account *a,
-                    struct http_header out[HTTP_HEADERS_MAX], char beta[BETA_MAX]);
+/* What has been seen of the reply; NULL before its head. */
+const struct observation *attempt_see(const struct exchange *x);
+/* A verdict on what the attempt has come to; `r` gets what is known of it besides. */
+struct limit_verdict attempt_judged(const struct exchange *x, struct reply_facts *r);
 void attempt_go(struct exchange *x); /* the account's credential is good: sends */
 
 /* token.c */
@@ -282,6 +348,7 @@ void answer_error(struct exchange *x, int status, const char *message, int64_t r
                   bool may_retry, const char *end);
 void answer_plain(struct exchange *x, int status, const char *type, struct slice body);
 void answer_health(struct exchange *x);
+void answer_profiles(struct exchange *x);
 void answer_send(struct exchange *x, int status, struct http_header *h, int n, const char *end);
 
 /* models.c */

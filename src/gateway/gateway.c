@@ -88,7 +88,8 @@ struct probe {
     struct gateway *g;
     struct link link;
     struct account *account;
-    struct http_request *request;
+    const struct account_door *door;
+    struct http_request *request; /* NULL: could not be sent */
     struct timer timer;
     int64_t started_at;
     int status;
@@ -134,7 +135,7 @@ static void probe_on_end(void *owner)
     struct observation o;
     memset(&o, 0, sizeof o);
     if (p->status >= 300)
-        codec_error_read(p->account->provider->door[0].dialect, p->status, buf_slice(&p->body), &o);
+        codec_error_read(p->door->of->dialect, p->status, buf_slice(&p->body), &o);
     probe_over(p, OK, o.error_message);
 }
 
@@ -148,8 +149,12 @@ static void probe_on_fail(void *owner, enum err e, const char *why)
 static void probe_timer(void *arg)
 {
     struct probe *p = arg;
-    http_request_abort(p->request);
     p->status = 0;
+    if (p->request == NULL) {
+        probe_over(p, ERR_UNSUPPORTED, "there is nothing to ask this account that costs nothing");
+        return;
+    }
+    http_request_abort(p->request);
     probe_over(p, ERR_TIMEOUT, "no answer within 15 s");
 }
 
@@ -158,28 +163,49 @@ static const struct http_request_ops PROBE = {.on_head = probe_on_head,
                                               .on_end = probe_on_end,
                                               .on_fail = probe_on_fail};
 
+/* The list of models costs nothing; who has none cannot be asked. */
+static enum err probe_send(struct probe *p)
+{
+    const struct account *a = p->account;
+    char memory[CROSSING_MEMORY];
+    struct buf path;
+    struct http_header h[HTTP_HEADERS_MAX] = {{S("accept"), S("application/json")},
+                                              {S("accept-encoding"), S("identity")},
+                                              {S("user-agent"), S("sluice")},
+                                              {S("anthropic-version"), S("2023-06-01")}};
+    int n = 3;
+    for (int i = 0; i < a->doors && p->door == NULL; i++)
+        if (a->door[i].of->path[API_MODELS] != NULL)
+            p->door = &a->door[i];
+    if (p->door == NULL)
+        return ERR_UNSUPPORTED;
+    n += p->door->of->dialect == DIALECT_ANTHROPIC;
+    buf_init(&path, HTTP_LINE_MAX);
+    enum err e = account_door_path(a, p->door, API_MODELS, false, S(""), S(""), S("limit=1"),
+                                   &path);
+    if (e == OK)
+        e = crossing_sign(a, p->door, S("GET"), buf_slice(&path), S(""), loop_wall(p->g->p.loop), h,
+                          &n, memory, sizeof memory);
+    if (e == OK)
+        p->request = http_request_start(p->g->p.client, &p->door->target, HTTP_GET,
+                                        buf_slice(&path), h, n, S(""), &PROBE, p);
+    crypto_wipe(memory, sizeof memory);
+    buf_free(&path);
+    return e;
+}
+
 void gateway_probe(struct gateway *g, struct account *a, gateway_probe_fn *done, void *arg)
 {
     struct probe *p = NEW(struct probe);
-    char path[STORE_URL_MAX + 32];
-    struct http_header h[] = {{S("accept"), S("application/json")},
-                              {S("accept-encoding"), S("identity")},
-                              {S("anthropic-version"), S("2023-06-01")},
-                              {S("user-agent"), S("sluice")},
-                              a->credential};
     *p = (struct probe){.g = g, .account = a, .done = done, .arg = arg};
     p->started_at = loop_now(g->p.loop);
     list_init(&p->link);
     list_push(&g->probes, &p->link);
     buf_init(&p->body, 65536);
     timer_init(&p->timer, g->p.loop, probe_timer, p);
-    timer_set(&p->timer, p->started_at + PROBE_DEADLINE_MS);
     account_hold(a);
-    size_t len = text_format(path, sizeof path, "%.*s/v1/models?limit=1", (int)a->door[0].prefix.n,
-                             a->door[0].prefix.p);
-    p->request = http_request_start(g->p.client, &a->door[0].target, HTTP_GET,
-                                    (struct slice){path, len}, h, (int)(sizeof h / sizeof *h),
-                                    S(""), &PROBE, p);
+    bool sent = probe_send(p) == OK;
+    timer_set(&p->timer, p->started_at + (sent ? PROBE_DEADLINE_MS : 0));
 }
 
 void gateway_free(struct gateway *g)
@@ -192,7 +218,8 @@ void gateway_free(struct gateway *g)
     }
     while (!list_empty(&g->probes)) {
         struct probe *p = CONTAINER(g->probes.next, struct probe, link);
-        http_request_abort(p->request);
+        if (p->request != NULL)
+            http_request_abort(p->request);
         p->done = NULL;
         probe_over(p, ERR_CANCELED, "shutting down");
     }

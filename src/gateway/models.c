@@ -1,6 +1,7 @@
-/* GET /v1/models over the whole pool: every account that can answer is asked once, the lists are
- * merged (codec/models.c), and a union to which everybody has contributed is kept for five minutes.
- */
+/* GET /v1/models over the whole pool: every account that can answer is asked once, whatever it
+ * speaks, for its models can be asked for in every dialect. The lists are merged (codec/models.c),
+ * told in the client's shape, and a union to which everybody has contributed is kept for five
+ * minutes. */
 #include "gateway/exchange.h"
 
 #include <string.h>
@@ -39,6 +40,56 @@ static struct slice query_value(struct slice query, struct slice name)
     return S("");
 }
 
+/* A list in OpenAI's shape as Gemini's clients know it, or Ollama's. */
+static enum err models_reshape(enum dialect d, struct slice list, struct buf *out)
+{
+    struct json *doc = NULL;
+    struct jw w;
+    enum err e = json_parse(list, &doc);
+    if (e != OK)
+        return e;
+    const struct json_val *data = json_get(json_root(doc), "data");
+    jw_init(&w, out);
+    jw_obj(&w);
+    jw_key(&w, "models");
+    jw_arr(&w);
+    for (size_t i = 0; i < json_len(data); i++) {
+        char name[256];
+        struct slice id = json_get_str(json_at(data, i), "id");
+        const char *lead = d == DIALECT_GEMINI ? "models/" : "";
+        text_format(name, sizeof name, "%s%.*s", lead, (int)id.n, id.p);
+        jw_obj(&w);
+        jw_kcstr(&w, "name", name);
+        jw_kstr(&w, d == DIALECT_GEMINI ? "displayName" : "model", id);
+        if (d == DIALECT_GEMINI)
+            jw_key(&w, "supportedGenerationMethods");
+        if (d == DIALECT_GEMINI)
+            jw_raw(&w, S("[\"generateContent\",\"countTokens\"]"));
+        jw_end_obj(&w);
+    }
+    jw_end_arr(&w);
+    jw_end_obj(&w);
+    json_free(doc);
+    return w.err;
+}
+
+static enum err models_print(const struct exchange *x, const struct slice *bodies, int n,
+                             const struct model_page *page, struct buf *out)
+{
+    enum dialect d = x->route.front.dialect;
+    struct buf list;
+    if (d == DIALECT_ANTHROPIC)
+        return codec_models_merge(bodies, n, page, out);
+    if (d == DIALECT_OPENAI || d == DIALECT_RESPONSES)
+        return codec_models_list(bodies, n, out);
+    buf_init(&list, out->max);
+    enum err e = codec_models_list(bodies, n, &list);
+    if (e == OK)
+        e = models_reshape(d, buf_slice(&list), out);
+    buf_free(&list);
+    return e;
+}
+
 static void models_answer(struct exchange *x, const struct slice *bodies, int n)
 {
     struct slice query = http_call_head(x->call)->query;
@@ -50,7 +101,7 @@ static void models_answer(struct exchange *x, const struct slice *bodies, int n)
     if (text_u64(query_value(query, S("limit")), &limit) && limit >= 1)
         page.limit = limit > 1000 ? 1000 : (int64_t)limit;
     buf_clear(&x->reply);
-    enum err e = codec_models_merge(bodies, n, &page, &x->reply);
+    enum err e = models_print(x, bodies, n, &page, &x->reply);
     models_drop(x); /* the answer may take its time: nobody who is late may come back here */
     if (e != OK) {
         answer_error(x, 502, "sluice: no account's model list could be read.", -1, true,
@@ -160,41 +211,70 @@ static void leg_on_fail(void *owner, enum err e, const char *why)
 static const struct http_request_ops LEG = {
     .on_head = leg_on_head, .on_body = leg_on_body, .on_end = leg_on_end, .on_fail = leg_on_fail};
 
+static const struct account_door *models_door(const struct exchange *x, const struct account *a)
+{
+    const struct account_door *d = account_door_for(a, x->route.front.dialect, API_MODELS);
+    for (int i = 0; d == NULL && i < a->doors; i++)
+        if (a->door[i].of->path[API_MODELS] != NULL)
+            d = &a->door[i];
+    return d;
+}
+
 /* The client's head, but that it asks for the list itself: not whether its own has changed, nor for
  * a part of it. A client that speaks of no version means the first. */
 static int leg_headers(const struct exchange *x, const struct account *a,
-                       struct http_header h[HTTP_HEADERS_MAX])
+                       const struct account_door *d, struct http_header h[HTTP_HEADERS_MAX],
+                       char beta[BETA_MAX])
 {
-    char beta[BETA_MAX];
-    int n = attempt_headers(x, a, h, beta), kept = 0;
-    bool version = false;
+    int n = crossing_headers(x, a, d, h, beta), kept = 0;
+    bool version = d->of->dialect != DIALECT_ANTHROPIC;
     for (int i = 0; i < n; i++) {
         version = version || slice_eq(h[i].name, S("anthropic-version"));
         if (!slice_starts(h[i].name, S("if-")) && !slice_eq(h[i].name, S("range")))
             h[kept++] = h[i];
     }
-    if (!version && kept < HTTP_HEADERS_MAX - 1)
+    if (!version)
         h[kept++] = (struct http_header){S("anthropic-version"), S("2023-06-01")};
-    h[kept++] = a->credential;
     return kept;
 }
 
-static void leg_start(struct models_fan *f, struct account *a)
+/* False: this account cannot be asked. */
+static bool leg_start(struct models_fan *f, struct account *a, const struct account_door *d)
 {
     struct exchange *x = f->x;
-    struct fan_leg *leg = &f->leg[f->n++];
+    struct fan_leg *leg = &f->leg[f->n];
     struct http_header h[HTTP_HEADERS_MAX];
-    char path[STORE_URL_MAX + 32];
-    assert(f->n <= FAN_MAX);
-    *leg = (struct fan_leg){.fan = f, .account = a};
-    buf_init(&leg->body, FAN_BODY_MAX);
-    account_hold(a);
-    f->open++;
-    int n = leg_headers(x, a, h);
-    size_t len = text_format(path, sizeof path, "%.*s/v1/models?limit=1000",
-                             (int)a->door[0].prefix.n, a->door[0].prefix.p);
-    leg->request = http_request_start(x->g->p.client, &a->door[0].target, HTTP_GET,
-                                      (struct slice){path, len}, h, n, S(""), &LEG, leg);
+    char beta[BETA_MAX], memory[CROSSING_MEMORY];
+    struct buf path;
+    int n = leg_headers(x, a, d, h, beta);
+    buf_init(&path, HTTP_LINE_MAX);
+    enum err e = account_door_path(a, d, API_MODELS, false, S(""), S(""), S("limit=1000"), &path);
+    if (e == OK)
+        e = crossing_sign(a, d, S("GET"), buf_slice(&path), S(""), loop_wall(x->g->p.loop), h, &n,
+                          memory, sizeof memory);
+    if (e == OK) {
+        assert(f->n < FAN_MAX);
+        *leg = (struct fan_leg){.fan = f, .account = a};
+        buf_init(&leg->body, FAN_BODY_MAX);
+        account_hold(a);
+        f->n++;
+        f->open++;
+        leg->request = http_request_start(x->g->p.client, &d->target, HTTP_GET, buf_slice(&path), h,
+                                          n, S(""), &LEG, leg);
+    }
+    crypto_wipe(memory, sizeof memory);
+    buf_free(&path);
+    return e == OK;
+}
+
+static void legs_start(struct exchange *x, const struct account_choice *c)
+{
+    struct models_fan *f = x->fan;
+    for (int i = 0; i < c->n; i++) {
+        const struct account_door *d = models_door(x, c->ready[i]);
+        if (d != NULL && (f->n == FAN_MAX || !leg_start(f, c->ready[i], d)))
+            f->partial = true;
+    }
 }
 
 void models_start(struct exchange *x)
@@ -203,6 +283,7 @@ void models_start(struct exchange *x)
     struct account_choice c;
     struct account_wish w = exchange_wish(x);
     assert(x->fan == NULL && x->state == X_BODY);
+    w.dialect = DIALECT_COUNT; /* whoever */
     accounts_choose(g->p.accounts, &w, loop_wall(g->p.loop), &c);
     text_copy(x->record.group, sizeof x->record.group, slice_of(c.group));
     bool fresh = loop_now(g->p.loop) - g->models_at < FAN_CACHE_MS;
@@ -221,7 +302,10 @@ void models_start(struct exchange *x)
     x->fan = NEW(struct models_fan);
     x->fan->x = x;
     x->fan->partial = c.cooling > 0;
-    for (int i = 0; i < c.n && i < FAN_MAX; i++)
-        leg_start(x->fan, c.ready[i]);
+    legs_start(x, &c);
+    if (x->fan->n == 0) {
+        models_finish(x);
+        return;
+    }
     timer_set(&x->timer, loop_now(g->p.loop) + FAN_DEADLINE_MS);
 }

@@ -77,8 +77,8 @@ static void pin_ask(struct exchange *x, struct slice id)
 
 static bool pin_reads_body(const struct exchange *x)
 {
-    return x->route.kind == ROUTE_MESSAGES || x->route.kind == ROUTE_COUNT ||
-           x->route.kind == ROUTE_BATCHES;
+    return x->route.kind == ROUTE_CHAT || x->route.kind == ROUTE_COUNT ||
+           x->route.kind == ROUTE_TEXTS || x->route.kind == ROUTE_BATCHES;
 }
 
 void pin_find(struct exchange *x)
@@ -87,7 +87,7 @@ void pin_find(struct exchange *x)
     refs.n = 0;
     refs.thread = false;
     if (pin_reads_body(x))
-        codec_request_refs(DIALECT_ANTHROPIC, buf_slice(&x->body), &x->facts, &refs);
+        codec_request_refs(x->route.front.dialect, buf_slice(&x->body), &x->facts, &refs);
     x->in_thread = refs.thread;
     exchange_move(x, X_ADMIT);
     pin_ask(x, x->route.object);
@@ -165,7 +165,7 @@ static void pin_guess(struct exchange *x, const char *id)
 void pin_watch(struct exchange *x, struct slice bytes)
 {
     struct attempt *a = &x->attempt;
-    if (x->route.kind != ROUTE_MESSAGES)
+    if (x->route.kind != ROUTE_CHAT)
         return;
     while (ref_watch_next(&a->watch, &bytes))
         pin_guess(x, a->watch.id);
@@ -174,11 +174,11 @@ void pin_watch(struct exchange *x, struct slice bytes)
 /* Before the client can have seen the end, and so before it can name any of it. */
 void pin_reply(struct exchange *x)
 {
-    const struct observation *o = observer_see(x->attempt.observer);
-    if (x->attempt.kept || x->route.kind != ROUTE_MESSAGES)
+    const struct observation *o = attempt_see(x);
+    if (x->attempt.kept || x->route.kind != ROUTE_CHAT)
         return;
     x->attempt.kept = true;
     pin_note(x, slice_of(o->container));
-    if (x->in_thread)
+    if (x->in_thread && crossing_is_same(x)) /* else the client gets an id of our own */
         pin_note(x, slice_of(o->message_id));
 }

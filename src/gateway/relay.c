@@ -1,26 +1,29 @@
 /* The river: a reply's body on its way to the client.
  *
  *    upstream --bytes--> observer --whole events--> [held] --commit--> [out] --flush--> client
- *                                                             '-> [next] while out is in flight
+ *                     '-> translate -----^                     '-> [next] while out is in flight
  *
- * The same bytes go out that came in. An SSE reply is passed on event by event: half an event waits
- * in `held` for its other half, so that whatever the gateway itself must say (a ping, an error) can
- * always stand between two events. Before the commit `held` also keeps the opening without content,
- * so that another account may still be tried. What one read of the upstream brings is gathered in
- * `out` and goes out at its end, together with the head or the last chunk if they are due: so a
- * read makes one write, and no event waits for a later turn. `out` must stay as it is while a write
- * is outstanding; past RELAY_HIGH bytes in `next` the upstream stops being read, and the silence
- * deadline rests. */
+ * The same bytes go out that came in, or, where the client speaks otherwise, what they mean in its
+ * words; what follows holds for both. A translated reply that is no stream is made at its end. An
+ * SSE reply is passed on event by event: half an event waits in `held` for its other half, so that
+ * whatever the gateway itself must say (a ping, an error) can always stand between two events.
+ * Before the commit `held` also keeps the opening without content, so that another account may
+ * still be tried. What one read of the upstream brings is gathered in `out` and goes out at its
+ * end, together with the head or the last chunk if they are due: so a read makes one write, and no
+ * event waits for a later turn. `out` must stay as it is while a write is outstanding; past
+ * RELAY_HIGH bytes in `next` the upstream stops being read, and the silence deadline rests. */
 #include "gateway/exchange.h"
 
 #include <string.h>
 
 #define TOLD_MS  5000 /* for the end of a reply whose last event has come */
 #define HELD_MAX (RELAY_HIGH * 4)
+#define MADE_MAX ((size_t)128 << 20) /* of one translated event: codec bounds what comes in */
 
 void relay_init(struct relay *r)
 {
     *r = (struct relay){0};
+    buf_init(&r->made, MADE_MAX);
     buf_init(&r->held, HELD_MAX);
     buf_init(&r->out, RELAY_MAX);
     buf_init(&r->next, RELAY_MAX);
@@ -28,6 +31,7 @@ void relay_init(struct relay *r)
 
 void relay_free(struct relay *r)
 {
+    buf_free(&r->made);
     buf_free(&r->held);
     buf_free(&r->out);
     buf_free(&r->next);
@@ -52,19 +56,31 @@ static bool is_kept_from_client(const struct exchange *x, struct slice name)
     return !x->g->config->pass_ratelimit_headers &&
            (slice_starts(name, S("anthropic-ratelimit-")) ||
             slice_starts(name, S("anthropic-priority-")) ||
-            slice_starts(name, S("anthropic-fast-")));
+            slice_starts(name, S("anthropic-fast-")) || slice_starts(name, S("x-ratelimit-")) ||
+            slice_eq(name, S("openai-organization")) || slice_eq(name, S("openai-project")));
 }
 
-static int relay_headers(const struct exchange *x, struct http_header out[HTTP_HEADERS_MAX])
+/* What stays true of an answer whose text has become another one. */
+static bool is_about_retries(struct slice name)
+{
+    return slice_eq(name, S("retry-after")) || slice_eq(name, S("retry-after-ms")) ||
+           slice_eq(name, S("x-should-retry"));
+}
+
+/* The upstream's head as far as it is for the client; `anew`: the body has been written anew. */
+static int relay_headers(const struct exchange *x, bool anew, struct slice type,
+                         struct http_header out[HTTP_HEADERS_MAX])
 {
     const struct http_head *in = x->attempt.head;
     int n = 0;
-    for (int i = 0; i < in->headers && n < HTTP_HEADERS_MAX - 2; i++) {
+    for (int i = 0; i < in->headers && n < HTTP_HEADERS_MAX - 4; i++) {
         struct slice name = in->header[i].name;
         if (!http_is_hop_header(name) && !is_kept_from_client(x, name) &&
-            !http_connection_lists(in, name))
+            !http_connection_lists(in, name) && (!anew || is_about_retries(name)))
             out[n++] = in->header[i];
     }
+    if (anew)
+        out[n++] = (struct http_header){S("content-type"), type};
     out[n++] = (struct http_header){S("x-sluice-request-id"), slice_of(x->record.id)};
     if (x->attempt.sse) /* a proxy in front must not gather events (robustness.md A4) */
         out[n++] = (struct http_header){S("x-accel-buffering"), S("no")};
@@ -74,8 +90,7 @@ static int relay_headers(const struct exchange *x, struct http_header out[HTTP_H
 static void relay_note_served(struct exchange *x)
 {
     struct reply_facts f = {.status = x->attempt.status, .head = x->attempt.head};
-    int64_t now = loop_wall(x->g->p.loop);
-    struct limit_verdict v = limits_judge(x->attempt.account->provider, &f, now);
+    struct limit_verdict v = attempt_judged(x, &f);
     if (x->attempt.noted)
         return;
     repair_learn(x);
@@ -99,8 +114,9 @@ static void relay_clear(struct exchange *x, struct buf *b)
 static enum err relay_respond(struct exchange *x)
 {
     struct http_header h[HTTP_HEADERS_MAX];
-    int n = relay_headers(x, h);
-    int64_t length = x->attempt.sse ? -1 : x->attempt.head->content_length;
+    bool anew = x->attempt.translate != NULL;
+    int n = relay_headers(x, anew, front_stream_type(&x->route.front), h);
+    int64_t length = x->attempt.sse || anew ? -1 : x->attempt.head->content_length;
     x->relay.head_due = false;
     return http_respond(x->call, x->attempt.status, h, n, length, buf_slice(&x->relay.out));
 }
@@ -188,7 +204,7 @@ void relay_rest(struct exchange *x)
 /* The message's own end has come: what is still missing is the provider's way of saying so. */
 static bool relay_is_told(const struct exchange *x)
 {
-    const struct observation *o = observer_see(x->attempt.observer);
+    const struct observation *o = attempt_see(x);
     return x->attempt.sse && o->terminal && !o->blind;
 }
 
@@ -234,7 +250,9 @@ void relay_begin(struct exchange *x)
 {
     struct relay *r = &x->relay;
     int64_t now = loop_now(x->g->p.loop);
-    assert(x->state == X_RELAY && x->attempt.observer != NULL);
+    assert(x->state == X_RELAY && attempt_see(x) != NULL);
+    if (x->attempt.translate != NULL) /* an event may become longer than what is read at once */
+        r->held.max = r->out.max = r->next.max = MADE_MAX;
     r->last_at = r->client_at = now;
     r->hold_until = now + x->g->config->hold_back;
     relay_arm(x);
@@ -246,8 +264,7 @@ static bool relay_failed_early(struct exchange *x, const struct observation *o)
 {
     struct reply_facts f = {
         .status = x->attempt.status, .head = x->attempt.head, .in_stream = o->error};
-    struct limit_verdict v = limits_judge(x->attempt.account->provider, &f,
-                                          loop_wall(x->g->p.loop));
+    struct limit_verdict v = attempt_judged(x, &f);
     if (v.verdict != VERDICT_NEXT)
         return false;
     exchange_next(x, &v, v.reason, OK);
@@ -256,9 +273,9 @@ static bool relay_failed_early(struct exchange *x, const struct observation *o)
 
 /* What goes wrong after the commit the client has to bear; the account learns from it all the same,
  * and the record says so. */
-static void relay_learn(struct exchange *x, const struct reply_facts *f)
+static void relay_learn(struct exchange *x, struct reply_facts *f)
 {
-    struct limit_verdict v = limits_judge(x->attempt.account->provider, f, loop_wall(x->g->p.loop));
+    struct limit_verdict v = attempt_judged(x, f);
     assert(x->relay.committed);
     if (x->attempt.learnt || v.verdict != VERDICT_NEXT)
         return;
@@ -294,39 +311,133 @@ static void relay_hold(struct exchange *x, struct slice bytes, size_t boundary)
     assert(r->tail <= HELD_MAX);
 }
 
+/* Whole events for the client, without the one that it has not asked for. */
+static void relay_push_events(struct exchange *x, struct slice events)
+{
+    struct span at;
+    while (x->crossing.usage_wished && x->attempt.observer != NULL &&
+           codec_usage_event(x->route.front.dialect, events, &at)) {
+        relay_push(x, slice_sub(events, 0, at.from));
+        events = slice_sub(events, at.to, events.n);
+    }
+    relay_push(x, events);
+}
+
+/* `take` bytes of `bytes`, and what is held in front of them. */
+static void relay_give(struct exchange *x, struct slice bytes, size_t take)
+{
+    struct relay *r = &x->relay;
+    struct slice front = slice_sub(bytes, 0, take);
+    if (r->held.len > 0 && x->crossing.usage_wished) {
+        /* an event may have begun there; with it in one piece it can be told what it is */
+        if (buf_append(&r->held, front.p, front.n) != OK) {
+            relay_close(x, true, "gateway_error");
+            return;
+        }
+        front = S("");
+    }
+    relay_push_events(x, buf_slice(&r->held));
+    buf_free(&r->held);
+    relay_push_events(x, front);
+}
+
+/* What `bytes` are for the client, in r->made; false when they make no sense. */
+static bool relay_translate(struct exchange *x, struct slice *bytes)
+{
+    struct relay *r = &x->relay;
+    buf_clear(&r->made);
+    enum err e = translate_feed(x->attempt.translate, *bytes, &r->made);
+    *bytes = buf_slice(&r->made);
+    if (e == OK)
+        return true;
+    if (r->committed)
+        relay_push(x, *bytes);
+    if (!relay_is_over(x))
+        relay_broken(x, e == ERR_NOMEM ? e : ERR_PROTOCOL, "the reply makes no sense",
+                     e == ERR_NOMEM ? "gateway_error" : "upstream_error");
+    return false;
+}
+
+/* The provider refuses at the beginning of a reply that says 200, and nobody else would do better:
+ * that is an answer with the status it should have had. */
+static void relay_refused(struct exchange *x, const struct observation *o)
+{
+    char text[300];
+    int status = translate_status(x->attempt.translate);
+    struct reply_facts f = {
+        .status = x->attempt.status, .head = x->attempt.head, .in_stream = o->error};
+    struct limit_verdict v = attempt_judged(x, &f);
+    text_copy(text, sizeof text, slice_of(o->error_message));
+    if (status < 400)
+        status = 500;
+    exchange_learn(x, &v, o->error);
+    exchange_note_attempt(x, v.reason);
+    attempt_drop(x);
+    answer_error(x, status, text, -1, true, "client_error");
+}
+
+static void relay_gather(struct exchange *x, struct slice bytes)
+{
+    if (buf_append(&x->reply, bytes.p, bytes.n) != OK)
+        relay_broken(x, ERR_NOMEM, "out of memory", "gateway_error");
+}
+
+/* Before the commit: true when these bytes go no further for now. */
+static bool relay_stops(struct exchange *x, const struct observation *o, struct slice bytes,
+                        size_t boundary)
+{
+    bool sse = x->attempt.sse, early = sse && !o->meaningful;
+    if (early && o->error != REPLY_ERROR_NONE) {
+        if (relay_failed_early(x, o))
+            return true;
+        if (x->attempt.translate != NULL) {
+            relay_refused(x, o);
+            return true;
+        }
+    }
+    if (early && o->blind) { /* some proxy's page under a stream's name */
+        relay_broken(x, ERR_PROTOCOL, "the reply is no event stream", "upstream_error");
+        return true;
+    }
+    if (!relay_holds(x, o, bytes.n))
+        return false;
+    relay_hold(x, bytes, boundary);
+    return true;
+}
+
 void relay_bytes(struct exchange *x, struct slice bytes)
 {
     struct relay *r = &x->relay;
-    bool sse = x->attempt.sse;
+    struct attempt *a = &x->attempt;
+    bool sse = a->sse;
     r->last_at = loop_now(x->g->p.loop);
-    size_t boundary = observer_feed(x->attempt.observer, bytes);
-    assert(boundary <= bytes.n);
-    const struct observation *o = observer_see(x->attempt.observer);
     pin_watch(x, bytes);
+    size_t boundary = a->observer != NULL ? observer_feed(a->observer, bytes) : 0;
+    if (a->translate != NULL) {
+        if (!relay_translate(x, &bytes))
+            return;
+        boundary = bytes.n;
+    }
+    assert(boundary <= bytes.n);
+    const struct observation *o = attempt_see(x);
     if (o->terminal)
         pin_reply(x);
+    if (a->translate != NULL && !sse) { /* whole at the end */
+        relay_gather(x, bytes);
+        return;
+    }
     if (r->committed)
         relay_learn_late(x, o);
     if (!r->committed) {
-        if (sse && o->error != REPLY_ERROR_NONE && !o->meaningful && relay_failed_early(x, o))
+        if (relay_stops(x, o, bytes, boundary))
             return;
-        if (sse && o->blind && !o->meaningful) { /* some proxy's page under a stream's name */
-            relay_broken(x, ERR_PROTOCOL, "the reply is no event stream", "upstream_error");
-            return;
-        }
-        if (relay_holds(x, o, bytes.n)) {
-            relay_hold(x, bytes, boundary);
-            return;
-        }
         relay_commit(x);
     }
     size_t take = boundary, half = bytes.n - boundary + (boundary > 0 ? 0 : r->held.len);
     if (!sse || o->blind || half > RELAY_HIGH)
         take = bytes.n; /* a giant event is not held; nothing can be said in its middle */
     if (take > 0) {
-        relay_push(x, buf_slice(&r->held));
-        buf_free(&r->held);
-        relay_push(x, slice_sub(bytes, 0, take));
+        relay_give(x, bytes, take);
         r->mid_event = take > boundary;
         r->tail = 0;
     }
@@ -364,20 +475,76 @@ static bool relay_json_lacks(const struct exchange *x, bool was_blind)
 {
     const struct http_head *head = x->attempt.head;
     bool until_end = head->content_length < 0 && !head->chunked;
-    bool asked = x->route.kind == ROUTE_MESSAGES || x->route.kind == ROUTE_COUNT;
+    bool asked = x->route.kind == ROUTE_CHAT || x->route.kind == ROUTE_COUNT;
     if (!x->relay.committed)
         return asked;
-    return until_end && !was_blind && observer_see(x->attempt.observer)->blind;
+    return until_end && !was_blind && attempt_see(x)->blind;
+}
+
+/* The reply's translation is complete: a body of known length. */
+static void relay_whole(struct exchange *x)
+{
+    struct http_header h[HTTP_HEADERS_MAX];
+    const struct observation *o = attempt_see(x);
+    if (o->error != REPLY_ERROR_NONE) {
+        if (!relay_failed_early(x, o))
+            relay_refused(x, o);
+        return;
+    }
+    int n = relay_headers(x, true, S("application/json"), h);
+    x->relay.committed = true;
+    relay_note_served(x);
+    x->g->stats.served++;
+    answer_send(x, x->attempt.status, h, n, "complete");
+}
+
+/* The last of the translation; false when it broke off. */
+static bool relay_translate_end(struct exchange *x)
+{
+    struct relay *r = &x->relay;
+    struct attempt *a = &x->attempt;
+    buf_clear(&r->made);
+    enum err e = translate_end(a->translate, a->sse ? &r->made : &x->reply);
+    pin_reply(x);
+    if (e != OK) {
+        if (r->committed)
+            relay_push(x, buf_slice(&r->made));
+        if (!relay_is_over(x))
+            relay_broken(x, e == ERR_NOMEM ? e : ERR_EOF, "the stream ended without its last event",
+                         "upstream_cut");
+        return false;
+    }
+    if (!a->sse) {
+        relay_whole(x);
+        return false;
+    }
+    if (!r->committed) {
+        const struct observation *o = attempt_see(x);
+        if (o->error != REPLY_ERROR_NONE && !o->meaningful &&
+            (relay_failed_early(x, o) || (relay_refused(x, o), true)))
+            return false;
+        relay_commit(x);
+    }
+    relay_push(x, buf_slice(&r->held));
+    buf_free(&r->held);
+    relay_push(x, buf_slice(&r->made));
+    return !relay_is_over(x);
 }
 
 void relay_end(struct exchange *x)
 {
     struct relay *r = &x->relay;
+    bool sse = x->attempt.sse;
+    if (x->attempt.translate != NULL) {
+        if (relay_translate_end(x))
+            relay_close(x, false,
+                        attempt_see(x)->error != REPLY_ERROR_NONE ? "upstream_error" : "complete");
+        return;
+    }
     const struct observation *o = observer_see(x->attempt.observer);
     bool was_blind = o->blind;
     observer_end(x->attempt.observer);
     pin_reply(x);
-    bool sse = x->attempt.sse;
     bool whole = !sse || o->terminal || o->blind || o->error != REPLY_ERROR_NONE;
     if (!whole) {
         relay_broken(x, ERR_EOF, "the stream ended without its last event", "upstream_cut");
@@ -389,13 +556,31 @@ void relay_end(struct exchange *x)
     }
     if (!r->committed)
         relay_commit(x);
-    relay_push(x, buf_slice(&r->held));
+    relay_give(x, S(""), 0);
     if (relay_is_over(x))
         return;
     relay_close(x, false,
                 x->attempt.status >= 300              ? "client_error"
                 : o->error != REPLY_ERROR_NONE && sse ? "upstream_error"
                                                       : "complete");
+}
+
+/* Says in the client's stream that it ends here. */
+static void relay_say(struct exchange *x, int status, struct slice text)
+{
+    struct relay *r = &x->relay;
+    struct attempt *a = &x->attempt;
+    const struct observation *o = attempt_see(x);
+    struct buf event;
+    buf_init(&event, MADE_MAX);
+    enum err e = ERR_STATE;
+    if (a->translate != NULL)
+        e = translate_error(a->translate, status, text, &event);
+    else if (a->sse && !r->mid_event && !o->blind && o->error == REPLY_ERROR_NONE)
+        e = codec_error_event(x->route.front.dialect, status, text, slice_of(x->record.id), &event);
+    if (e == OK)
+        relay_push(x, buf_slice(&event)); /* in place of the half event that is held, if any */
+    buf_free(&event);
 }
 
 /* The reply cannot be completed. Before the commit another account is tried; after it the client is
@@ -405,8 +590,7 @@ void relay_broken(struct exchange *x, enum err e, const char *why, const char *e
     struct relay *r = &x->relay;
     if (!r->committed) {
         struct reply_facts f = {.failure = e};
-        struct limit_verdict v = limits_judge(x->attempt.account->provider, &f,
-                                              loop_wall(x->g->p.loop));
+        struct limit_verdict v = attempt_judged(x, &f);
         exchange_next(x, &v, v.reason, e);
         return;
     }
@@ -418,21 +602,28 @@ void relay_broken(struct exchange *x, enum err e, const char *why, const char *e
         struct reply_facts f = {.failure = e};
         relay_learn(x, &f);
     }
-    struct buf event;
     char text[200];
-    const struct observation *o = observer_see(x->attempt.observer);
-    buf_init(&event, 4096);
     text_format(text, sizeof text, "sluice: the stream was interrupted: %s.", why);
     int status = e == ERR_TIMEOUT ? 504 : e == ERR_CANCELED ? 529 : 500;
-    bool can_say = x->attempt.sse && !r->mid_event && !o->blind && o->error == REPLY_ERROR_NONE;
-    if (can_say && codec_error_event(DIALECT_ANTHROPIC, status, slice_of(text),
-                                     slice_of(x->record.id), &event) == OK)
-        relay_push(x, buf_slice(&event)); /* in place of the half event that is held, if any */
-    buf_free(&event);
+    relay_say(x, front_status(&x->route.front, status), slice_of(text));
     if (relay_is_over(x))
         return;
     x->g->stats.failed++;
     relay_close(x, true, end);
+}
+
+/* A sign of life, in whatever way the client's API has one; where it has none time passes. */
+static void relay_ping(struct exchange *x)
+{
+    struct relay *r = &x->relay;
+    r->client_at = loop_now(x->g->p.loop);
+    if (x->attempt.translate == NULL) {
+        relay_push(x, codec_ping(x->route.front.dialect));
+        return;
+    }
+    buf_clear(&r->made);
+    if (translate_ping(x->attempt.translate, &r->made) == OK)
+        relay_push(x, buf_slice(&r->made));
 }
 
 /* ---- the deadline: silence, pings, and the end of holding back ------------------------------- */
@@ -456,7 +647,7 @@ void relay_tick(struct exchange *x)
             buf_consume(&r->held, r->held.len - r->tail);
         } else if (r->committed && !r->mid_event && !relay_is_told(x) &&
                    now - r->client_at >= c->ping_interval) {
-            relay_push(x, codec_ping(DIALECT_ANTHROPIC));
+            relay_ping(x);
         }
         relay_rest(x);
     }
@@ -513,16 +704,43 @@ void relay_mask(struct exchange *x)
     }
 }
 
+/* An error in the words of another dialect, or of another interface, is told in the client's. What
+ * comes in its own passes to the byte: clients know their vendor's sentences (clients.md). */
+static bool relay_reword(struct exchange *x, int *status)
+{
+    const struct front *f = &x->route.front;
+    struct buf out;
+    struct slice body = buf_slice(&x->reply);
+    struct span v;
+    char type[16] = "";
+    if (*status < 400 || crossing_is_alike(x))
+        return false;
+    if (crossing_is_same(x) && f->wire != WIRE_BEDROCK && splice_find(body, S("type"), &v) &&
+        json_span_text(body, v, type, sizeof type) && slice_eq(slice_of(type), S("error")))
+        return false;
+    buf_init(&out, COLLECT_MAX);
+    if (front_error_of(f, x->attempt.door->of->dialect, status, body, slice_of(x->record.id),
+                       &out) != OK)
+        buf_clear(&out);
+    buf_free(&x->reply);
+    x->reply = out;
+    return true;
+}
+
 void relay_collected(struct exchange *x)
 {
     struct http_header h[HTTP_HEADERS_MAX];
     bool good = x->attempt.status < 300;
+    int status = x->attempt.status;
     if (good)
         relay_rewrite(x);
     else
         relay_mask(x);
-    int n = relay_headers(x, h);
-    int status = x->attempt.status;
+    bool anew = relay_reword(x, &status);
+    int n = relay_headers(x, anew, S("application/json"), h);
+    struct http_header kind = front_error_header(&x->route.front, status);
+    if (anew && kind.name.n > 0 && n < HTTP_HEADERS_MAX)
+        h[n++] = kind;
     if (good)
         x->g->stats.served++;
     answer_send(x, status, h, n, good ? "complete" : "client_error");

@@ -25,10 +25,10 @@ static void repair_keep(struct exchange *x)
 static bool repair_fits(const struct exchange *x)
 {
     const struct attempt *a = &x->attempt;
-    if (x->repaired || a->status != 400 ||
-        a->account->provider->door[0].dialect != DIALECT_ANTHROPIC)
+    if (x->repaired || a->status != 400 || !crossing_is_same(x) ||
+        x->route.front.dialect != DIALECT_ANTHROPIC)
         return false;
-    return x->route.kind == ROUTE_MESSAGES || x->route.kind == ROUTE_COUNT;
+    return x->route.kind == ROUTE_CHAT || x->route.kind == ROUTE_COUNT;
 }
 
 /* False when there is nothing to mend. */
@@ -42,6 +42,7 @@ static bool repair_body(struct exchange *x, int before)
         buf_free(&out);
         return false;
     }
+    crossing_forget_body(x); /* it was made of the other one */
     x->g->stats.buffered += (int64_t)out.len - (int64_t)x->body.len;
     buf_free(&x->body);
     x->body = out;
@@ -57,7 +58,7 @@ bool repair_replays(struct exchange *x, const struct limit_verdict *v)
     struct observation o = {0};
     if (!repair_fits(x))
         return false;
-    codec_error_read(a->account->provider->door[0].dialect, a->status, buf_slice(&x->reply), &o);
+    codec_error_read(DIALECT_ANTHROPIC, a->status, buf_slice(&x->reply), &o);
     if (!codec_is_signature_error(slice_of(o.error_message)) || !repair_body(x, INT_MAX))
         return false;
     x->repaired = true;
@@ -92,8 +93,8 @@ void repair_ahead(struct exchange *x)
     struct moved *m = moved_of(x);
     int messages = m->messages;
     if (x->conversation == 0 || m->conversation != x->conversation || x->repaired ||
-        m->account != x->attempt.account->id ||
-        (x->route.kind != ROUTE_MESSAGES && x->route.kind != ROUTE_COUNT))
+        m->account != x->attempt.account->id || x->route.front.dialect != DIALECT_ANTHROPIC ||
+        (x->route.kind != ROUTE_CHAT && x->route.kind != ROUTE_COUNT))
         return;
     assert(messages > 0);
     if (repair_body(x, messages) && x->stripped < messages)

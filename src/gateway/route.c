@@ -1,43 +1,115 @@
-/* Path and method -> kind of request. The raw path is matched; nothing is ever rebuilt from it. */
+/* Path and method -> kind of request, and how its client speaks. The raw path is matched; nothing
+ * is ever rebuilt from it, and of what stands in it only the model's name goes further, checked. */
 #include "gateway/exchange.h"
 
 #define M(m)   (1u << (m))
 #define M_READ (M(HTTP_GET) | M(HTTP_HEAD))
+#define POST   M(HTTP_POST)
 
+/* "{}" in a path stands for any segment, "{m}" for the model, which may be a segment's beginning.
+ */
 struct route_row {
     const char *path;
     bool prefix;      /* also everything below path + "/" */
     unsigned methods; /* 0 = all */
     enum route_kind kind;
     const char *name;
+    struct front front;
 };
+
+#define FRONT(d, c)                                        \
+    {                                                      \
+        .dialect = (d), .call = (c), .stream = FRAMING_SSE \
+    }
+#define ANTHROPIC(c) FRONT(DIALECT_ANTHROPIC, c)
+#define OPENAI(c)    FRONT(DIALECT_OPENAI, c)
+#define RESPONSES(c) FRONT(DIALECT_RESPONSES, c)
+#define BEDROCK(c, s)                                                                           \
+    {                                                                                           \
+        .dialect = DIALECT_ANTHROPIC, .call = (c), .wire = WIRE_BEDROCK, .stream = FRAMING_AWS, \
+        .model_in_path = true, .stream_in_path = true, .streams = (s)                           \
+    }
+#define VERTEX(c, s)                                                                           \
+    {                                                                                          \
+        .dialect = DIALECT_ANTHROPIC, .call = (c), .wire = WIRE_VERTEX, .stream = FRAMING_SSE, \
+        .model_in_path = (c) == API_CHAT, .stream_in_path = (c) == API_CHAT, .streams = (s)    \
+    }
+#define GEMINI(c, s)                                                                            \
+    {                                                                                           \
+        .dialect = DIALECT_GEMINI, .call = (c), .stream = FRAMING_ARRAY, .model_in_path = true, \
+        .stream_in_path = true, .streams = (s)                                                  \
+    }
+#define OLLAMA(c)                                                       \
+    {                                                                   \
+        .dialect = DIALECT_OLLAMA, .call = (c), .stream = FRAMING_LINES \
+    }
+#define VERTEX_MODELS "/projects/{}/locations/{}/publishers/anthropic/models/"
 
 /* First match wins. */
 static const struct route_row ROWS[] = {
-    {"/", false, M_READ, ROUTE_HELLO, "hello"},
-    {"/api/hello", false, M_READ, ROUTE_HELLO, "hello"},
-    {"/livez", false, M_READ, ROUTE_LIVEZ, "livez"},
-    {"/readyz", false, M_READ, ROUTE_READYZ, "readyz"},
-    {"/health", false, M_READ, ROUTE_READYZ, "health"},
-    {"/v1/messages", false, M(HTTP_POST), ROUTE_MESSAGES, "messages"},
-    {"/v1/messages/count_tokens", false, M(HTTP_POST), ROUTE_COUNT, "count_tokens"},
-    {"/v1/messages/batches", true, 0, ROUTE_BATCHES, "batches"},
-    {"/v1/files", true, 0, ROUTE_FILES, "files"},
-    {"/v1/skills", true, 0, ROUTE_FILES, "skills"},
-    {"/v1/models", false, M_READ, ROUTE_MODELS, "models"},
-    {"/v1", true, 0, ROUTE_OTHER, "other"},
+    {"/", false, M_READ, ROUTE_HELLO, "hello", ANTHROPIC(API_OTHER)},
+    {"/api/hello", false, M_READ, ROUTE_HELLO, "hello", ANTHROPIC(API_OTHER)},
+    {"/livez", false, M_READ, ROUTE_LIVEZ, "livez", ANTHROPIC(API_OTHER)},
+    {"/readyz", false, M_READ, ROUTE_READYZ, "readyz", ANTHROPIC(API_OTHER)},
+    {"/health", false, M_READ, ROUTE_READYZ, "health", ANTHROPIC(API_OTHER)},
+
+    {"/v1/messages", false, POST, ROUTE_CHAT, "messages", ANTHROPIC(API_CHAT)},
+    {"/v1/messages/count_tokens", false, POST, ROUTE_COUNT, "count_tokens", ANTHROPIC(API_COUNT)},
+    {"/v1/messages/batches", true, 0, ROUTE_BATCHES, "batches", ANTHROPIC(API_OTHER)},
+    {"/v1/files", true, 0, ROUTE_FILES, "files", ANTHROPIC(API_OTHER)},
+    {"/v1/skills", true, 0, ROUTE_FILES, "skills", ANTHROPIC(API_OTHER)},
+
+    {"/v1/chat/completions", false, POST, ROUTE_CHAT, "chat", OPENAI(API_CHAT)},
+    {"/chat/completions", false, POST, ROUTE_CHAT, "chat", OPENAI(API_CHAT)},
+    {"/v1/embeddings", false, POST, ROUTE_TEXTS, "embeddings", OPENAI(API_EMBEDDINGS)},
+    {"/embeddings", false, POST, ROUTE_TEXTS, "embeddings", OPENAI(API_EMBEDDINGS)},
+    {"/v1/responses", false, POST, ROUTE_CHAT, "responses", RESPONSES(API_CHAT)},
+    {"/responses", false, POST, ROUTE_CHAT, "responses", RESPONSES(API_CHAT)},
+    {"/v1/responses/compact", false, POST, ROUTE_TEXTS, "compact", RESPONSES(API_COMPACT)},
+    {"/responses/compact", false, POST, ROUTE_TEXTS, "compact", RESPONSES(API_COMPACT)},
+    {"/v1/responses", true, 0, ROUTE_STATE, "responses_state", RESPONSES(API_OTHER)},
+    {"/v1/conversations", true, 0, ROUTE_STATE, "conversations", RESPONSES(API_OTHER)},
+    {"/v1/completions", false, POST, ROUTE_OTHER, "completions", OPENAI(API_OTHER)},
+    {"/v1/images", true, 0, ROUTE_OTHER, "images", OPENAI(API_OTHER)},
+    {"/v1/audio", true, 0, ROUTE_OTHER, "audio", OPENAI(API_OTHER)},
+    {"/v1/moderations", false, POST, ROUTE_OTHER, "moderations", OPENAI(API_OTHER)},
+
+    {"/model/{m}/invoke", false, POST, ROUTE_CHAT, "bedrock", BEDROCK(API_CHAT, false)},
+    {"/model/{m}/invoke-with-response-stream", false, POST, ROUTE_CHAT, "bedrock",
+     BEDROCK(API_CHAT, true)},
+    {"/model/{m}/count-tokens", false, POST, ROUTE_COUNT, "bedrock_count",
+     BEDROCK(API_COUNT, false)},
+    {"/inference-profiles", false, M_READ, ROUTE_PROFILES, "profiles", BEDROCK(API_OTHER, false)},
+
+    {"/v1" VERTEX_MODELS "count-tokens:rawPredict", false, POST, ROUTE_COUNT, "vertex_count",
+     VERTEX(API_COUNT, false)},
+    {"/v1" VERTEX_MODELS "{m}:rawPredict", false, POST, ROUTE_CHAT, "vertex",
+     VERTEX(API_CHAT, false)},
+    {"/v1" VERTEX_MODELS "{m}:streamRawPredict", false, POST, ROUTE_CHAT, "vertex",
+     VERTEX(API_CHAT, true)},
+    {VERTEX_MODELS "count-tokens:rawPredict", false, POST, ROUTE_COUNT, "vertex_count",
+     VERTEX(API_COUNT, false)},
+    {VERTEX_MODELS "{m}:rawPredict", false, POST, ROUTE_CHAT, "vertex", VERTEX(API_CHAT, false)},
+    {VERTEX_MODELS "{m}:streamRawPredict", false, POST, ROUTE_CHAT, "vertex",
+     VERTEX(API_CHAT, true)},
+
+    {"/v1beta/models/{m}:generateContent", false, POST, ROUTE_CHAT, "gemini",
+     GEMINI(API_CHAT, false)},
+    {"/v1beta/models/{m}:streamGenerateContent", false, POST, ROUTE_CHAT, "gemini",
+     GEMINI(API_CHAT, true)},
+    {"/v1beta/models/{m}:countTokens", false, POST, ROUTE_COUNT, "gemini_count",
+     GEMINI(API_COUNT, false)},
+    {"/v1beta/models", false, M_READ, ROUTE_MODELS, "models", GEMINI(API_MODELS, false)},
+
+    {"/api/chat", false, POST, ROUTE_CHAT, "ollama", OLLAMA(API_CHAT)},
+    {"/api/tags", false, M_READ, ROUTE_MODELS, "models", OLLAMA(API_MODELS)},
+
+    {"/v1/models", false, M_READ, ROUTE_MODELS, "models", ANTHROPIC(API_MODELS)},
+    {"/models", false, M_READ, ROUTE_MODELS, "models", OPENAI(API_MODELS)},
+    {"/v1", true, 0, ROUTE_OTHER, "other", ANTHROPIC(API_OTHER)},
 };
 
-/* The path segment right below `base`. */
-static struct slice object_of(struct slice path, struct slice base)
-{
-    struct slice rest = slice_sub(path, base.n, path.n), id = S("");
-    if (rest.n > 1) {
-        rest = slice_sub(rest, 1, rest.n);
-        (void)slice_cut(&rest, '/', &id);
-    }
-    return id;
-}
+/* ---- spelling -------------------------------------------------------------------------------- */
 
 static int hex_digit(char c)
 {
@@ -45,6 +117,13 @@ static int hex_digit(char c)
         return c - '0';
     c = (char)(c | 0x20);
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static int hex_pair(struct slice s, size_t at)
+{
+    int high = at + 1 < s.n ? hex_digit(s.p[at]) : -1;
+    int low = at + 1 < s.n ? hex_digit(s.p[at + 1]) : -1;
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
 static bool is_unreserved(int c)
@@ -67,30 +146,131 @@ static bool path_is_plain(struct slice path)
             return false;
         if (path.p[i] != '%')
             continue;
-        int high = i + 2 < path.n ? hex_digit(path.p[i + 1]) : -1;
-        int low = i + 2 < path.n ? hex_digit(path.p[i + 2]) : -1;
-        if (high < 0 || low < 0 || is_unreserved(high * 16 + low))
+        int c = hex_pair(path, i + 1);
+        if (c < 0 || is_unreserved(c))
             return false;
     }
     return true;
 }
 
+bool route_model(struct slice coded, char *out, size_t size)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < coded.n; i++) {
+        int c = (unsigned char)coded.p[i];
+        if (c == '%') {
+            c = hex_pair(coded, i + 1);
+            i += 2;
+        }
+        /* what ends a segment, or a string, is in no model's name */
+        if (c <= ' ' || c > '~' || c == '/' || c == '\\' || c == '"' || n + 1 >= size)
+            return false;
+        out[n++] = (char)c;
+    }
+    out[n] = '\0';
+    return n > 0 && !slice_eq(slice_of(out), S(".")) && !slice_eq(slice_of(out), S(".."));
+}
+
+/* ---- matching -------------------------------------------------------------------------------- */
+
+/* The path segment right below `base`. */
+static struct slice object_of(struct slice path, struct slice base)
+{
+    struct slice rest = slice_sub(path, base.n, path.n), id = S("");
+    if (rest.n > 1) {
+        rest = slice_sub(rest, 1, rest.n);
+        (void)slice_cut(&rest, '/', &id);
+    }
+    return id;
+}
+
+static bool segment_like(struct slice segment, struct slice pattern, struct slice *model)
+{
+    if (slice_eq(pattern, S("{}")))
+        return segment.n > 0;
+    if (!slice_starts(pattern, S("{m}")))
+        return slice_eq(segment, pattern);
+    struct slice tail = slice_sub(pattern, 3, pattern.n);
+    if (!slice_ends(segment, tail) || segment.n <= tail.n)
+        return false;
+    *model = slice_sub(segment, 0, segment.n - tail.n);
+    return true;
+}
+
+/* Segment by segment; `path` and `pattern` both begin with '/'. */
+static bool path_like(struct slice path, struct slice pattern, struct slice *model)
+{
+    struct slice segment = S(""), want = S("");
+    while (path.n > 0 && pattern.n > 0) {
+        path = slice_sub(path, 1, path.n);
+        pattern = slice_sub(pattern, 1, pattern.n);
+        ptrdiff_t a = slice_find(path, '/'), b = slice_find(pattern, '/');
+        segment = slice_sub(path, 0, a < 0 ? path.n : (size_t)a);
+        want = slice_sub(pattern, 0, b < 0 ? pattern.n : (size_t)b);
+        if (!segment_like(segment, want, model))
+            return false;
+        path = slice_sub(path, segment.n, path.n);
+        pattern = slice_sub(pattern, want.n, pattern.n);
+    }
+    return path.n == 0 && pattern.n == 0;
+}
+
+enum match { MATCH_NOT, MATCH_YES, MATCH_CASE };
+
+static enum match row_match(const struct route_row *r, struct slice path, struct slice *model)
+{
+    struct slice base = slice_of(r->path);
+    if (slice_find(base, '{') >= 0)
+        return path_like(path, base, model) ? MATCH_YES : MATCH_NOT;
+    bool below = r->prefix && path.n > base.n && path.p[base.n] == '/';
+    if (!slice_istarts(path, base) || (path.n != base.n && !below))
+        return MATCH_NOT;
+    /* the same in capitals is one more spelling */
+    return slice_starts(path, base) ? MATCH_YES : MATCH_CASE;
+}
+
 struct route route_find(enum http_method m, struct slice path)
 {
+    static const struct front any = ANTHROPIC(API_OTHER);
     if (!path_is_plain(path))
-        return (struct route){ROUTE_UNKNOWN, "unknown", S("")};
+        return (struct route){ROUTE_UNKNOWN, "unknown", S(""), S(""), any};
     for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
         const struct route_row *r = &ROWS[i];
-        struct slice base = slice_of(r->path);
-        bool below = r->prefix && path.n > base.n && path.p[base.n] == '/';
-        if (!slice_istarts(path, base) || (path.n != base.n && !below))
+        struct slice model = S("");
+        enum match how = row_match(r, path, &model);
+        if (how == MATCH_CASE)
+            break;
+        if (how == MATCH_NOT)
             continue;
-        if (!slice_starts(path, base))
-            break; /* the same in capitals is one more spelling */
         if (r->methods != 0 && (r->methods & M(m)) == 0)
-            return (struct route){ROUTE_METHOD, r->name, S("")};
-        bool owned = r->kind == ROUTE_BATCHES || r->kind == ROUTE_FILES;
-        return (struct route){r->kind, r->name, owned ? object_of(path, base) : S("")};
+            return (struct route){ROUTE_METHOD, r->name, S(""), S(""), r->front};
+        bool owned = r->kind == ROUTE_BATCHES || r->kind == ROUTE_FILES || r->kind == ROUTE_STATE;
+        struct slice object = owned ? object_of(path, slice_of(r->path)) : S("");
+        return (struct route){r->kind, r->name, object, model, r->front};
     }
-    return (struct route){ROUTE_UNKNOWN, "unknown", S("")};
+    return (struct route){ROUTE_UNKNOWN, "unknown", S(""), S(""), any};
+}
+
+/* ---- the rest of the head -------------------------------------------------------------------- */
+
+static bool query_has(struct slice query, struct slice pair)
+{
+    struct slice part;
+    while (slice_cut(&query, '&', &part))
+        if (slice_eq(part, pair))
+            return true;
+    return false;
+}
+
+void route_settle(struct route *r, const struct http_head *head)
+{
+    struct front *f = &r->front;
+    if (f->dialect == DIALECT_GEMINI && query_has(head->query, S("alt=sse")))
+        f->stream = FRAMING_SSE;
+    /* The same path in two dialects. Anthropic's clients tell a version; theirs is also who has no
+     * bearer token. Claude Code asks with one, and with a version. */
+    if (r->kind == ROUTE_MODELS && f->dialect == DIALECT_ANTHROPIC &&
+        http_find(head, "anthropic-version") == NULL && http_find(head, "x-api-key") == NULL &&
+        http_find(head, "authorization") != NULL)
+        f->dialect = DIALECT_OPENAI;
 }

@@ -42,13 +42,16 @@ void token_await(struct exchange *x, bool forced)
 bool token_replays(struct exchange *x)
 {
     struct attempt *a = &x->attempt;
-    if (a->status != 401 || a->generation == 0 || x->replayed)
+    if (a->generation == 0 || x->replayed ||
+        !account_credential_refused(a->account, a->head, buf_slice(&x->reply)))
         return false;
     x->replayed = true;
     exchange_note_attempt(x, "token_refused");
     assert(a->request == NULL && a->observer == NULL);
-    *a = (struct attempt){
-        .account = a->account, .generation = a->generation, .started_at = loop_now(x->g->p.loop)};
+    *a = (struct attempt){.account = a->account,
+                          .door = a->door,
+                          .generation = a->generation,
+                          .started_at = loop_now(x->g->p.loop)};
     buf_clear(&x->reply);
     token_await(x, true);
     return true;

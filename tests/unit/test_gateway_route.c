@@ -27,7 +27,7 @@ static void test_kinds(void **state)
         {HTTP_GET, "/readyz", ROUTE_READYZ, "readyz"},
         {HTTP_GET, "/health", ROUTE_READYZ, "health"},
         {HTTP_DELETE, "/livez", ROUTE_METHOD, "livez"},
-        {HTTP_POST, "/v1/messages", ROUTE_MESSAGES, "messages"},
+        {HTTP_POST, "/v1/messages", ROUTE_CHAT, "messages"},
         {HTTP_GET, "/v1/messages", ROUTE_METHOD, "messages"},
         {HTTP_HEAD, "/v1/messages", ROUTE_METHOD, "messages"},
         {HTTP_POST, "/v1/messages/count_tokens", ROUTE_COUNT, "count_tokens"},

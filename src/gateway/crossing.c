@@ -1,0 +1,514 @@
+/* The crossing: what a request is on the other side, at one door of one account.
+ *
+ *   the door's dialect is the client's:  the same bytes, or with single members spliced
+ *   it is another one:                   printed anew from what the codec has read
+ *
+ * Nothing of a body chooses where a request goes or what credential it carries: that is the
+ * account's. Of all a client says only the model's name comes into a path, encoded and checked by
+ * account_door_path. */
+#include "gateway/exchange.h"
+
+#include <string.h>
+
+static enum wire wire_of(const struct account_door *d)
+{
+    const struct ask_target *t = &d->of->target;
+    if (d->of->dialect != DIALECT_ANTHROPIC || t->version.n == 0)
+        return WIRE_PLAIN;
+    return d->of->stream == FRAMING_AWS ? WIRE_BEDROCK : WIRE_VERTEX;
+}
+
+bool crossing_is_same(const struct exchange *x)
+{
+    return x->attempt.door->of->dialect == x->route.front.dialect;
+}
+
+bool crossing_is_alike(const struct exchange *x)
+{
+    return crossing_is_same(x) && wire_of(x->attempt.door) == x->route.front.wire;
+}
+
+void crossing_init(struct crossing *c)
+{
+    *c = (struct crossing){.of = NULL};
+    buf_init(&c->body, 0);
+    buf_init(&c->beta, BETA_MAX);
+    buf_init(&c->path, HTTP_LINE_MAX);
+}
+
+void crossing_forget_body(struct exchange *x)
+{
+    struct crossing *c = &x->crossing;
+    x->g->stats.buffered -= (int64_t)c->body.len;
+    buf_free(&c->body);
+    c->of = NULL;
+}
+
+void crossing_free(struct crossing *c)
+{
+    assert(c->body.len == 0);
+    buf_free(&c->body);
+    buf_free(&c->beta);
+    buf_free(&c->path);
+    codec_names_free(c->names);
+    c->names = NULL;
+}
+
+/* ---- betas ----------------------------------------------------------------------------------- */
+
+static bool is_one_of(struct slice name, const char *const *list)
+{
+    for (; list != NULL && *list != NULL; list++)
+        if (slice_eq(name, slice_of(*list)))
+            return true;
+    return false;
+}
+
+/* True when the comma-separated list holds `value`. */
+static bool list_holds(struct slice list, struct slice value)
+{
+    struct slice part;
+    while (slice_cut(&list, ',', &part))
+        if (slice_eq(slice_trim(part), value))
+            return true;
+    return false;
+}
+
+/* Adds what the door knows of a list, each once. What does not fit is left out: the door would
+ * refuse a list of that length. */
+static void betas_add(struct buf *all, struct slice list, const struct provider_door *d)
+{
+    struct slice part;
+    while (slice_cut(&list, ',', &part)) {
+        part = slice_trim(part);
+        size_t before = all->len;
+        if (part.n == 0 || is_one_of(part, d->drop_beta) || list_holds(buf_slice(all), part))
+            continue;
+        if ((before > 0 && buf_puts(all, S(",")) != OK) || buf_puts(all, part) != OK)
+            all->len = before;
+    }
+}
+
+static void betas_of_head(const struct exchange *x, const struct account *a,
+                          const struct provider_door *d, struct buf *all)
+{
+    const struct http_head *in = http_call_head(x->call);
+    for (int i = 0; i < in->headers; i++)
+        if (slice_eq(in->header[i].name, S("anthropic-beta")))
+            betas_add(all, in->header[i].value, d);
+    betas_add(all, slice_of(a->provider->beta), d);
+}
+
+static void betas_of_body(struct slice list, const struct provider_door *d, struct buf *all)
+{
+    struct json *doc = NULL;
+    struct slice one;
+    if (list.n > BETA_MAX || json_parse(list, &doc) != OK)
+        return;
+    for (size_t i = 0; i < json_len(json_root(doc)); i++)
+        if (json_str(json_at(json_root(doc), i), &one))
+            betas_add(all, one, d);
+    json_free(doc);
+}
+
+static enum err betas_print(struct slice all, struct buf *out)
+{
+    struct slice part;
+    struct jw w;
+    jw_init(&w, out);
+    jw_arr(&w);
+    while (slice_cut(&all, ',', &part))
+        jw_str(&w, part);
+    jw_end_arr(&w);
+    return w.err;
+}
+
+/* ---- the same dialect: splicing -------------------------------------------------------------- */
+
+struct cut { /* a body on its way through the knife */
+    const struct exchange *x;
+    const struct account *account;
+    const struct account_door *door;
+    struct splice s;
+    struct buf model, version, beta; /* what is put in */
+};
+
+static void cut_model(struct cut *c, const char *name)
+{
+    const struct request_facts *f = &c->x->facts;
+    const struct ask_target *t = &c->door->of->target;
+    if (t->body_has_no_model && c->x->route.kind == ROUTE_CHAT)
+        splice_drop(&c->s, S("model"));
+    else if (name[0] == '\0' || json_escape(&c->model, slice_of(name)) != OK)
+        return;
+    else if (f->model_span.to == 0)
+        splice_add(&c->s, S("model"), buf_slice(&c->model));
+    else if (strcmp(name, c->x->record.model_asked) != 0)
+        splice_put(&c->s, f->model_span, buf_slice(&c->model));
+}
+
+static void cut_stream(struct cut *c)
+{
+    const struct exchange *x = c->x;
+    const struct front *f = &x->route.front;
+    struct slice body = buf_slice(&x->body), want = x->facts.stream ? S("true") : S("false");
+    struct span v;
+    if (x->route.kind != ROUTE_CHAT || f->dialect == DIALECT_GEMINI)
+        return;
+    if (c->door->of->target.body_has_no_stream) {
+        splice_drop(&c->s, S("stream"));
+        return;
+    }
+    bool told = splice_find(body, S("stream"), &v);
+    if (!f->stream_in_path || (!told && !x->facts.stream))
+        return;
+    if (!told || !slice_eq(slice_sub(body, v.from, v.to), want))
+        splice_set(&c->s, S("stream"), want);
+}
+
+static void cut_version(struct cut *c)
+{
+    const struct ask_target *t = &c->door->of->target;
+    struct span v;
+    if (t->version.n == 0 && c->x->route.front.wire == WIRE_PLAIN)
+        return;
+    bool told = splice_find(c->s.text, S("anthropic_version"), &v);
+    if (t->version.n == 0) {
+        if (told)
+            splice_drop(&c->s, S("anthropic_version"));
+        return;
+    }
+    if (told && wire_of(c->door) == c->x->route.front.wire)
+        return; /* its clients know best which one they mean */
+    if (json_escape(&c->version, t->version) == OK)
+        splice_set(&c->s, S("anthropic_version"), buf_slice(&c->version));
+}
+
+/* Betas travel in a header, or at AWS in the body. */
+static void cut_betas(struct cut *c, struct crossing *out)
+{
+    const struct provider_door *d = c->door->of;
+    struct span v = {0, 0};
+    buf_clear(&out->beta);
+    if (!d->beta_in_body && d->drop_beta == NULL && c->x->route.front.wire == WIRE_PLAIN)
+        return; /* the header passes as it is */
+    bool told = splice_find(c->s.text, S("anthropic_beta"), &v);
+    if (told)
+        betas_of_body(slice_sub(c->s.text, v.from, v.to), d, &out->beta);
+    size_t known = out->beta.len;
+    betas_of_head(c->x, c->account, d, &out->beta);
+    if (!d->beta_in_body) {
+        bool moved = told && c->x->route.front.wire == WIRE_BEDROCK;
+        if (moved)
+            splice_drop(&c->s, S("anthropic_beta"));
+        if (!moved && d->drop_beta == NULL)
+            buf_clear(&out->beta);
+        return;
+    }
+    if (out->beta.len == 0)
+        splice_drop(&c->s, S("anthropic_beta"));
+    else if ((!told || known != out->beta.len || d->drop_beta != NULL) &&
+             betas_print(buf_slice(&out->beta), &c->beta) == OK)
+        splice_set(&c->s, S("anthropic_beta"), buf_slice(&c->beta));
+    buf_clear(&out->beta);
+}
+
+static void cut_rest(struct cut *c, struct crossing *out)
+{
+    const struct provider_door *d = c->door->of;
+    struct usage_wish wish;
+    for (const char *const *key = d->drop; key != NULL && *key != NULL; key++)
+        splice_drop(&c->s, slice_of(*key));
+    if (c->x->route.kind != ROUTE_CHAT || d->target.no_stream_options ||
+        !codec_usage_wish(d->dialect, c->s.text, &wish))
+        return;
+    splice_put(&c->s, wish.cut, wish.put);
+    out->usage_wished = true;
+}
+
+static enum err crossing_splice(struct exchange *x, const struct account *a,
+                                const struct account_door *d, const char *name)
+{
+    struct crossing *out = &x->crossing;
+    struct cut c = {.x = x, .account = a, .door = d};
+    splice_init(&c.s, buf_slice(&x->body));
+    buf_init(&c.model, 1024);
+    buf_init(&c.version, 128);
+    buf_init(&c.beta, 2 * BETA_MAX);
+    cut_model(&c, name);
+    if (d->of->dialect == DIALECT_ANTHROPIC) {
+        cut_version(&c);
+        cut_betas(&c, out);
+    }
+    cut_stream(&c);
+    cut_rest(&c, out);
+    enum err e = OK;
+    out->own = !splice_is_empty(&c.s);
+    if (out->own)
+        e = splice_write(&c.s, &out->body);
+    buf_free(&c.model);
+    buf_free(&c.version);
+    buf_free(&c.beta);
+    return e;
+}
+
+/* ---- another dialect: translating ------------------------------------------------------------ */
+
+static enum err crossing_translate(struct exchange *x, const struct account_door *d,
+                                   const char *name, const char **why)
+{
+    struct crossing *c = &x->crossing;
+    struct ask_target t = d->of->target;
+    t.model = slice_of(name);
+    t.stream = x->route.front.stream_in_path && x->route.front.streams;
+    c->names = codec_names_new();
+    c->own = true;
+    return codec_ask_translate(x->route.front.dialect, d->of->dialect, buf_slice(&x->body), &t,
+                               c->names, &c->body, why);
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+static bool reads_body(const struct exchange *x)
+{
+    return x->route.kind == ROUTE_CHAT || x->route.kind == ROUTE_COUNT ||
+           x->route.kind == ROUTE_TEXTS;
+}
+
+/* Does the door count, in the client's own words? */
+static bool door_counts(const struct exchange *x, const struct account_door *d)
+{
+    return d->of->dialect == x->route.front.dialect && d->of->path[API_COUNT] != NULL &&
+           wire_of(d) != WIRE_BEDROCK && x->route.front.wire != WIRE_BEDROCK;
+}
+
+static void crossing_model(const struct exchange *x, const struct account *a,
+                           const struct account_door *d, char *out, size_t size)
+{
+    const char *asked = x->facts.model;
+    enum wire w = wire_of(d);
+    if (w != WIRE_PLAIN && w == x->route.front.wire && !x->aliased)
+        asked = x->record.model_asked; /* in that cloud's own words */
+    if (asked[0] == '\0')
+        text_copy(out, size, S(""));
+    else
+        (void)account_model(a, asked, x->turn, out, size);
+}
+
+static enum err crossing_path(struct exchange *x, const struct account *a,
+                              const struct account_door *d, const char *name)
+{
+    const struct http_head *in = http_call_head(x->call);
+    bool alike = d->of->dialect == x->route.front.dialect && wire_of(d) == x->route.front.wire &&
+                 d->of->dialect != DIALECT_GEMINI;
+    buf_clear(&x->crossing.path);
+    return account_door_path(a, d, x->route.front.call, x->facts.stream, slice_of(name), in->path,
+                             alike ? in->query : S(""), &x->crossing.path);
+}
+
+/* A body for this door, unless the one that was made for it is still there. */
+static enum err crossing_body(struct exchange *x, const struct account *a,
+                              const struct account_door *d, const char *name, const char **why)
+{
+    struct crossing *c = &x->crossing;
+    bool same = d->of->dialect == x->route.front.dialect;
+    if (c->of == d->of && strcmp(c->model, name) == 0)
+        return OK;
+    crossing_forget_body(x);
+    codec_names_free(c->names);
+    c->names = NULL;
+    c->usage_wished = c->own = false;
+    buf_init(&c->body, 2 * x->body.max + 65536);
+    enum err e = OK;
+    if (!same)
+        e = crossing_translate(x, d, name, why);
+    else if (reads_body(x))
+        e = crossing_splice(x, a, d, name);
+    if (e != OK) {
+        buf_free(&c->body);
+        return e;
+    }
+    x->g->stats.buffered += (int64_t)c->body.len;
+    c->of = d->of;
+    text_copy(c->model, sizeof c->model, slice_of(name));
+    return OK;
+}
+
+enum crossed crossing_make(struct exchange *x, const char **why)
+{
+    const struct account *a = x->attempt.account;
+    char name[sizeof x->crossing.model];
+    const struct account_door *d = account_door_for(a, x->route.front.dialect, x->route.front.call);
+    x->attempt.door = d;
+    *why = "This account does not offer this call";
+    if (d == NULL)
+        return CROSSED_NOT;
+    if (x->route.kind == ROUTE_COUNT && !door_counts(x, d))
+        return CROSSED_ESTIMATE;
+    crossing_model(x, a, d, name, sizeof name);
+    enum err e = crossing_path(x, a, d, name);
+    if (e == ERR_SYNTAX)
+        *why = "The model's name cannot stand in a path";
+    if (e == OK)
+        e = crossing_body(x, a, d, name, why);
+    return e == OK ? CROSSED : e == ERR_NOMEM ? CROSSED_NOMEM : CROSSED_NOT;
+}
+
+struct slice crossing_bytes(const struct exchange *x)
+{
+    return buf_slice(x->crossing.own ? &x->crossing.body : &x->body);
+}
+
+/* ---- headers --------------------------------------------------------------------------------- */
+
+/* Client credentials, whose bill it is, and what tells a provider about the network in front of us.
+ */
+static bool is_kept_from_upstream(struct slice name)
+{
+    static const char *const LIST[] = {"authorization",
+                                       "x-api-key",
+                                       "api-key",
+                                       "x-goog-api-key",
+                                       "cookie",
+                                       "forwarded",
+                                       "via",
+                                       "x-real-ip",
+                                       "accept-encoding",
+                                       "x-goog-user-project",
+                                       "openai-project",
+                                       "openai-organization",
+                                       NULL};
+    return is_one_of(name, LIST) || slice_starts(name, S("x-forwarded-")) ||
+           slice_starts(name, S("x-sluice-")) || slice_starts(name, S("x-amz-")) ||
+           slice_starts(name, S("x-amzn-trace"));
+}
+
+/* What of a client's head goes to a door where its dialect is spoken. */
+static bool header_passes(const struct exchange *x, const struct account_door *d, struct slice name)
+{
+    enum wire to = wire_of(d);
+    if (d->of->dialect != x->route.front.dialect)
+        return slice_eq(name, S("user-agent"));
+    if (to != WIRE_PLAIN && slice_eq(name, S("anthropic-version")))
+        return false;
+    if (slice_eq(name, S("anthropic-beta")))
+        return !d->of->beta_in_body && x->crossing.beta.len == 0;
+    if (to != x->route.front.wire &&
+        (slice_eq(name, S("accept")) || slice_starts(name, S("x-amzn-"))))
+        return false;
+    return true;
+}
+
+/* What the provider asks of anthropic-beta beside the client's own list, which passes as it is. */
+static int header_beta(const struct account *a, struct http_header *out, int n, char beta[BETA_MAX])
+{
+    struct slice need = slice_of(a->provider->beta);
+    struct slice name = S("anthropic-beta");
+    if (need.n == 0)
+        return n;
+    for (int i = 0; i < n; i++) {
+        struct slice has = out[i].value;
+        if (!slice_eq(out[i].name, name))
+            continue;
+        if (has.n + need.n + 2 > BETA_MAX)
+            break; /* as a line of its own, which means the same */
+        if (!list_holds(has, need)) {
+            size_t len = text_format(beta, BETA_MAX, "%.*s,%s", (int)has.n, has.p, need.p);
+            out[i].value = (struct slice){beta, len};
+        }
+        return n;
+    }
+    out[n] = (struct http_header){name, need};
+    return n + 1;
+}
+
+static bool has_header(const struct http_header *h, int n, const char *name)
+{
+    for (int i = 0; i < n; i++)
+        if (slice_eq(h[i].name, slice_of(name)))
+            return true;
+    return false;
+}
+
+static int header_accept(const struct exchange *x, const struct account_door *d,
+                         struct http_header *out, int n)
+{
+    if (d->of->stream != FRAMING_AWS || has_header(out, n, "accept"))
+        return n;
+    out[n] = (struct http_header){S("accept"), x->facts.stream
+                                                   ? S("application/vnd.amazon.eventstream")
+                                                   : S("application/json")};
+    return n + 1;
+}
+
+static int headers_anthropic(const struct exchange *x, const struct account *a,
+                             const struct account_door *d, struct http_header *out, int n,
+                             char beta[BETA_MAX])
+{
+    bool foreign = d->of->dialect != x->route.front.dialect || x->route.front.wire != WIRE_PLAIN;
+    if (wire_of(d) == WIRE_PLAIN && foreign && !has_header(out, n, "anthropic-version"))
+        out[n++] = (struct http_header){S("anthropic-version"), S("2023-06-01")};
+    if (d->of->beta_in_body)
+        return n;
+    if (d->of->dialect == x->route.front.dialect && x->crossing.beta.len > 0) {
+        out[n] = (struct http_header){S("anthropic-beta"), buf_slice(&x->crossing.beta)};
+        return n + 1;
+    }
+    return header_beta(a, out, n, beta);
+}
+
+int crossing_headers(const struct exchange *x, const struct account *a,
+                     const struct account_door *d, struct http_header out[HTTP_HEADERS_MAX],
+                     char beta[BETA_MAX])
+{
+    const struct http_head *in = http_call_head(x->call);
+    int n = 0;
+    for (int i = 0; i < in->headers && n < HTTP_HEADERS_MAX - CROSSING_HEADERS; i++) {
+        struct slice name = in->header[i].name;
+        if (!http_is_hop_header(name) && !is_kept_from_upstream(name) &&
+            !http_connection_lists(in, name) && header_passes(x, d, name))
+            out[n++] = in->header[i];
+    }
+    if (x->crossing.own && !has_header(out, n, "content-type"))
+        out[n++] = (struct http_header){S("content-type"), S("application/json")};
+    if (d->of->dialect == DIALECT_ANTHROPIC)
+        n = headers_anthropic(x, a, d, out, n, beta);
+    n = header_accept(x, d, out, n);
+    /* the observer reads the reply as it passes, so it must come as it is */
+    out[n++] = (struct http_header){S("accept-encoding"), S("identity")};
+    return n;
+}
+
+/* ---- the credential -------------------------------------------------------------------------- */
+
+static bool is_signed(struct slice name)
+{
+    return slice_eq(name, S("content-type")) || slice_starts(name, S("x-amzn-"));
+}
+
+enum err crossing_sign(const struct account *a, const struct account_door *d, struct slice method,
+                       struct slice target, struct slice body, int64_t now,
+                       struct http_header h[HTTP_HEADERS_MAX], int *n, char *memory, size_t size)
+{
+    struct http_header cover[HTTP_HEADERS_MAX], own[ACCOUNT_SIGN_HEADERS];
+    struct slice rest = target, path = S("");
+    int covers = 0, owns = 0;
+    (void)slice_cut(&rest, '?', &path);
+    for (int i = 0; i < *n; i++)
+        if (is_signed(h[i].name))
+            cover[covers++] = h[i];
+    const struct sign_request r = {.auth = d->of->auth,
+                                   .method = method,
+                                   .to = &d->target,
+                                   .path = path,
+                                   .query = rest,
+                                   .header = cover,
+                                   .headers = covers,
+                                   .body = body};
+    enum err e = account_sign(a, &r, now, own, &owns, memory, size);
+    for (int i = 0; e == OK && i < owns; i++) {
+        assert(*n < HTTP_HEADERS_MAX);
+        h[(*n)++] = own[i];
+    }
+    return e;
+}
