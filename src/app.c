@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "app_demo.h"
+#include "app_listen.h"
 #include "app_guard.h"
 #include "app_key.h"
 #include "sluice/sluice.h"
@@ -25,8 +26,8 @@ struct app {
     struct house house;
     struct admin *admin;
     struct http_server *clients, *admins;
-    struct listener *listener[CONFIG_LISTEN_MAX + 1];
-    int listeners;
+    struct doors doors;
+    struct listener *admin_door; /* NULL: closed */
     const struct config *config;
     const struct config *started; /* what was in force at the start: some of it still is */
     struct config *reloaded;      /* the snapshot in force if it came by a reload */
@@ -66,13 +67,6 @@ static void app_fail(struct app *a, const char *what, const char *why, int code)
 
 /* ---- down ------------------------------------------------------------------------------------ */
 
-static void app_close_listeners(struct app *a)
-{
-    for (int i = 0; i < a->listeners; i++)
-        listener_close(a->listener[i]);
-    a->listeners = 0;
-}
-
 static bool app_is_idle(const struct app *a)
 {
     struct http_server_stats st;
@@ -92,10 +86,7 @@ static bool app_doors(struct app *a)
     if (now < a->doors_until || (a->full && now < a->drain_until))
         return false;
     a->doors_open = false;
-    /* the admin's socket stays: `sluice status` shows the drain */
-    for (int i = 1; i < a->listeners; i++)
-        listener_close(a->listener[i]);
-    a->listeners = a->listeners > 0 ? 1 : 0;
+    doors_close(&a->doors); /* the admin's socket stays: `sluice status` shows the drain */
     http_server_drain(a->clients);
     return true;
 }
@@ -131,6 +122,10 @@ static struct http_server_limits app_limits(const struct config *c)
 {
     struct http_server_limits l = gateway_server_limits(c);
     int64_t share = house_client_share();
+    if (doors_have_porch(c))
+        share = share / 5 * 4; /* a quarter of that stands between accept and the server */
+    l.max_age_ms = c->max_connection_age;
+    l.max_per_source = (int32_t)c->max_connections_per_source;
     if (l.max_connections > share)
         l.max_connections = (int32_t)share;
     return l;
@@ -163,12 +158,22 @@ static void app_terminate(void *arg, int signum)
 
 /* ---- reload ---------------------------------------------------------------------------------- */
 
+/* TLS begins, or ends, with the listeners. */
+static void app_restart_needed(const struct app *a, const struct config *fresh, char *out,
+                               size_t size)
+{
+    config_restart_needed(a->started, fresh, out, size);
+    size_t n = strlen(out);
+    if ((fresh->tls_certs > 0) != (a->started->tls_certs > 0))
+        text_format(out + n, size - n, "%stls_cert, tls_key", n > 0 ? ", " : "");
+}
+
 static enum err app_reload(void *arg, char *why, size_t why_size)
 {
     struct app *a = arg;
     struct config *fresh;
     struct config_error ce;
-    char restart[256];
+    char restart[256], refused[512] = "";
     enum log_level level;
     enum err e = config_load(a->config_file, a->flags, a->flags_n, &fresh, &ce);
     if (e != OK) {
@@ -176,11 +181,20 @@ static enum err app_reload(void *arg, char *why, size_t why_size)
         log_error("reload refused", LF_STR("why", ce.text));
         return e;
     }
-    config_restart_needed(a->started, fresh, restart, sizeof restart);
+    struct http_server_limits limits = app_limits(fresh);
+    enum err files = doors_reload(&a->doors, fresh, limits.max_connections, refused,
+                                  sizeof refused);
+    if (files != OK && files != ERR_CONFLICT) {
+        text_format(why, why_size, "%s; the configuration in force stays", refused);
+        log_error("reload refused", LF_STR("why", refused));
+        config_free(fresh);
+        return files;
+    }
+    app_restart_needed(a, fresh, restart, sizeof restart);
     house_set_config(&a->house, fresh);
     admin_set_config(a->admin, fresh);
-    struct http_server_limits limits = app_limits(fresh);
     http_server_set_limits(a->clients, &limits);
+    doors_trust(&a->doors, fresh, a->clients);
     if (log_level_parse(slice_of(fresh->log_level), &level))
         log_set_level(level);
     config_free(a->reloaded);
@@ -188,7 +202,10 @@ static enum err app_reload(void *arg, char *why, size_t why_size)
     text_format(why, why_size, "%s%s", restart[0] ? "a restart is needed for: " : "reloaded",
                 restart);
     log_info("reloaded", LF_STR("restart_needed", restart));
-    return OK;
+    if (files == OK)
+        return OK;
+    text_format(why, why_size, "reloaded, but not all of it: %s", refused);
+    return ERR_CERT;
 }
 
 static void app_hangup(void *arg, int signum)
@@ -216,8 +233,7 @@ static void on_full(void *arg, bool full)
         log_warn("every place for a client is taken, newcomers wait",
                  LF_INT("places", app_limits(a->config).max_connections));
     }
-    for (int i = 1; i < a->listeners; i++)
-        listener_pause(a->listener[i], full);
+    doors_pause(&a->doors, full);
 }
 
 static void on_client(void *owner, struct stream *s)
@@ -234,12 +250,16 @@ static void on_admin(void *owner, struct stream *s)
 
 static void app_describe(void *arg, struct jw *w)
 {
-    struct app *a = arg;
-    jw_key(w, "listen");
-    jw_arr(w);
-    for (int i = 1; i < a->listeners; i++)
-        jw_cstr(w, listener_addr(a->listener[i])->text);
-    jw_end_arr(w);
+    const struct app *a = arg;
+    struct http_server_stats s;
+    doors_describe(&a->doors, w);
+    http_server_stats_get(a->clients, &s);
+    jw_key(w, "connections");
+    jw_obj(w);
+    jw_ki64(w, "open", s.connections);
+    jw_ki64(w, "accepted", (int64_t)s.accepted);
+    jw_ki64(w, "crowded_out", (int64_t)s.crowded);
+    jw_end_obj(w);
     jw_kbool(w, "draining", a->draining);
     jw_ki64(w, "pid", getpid());
 }
@@ -259,14 +279,14 @@ static void app_look(void *arg)
     struct listener *again;
     char path[512];
     timer_set(&a->look, loop_now(a->loop) + OVERLAP_LOOK_MS);
-    if (a->listeners == 0 || !listener_is_lost(a->listener[0]))
+    if (a->admin_door == NULL || !listener_is_lost(a->admin_door))
         return;
     admin_path(a, path, sizeof path);
     if (listener_open(a->loop, NULL, path, &admin_ops, a, &again) != OK)
         return; /* it is answered there */
     log_info("the admin's socket is taken back");
-    listener_close(a->listener[0]);
-    a->listener[0] = again;
+    listener_close(a->admin_door);
+    a->admin_door = again;
 }
 
 static bool app_listen_admin(struct app *a)
@@ -274,54 +294,34 @@ static bool app_listen_admin(struct app *a)
     char path[512];
     admin_path(a, path, sizeof path);
     enum err e = a->started->overlap
-                     ? listener_open_shared(a->loop, NULL, path, &admin_ops, a, &a->listener[0])
-                     : listener_open(a->loop, NULL, path, &admin_ops, a, &a->listener[0]);
+                     ? listener_open_shared(a->loop, NULL, path, &admin_ops, a, &a->admin_door)
+                     : listener_open(a->loop, NULL, path, &admin_ops, a, &a->admin_door);
     if (e != OK) {
         app_fail(a, path, err_name(e), 1);
         return false;
     }
-    a->listeners = 1;
     if (a->started->overlap)
         timer_set(&a->look, loop_now(a->loop) + OVERLAP_LOOK_MS);
     return true;
 }
 
-static const char *listen_why(const struct app *a, enum err e)
-{
-    switch (e) {
-    case ERR_EXISTS:
-        return a->started->overlap
-                   ? "the address is in use by a program that does not share it (`overlap` must be "
-                     "on in both); stop it or choose another --listen"
-                   : "the address is in use; stop who has it or choose another --listen";
-    case ERR_DENIED:
-        return "not permitted; ports below 1024 need a privilege";
-    case ERR_UNSUPPORTED:
-        return "this system cannot share an address: `overlap` needs Linux";
-    default:
-        return err_name(e);
-    }
-}
-
-static bool app_listen(struct app *a, const char *text)
+static bool app_listen(struct app *a)
 {
     static const struct listener_ops ops = {on_client};
-    struct addr addr;
-    char what[128], line[160];
-    enum err e = addr_parse(slice_of(text), &addr);
-    struct listener **at = &a->listener[a->listeners];
-    if (e == OK)
-        e = a->started->overlap ? listener_open_shared(a->loop, &addr, NULL, &ops, a, at)
-                                : listener_open(a->loop, &addr, NULL, &ops, a, at);
+    char what[128], why[512], url[ADDR_TEXT_MAX + 16], line[160];
+    enum err e = doors_open(&a->doors, a->loop, a->config, app_limits(a->config).max_connections,
+                            &ops, a, what, sizeof what, why, sizeof why);
     if (e != OK) {
-        text_format(what, sizeof what, "cannot listen on %s", text);
-        app_fail(a, what, listen_why(a, e), 1);
+        app_fail(a, what, why, e == ERR_CERT ? 78 : 1);
         return false;
     }
-    const struct addr *bound = listener_addr(a->listener[a->listeners++]);
-    text_format(line, sizeof line, "listening on http://%s\n", bound->text);
-    say(line);
-    log_info("listening", LF_STR("address", bound->text));
+    doors_trust(&a->doors, a->config, a->clients);
+    for (int i = 0; i < a->doors.n; i++) {
+        doors_url(&a->doors, i, url, sizeof url);
+        text_format(line, sizeof line, "listening on %s\n", url);
+        say(line);
+        log_info("listening", LF_STR("address", url));
+    }
     return true;
 }
 
@@ -329,18 +329,19 @@ static bool app_listen(struct app *a, const char *text)
 static void app_say_start(struct app *a)
 {
     char text[2048];
-    const char *at = listener_addr(a->listener[1])->text;
+    char at[ADDR_TEXT_MAX + 16];
+    doors_url(&a->doors, 0, at, sizeof at);
     if (a->demo_mode) {
         text_format(
             text, sizeof text,
             "\nThe demo provider is in place of a real account; it echoes, no model is asked.\n"
             "Key (shown once): %s\n\n"
             "Claude Code:\n"
-            "  export ANTHROPIC_BASE_URL=http://%s\n"
+            "  export ANTHROPIC_BASE_URL=%s\n"
             "  export ANTHROPIC_AUTH_TOKEN=%s\n"
             "  claude\n\n"
             "curl:\n"
-            "  curl -N http://%s/v1/messages -H 'x-api-key: %s' \\\n"
+            "  curl -N %s/v1/messages -H 'x-api-key: %s' \\\n"
             "    -H 'anthropic-version: 2023-06-01' -H 'content-type: application/json' \\\n"
             "    -d '{\"model\":\"claude-sonnet-5-5\",\"max_tokens\":64,\"stream\":true,"
             "\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'\n\n"
@@ -382,10 +383,8 @@ static void app_open(struct app *a)
     a->doors_open = true;
     if (!app_listen_admin(a))
         return;
-    for (int i = 0; i < a->config->listens; i++)
-        if (!app_listen(a, a->config->listen[i]))
-            return;
-    app_say_start(a);
+    if (app_listen(a))
+        app_say_start(a);
 }
 
 /* ---- up: the demo provider ------------------------------------------------------------------- */
@@ -454,7 +453,9 @@ static void app_stop(struct app *a)
 {
     timer_stop(&a->timer);
     timer_stop(&a->look);
-    app_close_listeners(a);
+    doors_free(&a->doors);
+    if (a->admin_door != NULL)
+        listener_close(a->admin_door);
     if (a->clients != NULL)
         http_server_free(a->clients);
     if (a->admins != NULL)

@@ -20,8 +20,28 @@
 #define MASTER_KEY "SLUICE_MASTER_KEY"
 
 const struct option CONFIG_OPTIONS[] = {
-    {"listen", OPT_LIST, "127.0.0.1:8080", 0, 0, false, AT(listen), "ADDR:PORT",
-     "where clients connect; may be given several times"},
+    {"listen", OPT_LIST, "127.0.0.1:8080", 0, CONFIG_LISTEN_MAX, false, AT(listen), "ADDR:PORT",
+     "where clients connect; may be given several times; http://ADDR:PORT and https://ADDR:PORT "
+     "say "
+     "how, and proxy+... that a PROXY header comes first",
+     AT(listens)},
+    {"tls_cert", OPT_LIST, NULL, 0, CONFIG_LISTEN_MAX, true, AT(tls_cert), "FILE",
+     "certificate chain (PEM) with which clients are served over TLS; may be given several times, "
+     "each with its tls_key: clients get the one for the name they ask for; also $SSL_CERT_PATH",
+     AT(tls_certs)},
+    {"tls_key", OPT_LIST, NULL, 0, CONFIG_LISTEN_MAX, true, AT(tls_key), "FILE",
+     "private key (PEM) of the certificate at the same place; also $SSL_KEY_PATH", AT(tls_keys)},
+    {"tls_client_ca", OPT_STRING, NULL, 0, 0, true, AT(tls_client_ca), "FILE",
+     "authorities (PEM) whose certificates clients may, or must, have"},
+    {"tls_client_auth", OPT_STRING, "off", 0, 0, true, AT(tls_client_auth), "WHEN",
+     "off, optional (a bad certificate is refused, none is fine) or required"},
+    {"proxy_protocol", OPT_BOOL, "false", 0, 0, false, AT(proxy_protocol), NULL,
+     "every connection begins with a PROXY header (v1 or v2) that says who is there"},
+    {"trusted_proxies", OPT_LIST, NULL, 0, CONFIG_TRUSTED_MAX, true, AT(trusted_proxy), "CIDR",
+     "balancers whose PROXY headers and x-forwarded-for are believed; may be given several times",
+     AT(trusted_proxies)},
+    {"forwarded_header", OPT_STRING, "x-forwarded-for", 0, 0, true, AT(forwarded_header), "NAME",
+     "in which header a trusted proxy names the client: x-forwarded-for, forwarded or off"},
     {"state_dir", OPT_STRING, NULL, 0, 0, false, AT(state_dir), "DIR",
      "the folder of the database, the master key and the admin socket"},
     {"master_key_file", OPT_STRING, NULL, 0, 0, false, AT(master_key_file), "FILE",
@@ -63,6 +83,13 @@ const struct option CONFIG_OPTIONS[] = {
      "all request bodies held at one time"},
     {"max_connections", OPT_INT, "8192", 1, 1000000, true, AT(max_connections), "N",
      "client connections at one time"},
+    {"max_connections_per_source", OPT_INT, "512", 0, 1000000, true, AT(max_connections_per_source),
+     "N",
+     "client connections from one address (IPv6: one /64) at one time; trusted proxies and this "
+     "machine are not counted; 0: no bound"},
+    {"max_connection_age", OPT_DURATION, "1h", 0, 30 * DAY, true, AT(max_connection_age), "TIME",
+     "after this time, give or take a tenth, a client connection ends with its next answer; 0: "
+     "never"},
     {"connect_timeout", OPT_DURATION, "5s", 10, HOUR, false, AT(connect_timeout), "TIME",
      "to reach an upstream; twice that with TLS"},
     {"first_byte_timeout", OPT_DURATION, "600s", 10, DAY, true, AT(first_byte_timeout), "TIME",
@@ -91,8 +118,7 @@ const int CONFIG_OPTIONS_N = (int)(sizeof CONFIG_OPTIONS / sizeof CONFIG_OPTIONS
 
 /* ---- small tools ----------------------------------------------------------------------------- */
 
-static enum err fail(struct config_error *e, enum err code, const char *fmt, ...) PRINTF_LIKE(3, 4);
-static enum err fail(struct config_error *e, enum err code, const char *fmt, ...)
+enum err config_fail(struct config_error *e, enum err code, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -244,27 +270,36 @@ static enum err set_number(int64_t *out, const struct option *o, struct slice v,
         like = "a whole number";
     }
     if (!good)
-        return fail(e, ERR_SYNTAX, "%s: %s: `%.*s` is not %s", where, o->name, (int)v.n, v.p, like);
+        return config_fail(e, ERR_SYNTAX, "%s: %s: `%.*s` is not %s", where, o->name, (int)v.n, v.p,
+                           like);
     if (n < o->min || n > o->max)
-        return fail(e, ERR_RANGE, "%s: %s: `%.*s` is out of bounds (%" PRId64 " to %" PRId64 "%s)",
-                    where, o->name, (int)v.n, v.p, o->min, o->max,
-                    o->type == OPT_DURATION ? " ms" : "");
+        return config_fail(
+            e, ERR_RANGE, "%s: %s: `%.*s` is out of bounds (%" PRId64 " to %" PRId64 "%s)", where,
+            o->name, (int)v.n, v.p, o->min, o->max, o->type == OPT_DURATION ? " ms" : "");
     *out = n;
     return OK;
 }
 
-static enum err add_listen(struct config *c, struct slice v, const char *where,
-                           struct config_error *e)
+static int *list_count(struct config *c, const struct option *o)
 {
+    assert(o->type == OPT_LIST && o->count > 0 && o->max > 0);
+    return (int *)(void *)((char *)c + o->count);
+}
+
+static enum err list_add(struct config *c, const struct option *o, struct slice v,
+                         const char *where, struct config_error *e)
+{
+    const char **list = (const char **)(void *)((char *)c + o->offset);
+    int *n = list_count(c, o);
     struct slice part;
     while (slice_cut(&v, ',', &part)) {
         part = slice_trim(part);
         if (part.n == 0)
             continue;
-        if (c->listens == CONFIG_LISTEN_MAX)
-            return fail(e, ERR_RANGE, "%s: listen: more than %d addresses", where,
-                        CONFIG_LISTEN_MAX);
-        c->listen[c->listens++] = config_keep(c, part);
+        if (*n == o->max)
+            return config_fail(e, ERR_RANGE, "%s: %s: more than %d of them", where, o->name,
+                               (int)o->max);
+        list[(*n)++] = config_keep(c, part);
     }
     return OK;
 }
@@ -273,7 +308,7 @@ static enum err add_listen(struct config *c, struct slice v, const char *where,
 static void list_begin(struct config *c, int option, enum config_origin origin)
 {
     if (c->priv->origin[option] != origin)
-        c->listens = 0;
+        *list_count(c, &CONFIG_OPTIONS[option]) = 0;
 }
 
 enum err config_set(struct config *c, int option, struct slice v, enum config_origin origin,
@@ -289,12 +324,12 @@ enum err config_set(struct config *c, int option, struct slice v, enum config_or
         break;
     case OPT_LIST:
         list_begin(c, option, origin);
-        r = add_listen(c, v, where, e);
+        r = list_add(c, o, v, where, e);
         break;
     case OPT_BOOL:
         if (!parse_bool(v, at))
-            r = fail(e, ERR_SYNTAX, "%s: %s: `%.*s` is neither true nor false", where, o->name,
-                     (int)v.n, v.p);
+            r = config_fail(e, ERR_SYNTAX, "%s: %s: `%.*s` is neither true nor false", where,
+                            o->name, (int)v.n, v.p);
         break;
     default:
         r = set_number(at, o, v, where, e);
@@ -317,6 +352,21 @@ static enum err load_defaults(struct config *c, struct config_error *e)
     return OK;
 }
 
+/* What other programs of this kind are told by: taken when both are there and nothing of ours is in
+ * the environment. */
+static enum err load_env_pair(struct config *c, struct config_error *e)
+{
+    int cert = config_option_find(S("tls_cert")), key = config_option_find(S("tls_key"));
+    const char *cert_file = config_getenv("SSL_CERT_PATH"),
+               *key_file = config_getenv("SSL_KEY_PATH");
+    assert(cert >= 0 && key >= 0);
+    if (cert_file == NULL || key_file == NULL || c->priv->origin[cert] == CONFIG_ENV ||
+        c->priv->origin[key] == CONFIG_ENV)
+        return OK;
+    enum err r = config_set(c, cert, slice_of(cert_file), CONFIG_ENV, "$SSL_CERT_PATH", e);
+    return r != OK ? r : config_set(c, key, slice_of(key_file), CONFIG_ENV, "$SSL_KEY_PATH", e);
+}
+
 static enum err load_env(struct config *c, struct config_error *e)
 {
     for (int i = 0; i < CONFIG_OPTIONS_N; i++) {
@@ -331,7 +381,7 @@ static enum err load_env(struct config *c, struct config_error *e)
         if (r != OK)
             return r;
     }
-    return OK;
+    return load_env_pair(c, e);
 }
 
 static enum err load_flags(struct config *c, const struct config_flag *flags, int n,
@@ -342,7 +392,7 @@ static enum err load_flags(struct config *c, const struct config_flag *flags, in
         char where[80];
         text_format(where, sizeof where, "--%s", flags[i].name);
         if (option < 0)
-            return fail(e, ERR_SYNTAX, "%s: unknown option", where);
+            return config_fail(e, ERR_SYNTAX, "%s: unknown option", where);
         enum err r = config_set(c, option, slice_of(flags[i].value), CONFIG_FLAG, where, e);
         if (r != OK)
             return r;
@@ -358,16 +408,16 @@ static enum err load_file(struct config *c, const char *file, struct config_erro
     enum err r = OK;
     int fd = open(file, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return fail(e, ERR_NOTFOUND, "%s: cannot be read; check the path given with --config",
-                    file);
+        return config_fail(e, ERR_NOTFOUND,
+                           "%s: cannot be read; check the path given with --config", file);
     buf_init(&text, FILE_MAX);
     while (r == OK && (got = read(fd, chunk, sizeof chunk)) > 0)
         r = buf_append(&text, chunk, (size_t)got);
     close(fd);
     if (got < 0)
-        r = fail(e, ERR_IO, "%s: cannot be read", file);
+        r = config_fail(e, ERR_IO, "%s: cannot be read", file);
     else if (r != OK)
-        r = fail(e, ERR_LIMIT, "%s: larger than 1 MiB: this is no configuration file", file);
+        r = config_fail(e, ERR_LIMIT, "%s: larger than 1 MiB: this is no configuration file", file);
     else
         r = config_parse_text(c, file, buf_slice(&text), e);
     buf_free(&text);
@@ -389,45 +439,18 @@ static enum err find_state_dir(struct config *c, struct config_error *e)
     else if ((v = config_getenv("HOME")) != NULL)
         n = text_format(path, sizeof path, "%s/.local/state/sluice", v);
     else
-        return fail(e, ERR_NOTFOUND, "state_dir: no $HOME to derive it from; give --state-dir");
+        return config_fail(e, ERR_NOTFOUND,
+                           "state_dir: no $HOME to derive it from; give --state-dir");
     if (n == sizeof path - 1)
-        return fail(e, ERR_RANGE, "state_dir: the path is too long; give a shorter --state-dir");
+        return config_fail(e, ERR_RANGE,
+                           "state_dir: the path is too long; give a shorter --state-dir");
     c->state_dir = config_keep(c, slice_of(path));
     return OK;
 }
 
 /* ---- what one option alone cannot tell ------------------------------------------------------- */
 
-static bool is_loopback_text(const char *a)
-{
-    struct slice s = slice_of(a);
-    return slice_starts(s, S("127.")) || slice_starts(s, S("[::1]:"));
-}
-
-/* As far as text tells: the address itself is judged by who listens on it. */
-static enum err check_listen(const struct config *c, const char *text, struct config_error *e)
-{
-    struct slice a = slice_of(text);
-    size_t colon = a.n;
-    uint64_t port;
-    while (colon > 0 && a.p[colon - 1] != ':')
-        colon--;
-    if (colon == 0 || colon == a.n || a.p[a.n - 1] == ']')
-        return fail(e, ERR_SYNTAX, "listen: `%s` has no port; write ADDR:PORT", text);
-    if (!text_u64(slice_sub(a, colon, a.n), &port) || port > 65535)
-        return fail(e, ERR_RANGE, "listen: `%s`: the port must be a number from 0 to 65535", text);
-    if (slice_istarts(a, S("localhost:")))
-        return fail(e, ERR_SYNTAX, "listen: `%s` is a name; write 127.0.0.1:%.*s or [::1]:%.*s",
-                    text, (int)(a.n - colon), a.p + colon, (int)(a.n - colon), a.p + colon);
-    if (!c->allow_public_listen && !is_loopback_text(text))
-        return fail(e, ERR_DENIED,
-                    "listen: `%s` is not a loopback address, and keys and prompts would cross the "
-                    "network in the clear; put TLS in front and set allow_public_listen: true",
-                    text);
-    return OK;
-}
-
-static bool one_of(const char *v, const char *const *words)
+bool config_one_of(const char *v, const char *const *words)
 {
     for (; *words != NULL; words++)
         if (strcmp(v, *words) == 0)
@@ -439,20 +462,16 @@ static enum err check_whole(const struct config *c, struct config_error *e)
 {
     static const char *const LEVELS[] = {"debug", "info", "warn", "error", "off", NULL};
     static const char *const FORMATS[] = {"auto", "text", "json", NULL};
-    if (c->listens == 0)
-        return fail(e, ERR_RANGE, "listen: at least one address is needed");
-    for (int i = 0; i < c->listens; i++) {
-        enum err r = check_listen(c, c->listen[i], e);
-        if (r != OK)
-            return r;
-    }
-    if (c->log_level == NULL || !one_of(c->log_level, LEVELS))
-        return fail(e, ERR_SYNTAX, "log_level: use debug, info, warn, error or off");
-    if (c->log_format == NULL || !one_of(c->log_format, FORMATS))
-        return fail(e, ERR_SYNTAX, "log_format: use auto, text or json");
+    enum err r = config_check_listen(c, e);
+    if (r != OK)
+        return r;
+    if (c->log_level == NULL || !config_one_of(c->log_level, LEVELS))
+        return config_fail(e, ERR_SYNTAX, "log_level: use debug, info, warn, error or off");
+    if (c->log_format == NULL || !config_one_of(c->log_format, FORMATS))
+        return config_fail(e, ERR_SYNTAX, "log_format: use auto, text or json");
     if (c->public_url != NULL && !slice_starts(slice_of(c->public_url), S("http://")) &&
         !slice_starts(slice_of(c->public_url), S("https://")))
-        return fail(e, ERR_SYNTAX, "public_url: must begin with http:// or https://");
+        return config_fail(e, ERR_SYNTAX, "public_url: must begin with http:// or https://");
     return OK;
 }
 
@@ -528,15 +547,19 @@ static void value_text(const struct config *c, int i, char *out, size_t size)
     static const struct unit SIZES[] = {{1024 * MIB, "g"}, {MIB, "m"}, {1024, "k"}, {1, ""}};
     const struct option *o = &CONFIG_OPTIONS[i];
     const void *at = (const char *)c + o->offset;
+    const char *const *list;
     size_t n = 0;
+    int count;
     out[0] = '\0';
     switch (o->type) {
     case OPT_STRING:
         text_copy(out, size, slice_of(*(const char *const *)at));
         break;
     case OPT_LIST:
-        for (int k = 0; k < c->listens && n < size - 1; k++)
-            n += text_format(out + n, size - n, "%s%s", k > 0 ? "," : "", c->listen[k]);
+        list = at;
+        count = *(const int *)(const void *)((const char *)c + o->count);
+        for (int k = 0; k < count && n < size - 1; k++)
+            n += text_format(out + n, size - n, "%s%s", k > 0 ? "," : "", list[k]);
         break;
     case OPT_BOOL:
         text_copy(out, size, *(const bool *)at ? S("true") : S("false"));

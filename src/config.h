@@ -11,7 +11,8 @@
 
 #include "base/base.h"
 
-#define CONFIG_LISTEN_MAX 16
+#define CONFIG_LISTEN_MAX  16
+#define CONFIG_TRUSTED_MAX 64
 
 /* Where a value came from, for `config check`. */
 enum config_origin { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENV, CONFIG_FLAG };
@@ -20,13 +21,21 @@ enum config_origin { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENV, CONFIG_FLAG };
 struct config {
     const char *listen[CONFIG_LISTEN_MAX]; /* default 127.0.0.1:8080 */
     int listens;
-    const char *state_dir;  /* --state-dir, $SLUICE_STATE_DIR, $STATE_DIRECTORY,
-                               $XDG_STATE_HOME/sluice, ~/.local/state/sluice */
-    const char *log_level;  /* debug, info (default), warn, error */
-    const char *log_format; /* auto (default: text on a terminal), text, json */
-    const char *ca_file;    /* NULL: $SSL_CERT_FILE, then the system's */
-    const char *ca_env;     /* what $SSL_CERT_FILE held, NULL if unset; not an option */
-    const char *public_url; /* NULL: from the request's Host */
+    const char *tls_cert[CONFIG_LISTEN_MAX], *tls_key[CONFIG_LISTEN_MAX]; /* as many of both */
+    int tls_certs, tls_keys;
+    const char *tls_client_ca;                     /* NULL: none */
+    const char *tls_client_auth;                   /* off (default), optional, required */
+    const char *trusted_proxy[CONFIG_TRUSTED_MAX]; /* blocks of addresses */
+    int trusted_proxies;
+    const char *forwarded_header; /* x-forwarded-for (default), forwarded, off */
+    bool proxy_protocol;          /* on every listener: false */
+    const char *state_dir;        /* --state-dir, $SLUICE_STATE_DIR, $STATE_DIRECTORY,
+                                     $XDG_STATE_HOME/sluice, ~/.local/state/sluice */
+    const char *log_level;        /* debug, info (default), warn, error */
+    const char *log_format;       /* auto (default: text on a terminal), text, json */
+    const char *ca_file;          /* NULL: $SSL_CERT_FILE, then the system's */
+    const char *ca_env;           /* what $SSL_CERT_FILE held, NULL if unset; not an option */
+    const char *public_url;       /* NULL: from the request's Host */
     const char *master_key_file;    /* NULL: `master.key` in the state folder */
     const char *master_key_command; /* says the key; run once, split at spaces, no shell */
     bool master_key_env;            /* $SLUICE_MASTER_KEY holds the key: false */
@@ -37,8 +46,10 @@ struct config {
     /* clients */
     int64_t head_timeout, body_timeout, keep_alive, write_timeout; /* 10s 60s 620s 60s */
     int64_t max_body;                                              /* bytes, 32m */
-    int64_t max_buffered;    /* all request bodies together, 512m */
-    int64_t max_connections; /* 8192 */
+    int64_t max_buffered;               /* all request bodies together, 512m */
+    int64_t max_connections;            /* 8192 */
+    int64_t max_connections_per_source; /* 512, 0 = no bound */
+    int64_t max_connection_age;         /* 1h, 0 = no bound */
     /* upstreams */
     int64_t connect_timeout;           /* 5s; twice that with TLS */
     int64_t first_byte_timeout;        /* not streamed: 600s */
@@ -67,6 +78,12 @@ struct config_error {
 MUST_USE enum err config_load(const char *file, const struct config_flag *flags, int n,
                               struct config **out, struct config_error *e);
 void config_free(struct config *c);
+struct config_listen { /* what one of `listen` says: [proxy+][http://|https://]ADDR:PORT */
+    struct slice addr;
+    bool tls; /* without a word about it: when there are certificates */
+    bool proxy;
+};
+void config_listen_at(const struct config *c, int i, struct config_listen *out);
 /* Names of options that differ between two snapshots and need a restart, comma-separated; "" if
  * none. */
 void config_restart_needed(const struct config *old, const struct config *new, char *out,

@@ -10,11 +10,12 @@ struct option {
         *name; /* in the file; the flag has '-' for '_', the environment SLUICE_ and capitals */
     enum option_type type;
     const char *preset; /* the default, in the file's spelling; NULL = none */
-    int64_t min, max;   /* ms, bytes or count */
+    int64_t min, max;   /* ms, bytes or count; of a list: max is how many may be in it */
     bool hot;           /* a reload applies it */
     size_t offset;      /* in struct config */
     const char *value;  /* for help */
     const char *help;
+    size_t count; /* of a list: where its length is, in struct config */
 };
 extern const struct option CONFIG_OPTIONS[];
 extern const int CONFIG_OPTIONS_N;
@@ -36,6 +37,11 @@ const char *config_keep(struct config *c, struct slice s);
 /* Reads YAML text into `c`. */
 MUST_USE enum err config_parse_text(struct config *c, const char *name, struct slice text,
                                     struct config_error *e);
+/* Writes the error and returns `code`. */
+enum err config_fail(struct config_error *e, enum err code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+bool config_one_of(const char *v, const char *const *words);
+/* The options that say where and how clients connect, taken together. */
+MUST_USE enum err config_check_listen(const struct config *c, struct config_error *e);
 const char *config_getenv(const char *name); /* NULL when unset or empty */
 
 #endif

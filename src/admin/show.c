@@ -431,6 +431,18 @@ static void show_key_revoke(const struct json_val *k, const struct look *l, stru
  * -----------------------------------------------------------------------------------------------
  */
 
+static void show_certificates(const struct json_val *list, struct buf *out)
+{
+    for (size_t i = 0; i < json_len(list); i++) {
+        const struct json_val *x = json_at(list, i);
+        struct slice name = json_get_str(x, "name"), file = json_get_str(x, "file");
+        int64_t days = json_get_i64(x, "expires_in_days", 0);
+        out_printf(out, "%-12s%.*s (%.*s), %s %" PRId64 " days\n", i == 0 ? "certificate" : "",
+                   (int)name.n, name.p, (int)file.n, file.p,
+                   days < 14 ? "EXPIRES IN" : "expires in", days);
+    }
+}
+
 static void show_running(const struct json_val *s, struct buf *out)
 {
     char up[32];
@@ -449,7 +461,8 @@ static void show_running(const struct json_val *s, struct buf *out)
                                                    : "");
     for (size_t i = 0; i < json_len(listen); i++)
         if (json_str(json_at(listen, i), &at))
-            out_printf(out, "%-12shttp://%.*s\n", i == 0 ? "listening" : "", (int)at.n, at.p);
+            out_printf(out, "%-12s%.*s\n", i == 0 ? "listening" : "", (int)at.n, at.p);
+    show_certificates(json_get(s, "certificates"), out);
     show_row(out, "state", json_get_str(s, "state_dir"));
 }
 

@@ -23,8 +23,10 @@ static void client_url(const struct admin *a, char *out, size_t size)
     struct json *doc = NULL;
     struct buf b;
     struct jw w;
-    struct slice at = slice_of(c->listens > 0 ? c->listen[0] : "");
+    struct config_listen at = {.addr = S("")};
     struct slice bound = {0};
+    if (c->listens > 0)
+        config_listen_at(c, 0, &at);
     buf_init(&b, 65536);
     if (a->p.describe != NULL) { /* the daemon knows the port the kernel gave */
         jw_init(&w, &b);
@@ -34,12 +36,12 @@ static void client_url(const struct admin *a, char *out, size_t size)
         if (w.err == OK && json_parse(buf_slice(&b), &doc) == OK)
             json_str(json_at(json_get(json_root(doc), "listen"), 0), &bound);
     }
-    if (bound.n > 0)
-        at = bound;
     if (c->public_url != NULL)
         text_copy(out, size, slice_of(c->public_url));
+    else if (bound.n > 0)
+        text_copy(out, size, bound);
     else
-        text_format(out, size, "http://%.*s", (int)at.n, at.p);
+        text_format(out, size, "http%s://%.*s", at.tls ? "s" : "", (int)at.addr.n, at.addr.p);
     json_free(doc);
     buf_free(&b);
 }

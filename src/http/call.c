@@ -10,7 +10,7 @@ const struct http_head *http_call_head(const struct http_call *call)
 
 const struct addr *http_call_peer(const struct http_call *call)
 {
-    return stream_peer(call->conn->stream);
+    return call->proxied ? &call->client : stream_peer(call->conn->stream);
 }
 
 bool http_writing(const struct http_call *call)
@@ -144,7 +144,8 @@ static void framing_choose(struct http_call *call, int status, int64_t length)
     call->chunked = length < 0 && !until_end;
     call->tail_due = call->chunked && !call->bodyless;
     call->close = !call->head.keep_alive || until_end || s->draining ||
-                  call->conn->calls >= s->limits.max_requests || !body_will_end(call);
+                  call->conn->calls >= s->limits.max_requests ||
+                  loop_now(s->loop) >= call->conn->old_at || !body_will_end(call);
 }
 
 enum err http_respond(struct http_call *call, int status, const struct http_header *h, int n,

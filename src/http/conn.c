@@ -71,7 +71,11 @@ void conn_move(struct conn *c, enum conn_state to)
         list_push(&s->busy, &c->link);
     if (to != CONN_CLOSED)
         conn_arm(c);
-    if (s->full && to == CONN_IDLE)
+    if (to == CONN_HEAD)
+        young_enter(s, c);
+    else
+        young_leave(s, c);
+    if (s->full && to != CONN_HEAD && to != CONN_CLOSED)
         server_watch(s);
 }
 
@@ -90,6 +94,8 @@ void conn_close(struct conn *c, bool polite)
 {
     conn_move(c, CONN_CLOSED);
     c->server->stats.connections--;
+    source_leave(c->server, c->source);
+    c->source = NULL;
     if (c->server->full)
         server_watch(c->server);
     timer_stop(&c->timer);
@@ -175,6 +181,10 @@ static void call_open(struct conn *c)
     }
     conn_move(c, CONN_OPEN);
     s->stats.calls++;
+    const struct addr *peer = stream_peer(c->stream);
+    call->proxied = s->trusted_n > 0 && cidr_has(s->trusted, s->trusted_n, peer);
+    if (call->proxied)
+        forwarded_client(&call->head, s->forwarded, s->trusted, s->trusted_n, peer, &call->client);
     void *x = s->ops.handler.open(s->ctx, call, &call->head);
     assert(x != NULL);
     /* open may have answered: then the call is over, and its memory may serve again already */
@@ -448,7 +458,18 @@ static void conn_on_timer(void *arg)
         conn_expired(c);
 }
 
-void conn_start(struct http_server *s, struct stream *stream)
+/* A tenth more or less: connections that began together do not end together. */
+static int64_t conn_old_at(const struct http_server *s)
+{
+    int64_t age = s->limits.max_age_ms, now = loop_now(s->loop);
+    uint64_t seed[2] = {s->stats.accepted, (uint64_t)now};
+    if (age == 0)
+        return NEVER;
+    uint64_t dice = crypto_siphash((struct slice){(const char *)seed, sizeof seed});
+    return now + age - age / 10 + (int64_t)(dice % (uint64_t)(age / 5 + 1));
+}
+
+void conn_start(struct http_server *s, struct stream *stream, struct source *source)
 {
     static const struct stream_ops OPS = {.on_read = conn_on_read,
                                           .on_end = conn_on_end,
@@ -459,12 +480,16 @@ void conn_start(struct http_server *s, struct stream *stream)
     c->stream = stream;
     c->state = CONN_IDLE;
     c->since = loop_now(s->loop);
+    c->source = source;
+    c->old_at = conn_old_at(s);
+    list_init(&c->young);
     buf_init(&c->pending, PENDING_MAX);
     timer_init(&c->timer, s->loop, conn_on_timer, c);
     task_init(&c->task, conn_turn, c);
     list_init(&c->link);
     list_push(&s->idle, &c->link);
     s->stats.connections++;
+    young_enter(s, c);
     stream_own(stream, &OPS, c);
     conn_arm(c);
     conn_read_more(c);

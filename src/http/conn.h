@@ -13,6 +13,7 @@
 #ifndef SLUICE_HTTP_CONN_H
 #define SLUICE_HTTP_CONN_H
 
+#include "http/forwarded.h"
 #include "http/h1.h"
 
 #define PENDING_STOP    16384   /* with so many bytes unparsed the stream is not read */
@@ -26,18 +27,25 @@
 #define RAW_KEPT        8192 /* of a call in the free list: larger buffers are given back */
 #define ANSWER_HEAD_MAX 262144
 #define NEVER           INT64_MAX
+#define TRUSTED_MAX     64
+#define YOUNG_MIN       16 /* so many may always be without a head */
+#define SAY_MS          60000
 
 enum conn_state { CONN_IDLE, CONN_HEAD, CONN_OPEN, CONN_FLUSH, CONN_DRAIN, CONN_CLOSED };
 
 struct conn {
-    struct link link; /* in the server's idle or busy list */
+    struct link link;  /* in the server's idle or busy list */
+    struct link young; /* in its list of those that have yet to complete a head */
     struct http_server *server;
+    struct source *source; /* NULL: not counted */
     struct stream *stream;
     struct http_call *call; /* from HEAD to DRAIN */
     struct timer timer;
     struct task task;   /* what must not happen inside the call that caused it */
     struct buf pending; /* bytes read and not yet parsed */
     int64_t since;      /* the state began */
+    int64_t young_at;   /* it was accepted, or its head began */
+    int64_t old_at;     /* from here on an answer is the last one */
     int64_t body_at;    /* last body bytes, or the handler began to wait for them */
     int64_t write_at;   /* the outstanding write was offered */
     int64_t rate_at;    /* the body's rate is measured since */
@@ -56,6 +64,8 @@ struct http_call {
     void *x; /* the handler's object; NULL until open has returned */
     struct h1 h1;
     struct http_head head;
+    struct addr client;    /* whom a trusted proxy named */
+    bool proxied;          /* `client` counts, not the stream's peer */
     struct buf out;        /* the answer's head */
     char size_line[20];    /* of the chunk that is going out */
     struct slice later[4]; /* an answer that waits for a 100 Continue to be flushed */
@@ -74,6 +84,11 @@ struct http_call {
     bool close;    /* the connection ends with this answer */
 };
 
+struct source {
+    char key[16];
+    int32_t connections;
+};
+
 struct http_server {
     struct loop *loop;
     struct http_server_limits limits;
@@ -81,6 +96,13 @@ struct http_server {
     void *ctx;
     struct link idle; /* oldest first */
     struct link busy;
+    struct link young; /* oldest first */
+    int32_t young_n;
+    struct map sources; /* an address, or its /64 -> struct source */
+    struct cidr trusted[TRUSTED_MAX];
+    int trusted_n;
+    enum http_forwarded forwarded;
+    int64_t say_at; /* a source with too many connections is logged again from then on */
     struct link free_calls;
     int free_count;
     void (*on_full)(void *arg, bool full); /* NULL: nobody wants to know */
@@ -93,11 +115,15 @@ struct http_server {
 /* ---- server.c ------------------------------------------------------------------------------ */
 struct http_call *call_new(struct http_server *s);
 void call_release(struct http_server *s, struct http_call *call);
+/* The head of `c` begins, or its connection; ... is complete, or it is gone. */
+void young_enter(struct http_server *s, struct conn *c);
+void young_leave(struct http_server *s, struct conn *c);
+void source_leave(struct http_server *s, struct source *source); /* NULL is fine */
 /* Tells whoever wants to know when the server has become full, or has room again. */
 void server_watch(struct http_server *s);
 
 /* ---- conn.c -------------------------------------------------------------------------------- */
-void conn_start(struct http_server *s, struct stream *stream);
+void conn_start(struct http_server *s, struct stream *stream, struct source *source);
 /* Sets state, list, gauges and deadline. */
 void conn_move(struct conn *c, enum conn_state to);
 /* Computes the deadline anew after something it depends on has changed. */

@@ -83,6 +83,8 @@ struct http_server_limits {
     int64_t max_body;      /* 413 beyond (declared length: at once, unread) */
     int32_t max_requests;  /* per connection, then close: 1000 */
     int32_t max_connections;
+    int64_t max_age_ms;     /* of a connection, +-10 %: then the next answer closes; 0: none */
+    int32_t max_per_source; /* connections from one address, or one /64; 0: no bound */
 };
 /* Every connection's head is at most HTTP_HEAD_MAX / HTTP_HEADERS_MAX: 431. Pipelined bytes are
  * kept (16 KiB at most, then unread) until the answer before has ended. Protocol errors are
@@ -96,7 +98,15 @@ struct http_server_ops {
 struct http_server *http_server_new(struct loop *l, const struct http_server_limits *limits,
                                     const struct http_server_ops *ops, void *ctx);
 void http_server_set_limits(struct http_server *s, const struct http_server_limits *limits);
-/* Adds a connection; takes the stream over. At max_connections one that can be spared makes room:
+/* Whose word about their clients is believed, and in which header (never both): http_call_peer is
+ * then who they say, and never is_loopback, nor is a trusted one itself. Copied; 64 at most. */
+enum http_forwarded { HTTP_FORWARDED_OFF, HTTP_FORWARDED_X_FOR, HTTP_FORWARDED_RFC7239 };
+void http_server_trust(struct http_server *s, const struct cidr *proxies, int n,
+                       enum http_forwarded header);
+/* Adds a connection; takes the stream over. One more than its source may have is aborted (trusted
+ * proxies, this machine and unix sockets are no sources). Of the connections that have yet to
+ * complete a head there are at most a quarter of all: the one that has taken longest, and more than
+ * a second, makes room. At max_connections one that can be spared makes room:
  * the one idle for longest after an answer, or one that has said nothing yet (see below). If there
  * is none the new one is aborted. */
 void http_server_add(struct http_server *s, struct stream *stream);
@@ -112,10 +122,12 @@ void http_server_free(struct http_server *s);
 struct http_server_stats {
     int64_t connections, active;       /* active: with a call in progress */
     uint64_t accepted, calls, refused; /* refused: answered by the server itself with an error */
+    uint64_t crowded; /* closed to make room, or turned away because of their source */
 };
 void http_server_stats_get(const struct http_server *s, struct http_server_stats *out);
 
 const struct http_head *http_call_head(const struct http_call *c);
+/* Who asks: the stream's peer, or whom a trusted proxy names. */
 const struct addr *http_call_peer(const struct http_call *c);
 /* Pauses or resumes the arrival of body bytes. */
 void http_call_read(struct http_call *c, bool on);

@@ -1,6 +1,8 @@
 /* server: its connections, its limits, and the memory of calls. See conn.h. */
 #include "http/conn.h"
 
+#include <string.h>
+
 /* ---- room ---------------------------------------------------------------------------------- */
 
 /* A connection whose end hurts least; NULL when each one is needed. */
@@ -17,9 +19,108 @@ static struct conn *server_spare(const struct http_server *s)
     return NULL;
 }
 
+/* ---- the young: slow heads must not take the places of those who ask ------------------------- */
+
+static int32_t young_max(const struct http_server *s)
+{
+    int32_t quarter = s->limits.max_connections / 4;
+    return quarter > YOUNG_MIN ? quarter : YOUNG_MIN;
+}
+
+/* The one that has taken longest for its head, and more than the time in which all look alike. */
+static struct conn *young_stale(const struct http_server *s)
+{
+    if (list_empty(&s->young))
+        return NULL;
+    struct conn *c = CONTAINER(s->young.next, struct conn, young);
+    return loop_now(s->loop) - c->young_at >= SILENT_MS ? c : NULL;
+}
+
+void young_enter(struct http_server *s, struct conn *c)
+{
+    if (!list_empty(&c->young))
+        return; /* since it was accepted */
+    c->young_at = loop_now(s->loop);
+    list_push(&s->young, &c->young);
+    if (++s->young_n <= young_max(s))
+        return;
+    struct conn *stale = young_stale(s);
+    if (stale == NULL)
+        return; /* the next ones wait outside: see server_watch */
+    assert(stale != c && !stale->parsing);
+    s->stats.crowded++;
+    conn_close(stale, false);
+}
+
+void young_leave(struct http_server *s, struct conn *c)
+{
+    if (list_empty(&c->young))
+        return;
+    list_remove(&c->young);
+    s->young_n--;
+    assert(s->young_n >= 0);
+}
+
+/* ---- sources --------------------------------------------------------------------------------- */
+
+/* An IPv6 host has a whole /64 to itself. */
+static struct slice source_key(const struct addr *a, char key[16])
+{
+    static const char mapped[12] = {[10] = (char)0xff, [11] = (char)0xff};
+    memcpy(key, a->ip, 16);
+    if (memcmp(key, mapped, sizeof mapped) != 0)
+        memset(key + 8, 0, 8);
+    return (struct slice){key, 16};
+}
+
+/* True when one more connection of `a` is fine; *out is who is counted, or NULL. */
+static bool source_enter(struct http_server *s, const struct addr *a, struct source **out)
+{
+    char key[16];
+    *out = NULL;
+    if (s->limits.max_per_source == 0 || a->is_unix || a->is_loopback ||
+        cidr_has(s->trusted, s->trusted_n, a))
+        return true;
+    struct source *source = map_get(&s->sources, source_key(a, key));
+    if (source == NULL) {
+        source = NEW(struct source);
+        memcpy(source->key, key, sizeof key);
+        (void)map_put(&s->sources, (struct slice){key, sizeof key}, source);
+    }
+    if (source->connections >= s->limits.max_per_source)
+        return false;
+    source->connections++;
+    *out = source;
+    return true;
+}
+
+void source_leave(struct http_server *s, struct source *source)
+{
+    if (source == NULL || --source->connections > 0)
+        return;
+    assert(source->connections == 0);
+    (void)map_del(&s->sources, (struct slice){source->key, sizeof source->key});
+    mem_free(source);
+}
+
+static void source_refused(struct http_server *s, struct stream *stream)
+{
+    int64_t now = loop_now(s->loop);
+    s->stats.crowded++;
+    if (now >= s->say_at) {
+        s->say_at = now + SAY_MS;
+        log_warn("a source has too many connections", LF_STR("peer", stream_peer(stream)->text),
+                 LF_INT("limit", s->limits.max_per_source));
+    }
+    stream_abort(stream);
+}
+
+/* ---- fullness -------------------------------------------------------------------------------- */
+
 void server_watch(struct http_server *s)
 {
     bool full = s->stats.connections >= s->limits.max_connections && server_spare(s) == NULL;
+    full = full || (s->young_n >= young_max(s) && young_stale(s) == NULL);
     if (full)
         timer_set(&s->silent, loop_now(s->loop) + SILENT_MS / 4);
     else
@@ -59,7 +160,9 @@ struct http_server *http_server_new(struct loop *l, const struct http_server_lim
     s->ctx = ctx;
     list_init(&s->idle);
     list_init(&s->busy);
+    list_init(&s->young);
     list_init(&s->free_calls);
+    map_init(&s->sources);
     timer_init(&s->silent, l, silent_turn, s);
     http_server_set_limits(s, limits);
     return s;
@@ -70,24 +173,41 @@ void http_server_set_limits(struct http_server *s, const struct http_server_limi
     assert(limits->head_ms > 0 && limits->body_idle_ms > 0 && limits->keep_alive_ms > 0);
     assert(limits->write_ms > 0 && limits->max_body >= 0);
     assert(limits->max_requests > 0 && limits->max_connections > 0);
+    assert(limits->max_age_ms >= 0 && limits->max_per_source >= 0);
     s->limits = *limits;
     server_watch(s);
 }
 
+void http_server_trust(struct http_server *s, const struct cidr *proxies, int n,
+                       enum http_forwarded header)
+{
+    assert(n >= 0 && n <= TRUSTED_MAX);
+    for (int i = 0; i < n; i++)
+        s->trusted[i] = proxies[i];
+    s->trusted_n = n;
+    s->forwarded = header;
+}
+
 void http_server_add(struct http_server *s, struct stream *stream)
 {
+    struct source *source;
+    if (!source_enter(s, stream_peer(stream), &source)) {
+        source_refused(s, stream);
+        return;
+    }
     if (s->stats.connections >= s->limits.max_connections) {
         struct conn *spare = server_spare(s);
         if (spare == NULL) {
             s->stats.refused++;
+            source_leave(s, source);
             stream_abort(stream);
             return;
         }
         conn_close(spare, true);
     }
     s->stats.accepted++;
-    conn_start(s, stream);
-    if (s->stats.connections >= s->limits.max_connections)
+    conn_start(s, stream, source);
+    if (s->stats.connections >= s->limits.max_connections || s->young_n >= young_max(s))
         server_watch(s);
 }
 
@@ -131,6 +251,8 @@ void http_server_free(struct http_server *s)
         }
     }
     assert(s->stats.connections == 0 && s->stats.active == 0);
+    assert(s->young_n == 0 && s->sources.live == 0);
+    map_free(&s->sources);
     timer_stop(&s->silent);
     loop_bury(s->loop, s, server_bury); /* after its connections, which were buried before it */
 }
@@ -163,6 +285,7 @@ struct http_call *call_new(struct http_server *s)
     call->later_n = 0;
     call->want = call->continued = call->responded = call->over = call->bodyless = false;
     call->chunked = call->last = call->owed = call->tail_due = call->close = false;
+    call->proxied = false;
     return call;
 }
 

@@ -217,3 +217,45 @@ enum err addr_parse(struct slice s, struct addr *out)
     addr_from_sock(out, &sock.any);
     return OK;
 }
+
+/* ---- blocks ---------------------------------------------------------------------------------- */
+
+enum err cidr_parse(struct slice s, struct cidr *out)
+{
+    union sock sock;
+    struct addr a;
+    uint64_t bits = 128;
+    struct slice host = s;
+    ptrdiff_t slash = slice_find(s, '/');
+    if (slash >= 0)
+        host = slice_sub(s, 0, (size_t)slash);
+    if (!addr_numeric(host, &sock))
+        return ERR_SYNTAX;
+    addr_from_sock(&a, &sock.any);
+    bool v4 = sock.any.sa_family == AF_INET;
+    if (slash >= 0) {
+        if (!text_u64(slice_sub(s, (size_t)slash + 1, s.n), &bits))
+            return ERR_SYNTAX;
+        if (bits > (v4 ? 32 : 128))
+            return ERR_RANGE;
+        bits += v4 ? 96 : 0;
+    }
+    for (size_t i = bits; i < 128; i++) {
+        if (a.ip[i / 8] >> (7 - i % 8) & 1)
+            return ERR_RANGE; /* "10.1.2.3/8" says two things */
+    }
+    memcpy(out->ip, a.ip, sizeof out->ip);
+    out->bits = (uint8_t)bits;
+    return OK;
+}
+
+bool cidr_has(const struct cidr *c, int n, const struct addr *a)
+{
+    for (int i = 0; i < n && !a->is_unix; i++) {
+        struct range r = {.bits = c[i].bits};
+        memcpy(r.ip, c[i].ip, sizeof r.ip);
+        if (in_range(a->ip, &r))
+            return true;
+    }
+    return false;
+}

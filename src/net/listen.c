@@ -3,8 +3,8 @@
  * The descriptor is polled and accepted from here rather than by libuv, which answers a full
  * descriptor table by accepting and dropping whoever waits; we leave them in the queue and look
  * again soon. */
+#include "net/arrival.h"
 #include "net/platform.h"
-#include "net/stream.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -13,6 +13,7 @@
 #define ACCEPTS_A_TURN 64
 #define STARVED_MS     100
 #define STARVED_LOG_MS 60000
+#define CROWDED_MS     100 /* the porch is full: look again */
 
 struct listener {
     uv_poll_t poll;
@@ -26,8 +27,9 @@ struct listener {
     ino_t ino;
     bool paused; /* by the owner */
     bool closed;
-    struct timer starved; /* armed: out of descriptors, accepting rests */
-    int64_t logged_at;    /* monotonic; 0: never */
+    struct timer starved; /* armed: out of descriptors, or of room: accepting rests */
+    struct porch porch;
+    int64_t logged_at; /* monotonic; 0: never */
 };
 
 static void on_ready(uv_poll_t *h, int status, int events);
@@ -62,6 +64,12 @@ static void starve(struct listener *l, int r)
 static void accepted(struct listener *l, int fd, const struct sockaddr_storage *peer)
 {
     bool tcp = !l->addr.is_unix;
+    if (tcp && porch_is_needed(&l->porch)) {
+        struct addr a;
+        addr_from_sock(&a, (const struct sockaddr *)peer);
+        porch_take(&l->porch, fd, &a);
+        return;
+    }
     struct stream *s = stream_new(l->loop, tcp);
     int r = tcp ? uv_tcp_open(&s->h.tcp, fd) : uv_pipe_open(&s->h.pipe, fd);
     if (r < 0) {
@@ -76,12 +84,28 @@ static void accepted(struct listener *l, int fd, const struct sockaddr_storage *
     l->ops->on_accept(l->owner, s); /* may pause or close the listener */
 }
 
+static void on_arrived(void *arg, struct stream *s)
+{
+    struct listener *l = arg;
+    l->ops->on_accept(l->owner, s);
+}
+
+/* False: newcomers wait in the kernel's queue for a moment. */
+static bool has_room(struct listener *l)
+{
+    if (!porch_is_needed(&l->porch) || porch_has_room(&l->porch))
+        return true;
+    timer_set(&l->starved, loop_now(l->loop) + CROWDED_MS);
+    poll_update(l);
+    return false;
+}
+
 static void on_ready(uv_poll_t *h, int status, int events)
 {
     struct listener *l = h->data;
     (void)events;
     (void)status; /* an error shows again in accept */
-    for (int i = 0; i < ACCEPTS_A_TURN && !l->paused && !l->closed; i++) {
+    for (int i = 0; i < ACCEPTS_A_TURN && !l->paused && !l->closed && has_room(l); i++) {
         struct sockaddr_storage peer;
         int fd = platform_accept(l->fd, !l->addr.is_unix, &peer);
         if (fd == -EAGAIN)
@@ -157,6 +181,7 @@ static enum err open_any(struct loop *loop, const struct addr *a, const char *pa
     l->ops = ops;
     l->owner = owner;
     timer_init(&l->starved, loop, on_starved_end, l);
+    porch_init(&l->porch, loop, on_arrived, l);
     loop->open++;
     struct sockaddr_storage bound;
     socklen_t len = sizeof bound;
@@ -196,7 +221,19 @@ const struct addr *listener_addr(const struct listener *l)
 void listener_pause(struct listener *l, bool paused)
 {
     l->paused = paused;
+    porch_pause(&l->porch, paused);
     poll_update(l);
+}
+
+void listener_set(struct listener *l, const struct listener_options *o)
+{
+    assert(!l->addr.is_unix && !l->closed);
+    porch_set(&l->porch, o);
+}
+
+void listener_stats_get(const struct listener *l, struct listener_stats *out)
+{
+    *out = l->porch.stats;
 }
 
 static void on_closed(uv_handle_t *h)
@@ -212,6 +249,7 @@ void listener_close(struct listener *l)
     assert(!l->closed);
     l->closed = true;
     timer_stop(&l->starved);
+    porch_free(&l->porch);
     if (l->path != NULL && !listener_is_lost(l)) /* a successor may have put its own there */
         (void)unlink(l->path);
     uv_close((uv_handle_t *)&l->poll, on_closed);

@@ -91,6 +91,15 @@ struct addr { /* an IPv4, IPv6 or unix socket address, as text and as what a rul
 /* "HOST:PORT", "[V6]:PORT", ":PORT" (all interfaces); numeric hosts only. ERR_SYNTAX, ERR_RANGE. */
 MUST_USE enum err addr_parse(struct slice s, struct addr *out);
 
+/* A block of addresses, as rules name them: "10.0.0.0/8", "2001:db8::/32", or one address. Bits
+ * beyond the prefix must be zero. ERR_SYNTAX, ERR_RANGE. */
+struct cidr {
+    uint8_t ip[16]; /* as in struct addr */
+    uint8_t bits;   /* of the 128 */
+};
+MUST_USE enum err cidr_parse(struct slice s, struct cidr *out);
+bool cidr_has(const struct cidr *c, int n, const struct addr *a); /* never a unix address */
+
 /* ---- streams: a connected byte pipe, with or without TLS ------------------------------------- */
 
 struct stream;
@@ -139,6 +148,43 @@ MUST_USE enum err tls_client_new(const char *ca_file, const char *ca_env, struct
 /* Connections that are still closing keep what they need of it. */
 void tls_client_free(struct tls_client *t);
 
+/* ---- TLS, server side ------------------------------------------------------------------------ */
+
+struct tls_server; /* certificates, and what connections share: one for the process */
+#define TLS_PAIRS_MAX 16
+struct tls_pair {           /* PEM files */
+    const char *cert, *key; /* the chain, the server's own first; its key, readable by us alone */
+};
+enum tls_client_auth { TLS_CLIENT_OFF, TLS_CLIENT_OPTIONAL, TLS_CLIENT_REQUIRED };
+struct tls_server_options {      /* copied */
+    const struct tls_pair *pair; /* chosen by the name a client asks for; else the first */
+    int pairs;
+    const char *client_ca;            /* PEM; NULL: clients have no certificates */
+    enum tls_client_auth client_auth; /* optional: none is fine, a bad one is not */
+};
+/* TLS 1.2 (ECDHE and AEAD only) and 1.3, ALPN http/1.1, session tickets (12 h; none when clients
+ * have certificates, which are looked at every time). Any error: `why` holds a sentence. A pair
+ * that is unreadable, expired, not one chain or not matching is an error. */
+MUST_USE enum err tls_server_new(struct loop *l, const struct tls_server_options *o,
+                                 struct tls_server **out, char *why, size_t size);
+/* Reads the files again; new connections get what is in them, old ones keep what they have. It does
+ * so by itself when a file has changed (looked at every 30 s). `o` NULL: the same files.
+ * ERR_CONFLICT: what `why` names was refused and its predecessor stays; the rest was taken. Any
+ * other error: nothing has changed. */
+MUST_USE enum err tls_server_reload(struct tls_server *t, const struct tls_server_options *o,
+                                    char *why, size_t size);
+void tls_server_free(struct tls_server *t); /* connections keep what they need of it */
+struct tls_cert_info {
+    const char *file, *name; /* name: the first one it is for, or "" */
+    int64_t expires_at;      /* wall ms; of the chain, the earliest */
+};
+bool tls_server_cert(const struct tls_server *t, int i, struct tls_cert_info *out);
+struct tls_server_stats {
+    uint64_t handshakes, resumed, refused; /* refused: failed, or too late */
+    int64_t in_progress, waiting;          /* 256 at one time; who waits is not read */
+};
+void tls_server_stats_get(const struct tls_server *t, struct tls_server_stats *out);
+
 /* ---- dialling -------------------------------------------------------------------------------- */
 
 struct dial;
@@ -178,6 +224,26 @@ MUST_USE enum err listener_open(struct loop *l, const struct addr *a, const char
 MUST_USE enum err listener_open_shared(struct loop *l, const struct addr *a, const char *path,
                                        const struct listener_ops *ops, void *owner,
                                        struct listener **out);
+/* What must come before a connection is the owner's: until then it has not been accepted, as far as
+ * the owner can tell, and while the listener is paused it waits. In force for newcomers. */
+struct listener_options {
+    struct tls_server *tls; /* NULL: plain */
+    /* A PROXY protocol header (v1 or v2) opens every connection, before TLS, and says who is there;
+     * who is not in `trusted` is turned away. Nobody who comes so is_loopback. */
+    bool proxy;
+    const struct cidr *trusted; /* copied; 64 at most */
+    int trusted_n;
+    int64_t header_ms, handshake_ms; /* deadlines: 3 s, 10 s */
+    /* Between accept and owner at one time. When so many are, one that has kept us waiting for a
+     * second is closed for each newcomer; is there none, newcomers wait in the kernel's queue. */
+    int32_t max_arrivals;
+};
+void listener_set(struct listener *l, const struct listener_options *o); /* of a TCP listener */
+struct listener_stats {
+    int64_t arrivals;
+    uint64_t untrusted, bad_header, no_handshake, crowded;
+};
+void listener_stats_get(const struct listener *l, struct listener_stats *out);
 /* Of a unix socket: what lies at its path is not its file any more. */
 bool listener_is_lost(const struct listener *l);
 const struct addr *listener_addr(const struct listener *l); /* with the port the kernel gave */

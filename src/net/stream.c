@@ -497,15 +497,9 @@ static void finishing_bound(struct loop *l)
     assert(l->finishing_n <= l->finishing_max);
 }
 
-void stream_finish(struct stream *s)
+/* What is queued goes out, then the FIN. */
+static void stream_wind_up(struct stream *s)
 {
-    assert(s->state == STREAM_OPEN || s->state == STREAM_DEAD);
-    assert(s->tls == NULL || tls_ready(s->tls));
-    enum err e = s->state == STREAM_DEAD ? ERR_RESET : flush(s);
-    if ((e != OK && e != ERR_AGAIN) || (s->ended && s->queued == 0)) {
-        stream_close(s); /* nobody to be polite to, or both sides are through */
-        return;
-    }
     s->ops = NULL;
     s->owner = NULL;
     s->want = false;
@@ -522,6 +516,23 @@ void stream_finish(struct stream *s)
     if (uv_shutdown(&s->shutdown, &s->h.stream, on_shutdown) < 0)
         stream_close(s);
     finishing_bound(l);
+}
+
+void stream_finish(struct stream *s)
+{
+    assert(s->state == STREAM_OPEN || s->state == STREAM_DEAD);
+    assert(s->tls == NULL || tls_ready(s->tls));
+    enum err e = s->state == STREAM_DEAD ? ERR_RESET : flush(s);
+    if ((e != OK && e != ERR_AGAIN) || (s->ended && s->queued == 0))
+        stream_close(s); /* nobody to be polite to, or both sides are through */
+    else
+        stream_wind_up(s);
+}
+
+void stream_refuse(struct stream *s)
+{
+    assert(s->tls != NULL && !tls_busy(s->tls) && s->state == STREAM_DEAD);
+    stream_wind_up(s);
 }
 
 void stream_abort(struct stream *s)

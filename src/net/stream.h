@@ -61,6 +61,8 @@ void stream_fail(struct stream *s, enum err e, const char *why);
 void stream_last(struct stream *s, enum err e, const char *why);
 /* Tells libuv to read if bytes are wanted and it does not. */
 void stream_arm(struct stream *s);
+/* Ends a stream whose handshake has failed so that the alert, which says why, reaches the peer. */
+void stream_refuse(struct stream *s);
 /* Called by TLS when a handshake's thread has let go of a stream that is CLOSED meanwhile. */
 void stream_release(struct stream *s);
 

@@ -41,10 +41,12 @@ struct tls {
 
     /* The handshake; between uv_queue_work and on_worked these, and ssl, are the thread's. */
     uv_work_t work;
+    struct tls_gate *gate; /* NULL: every step goes to a thread at once */
+    struct link turn;      /* among the gate's waiting */
     struct buf hs_in, hs_out;
     int result;
 
-    bool busy;         /* a step is with the thread */
+    bool busy;         /* a step is with the thread, or waits for its turn at the gate */
     bool ready;        /* the handshake is over */
     bool orphan;       /* the stream's handle has closed while busy */
     bool eof;          /* the FIN came before the handshake was seen to be over */
@@ -111,21 +113,52 @@ static void on_thread(uv_work_t *work)
 
 static void on_worked(uv_work_t *work, int status);
 
-/* Hands what has come to the thread. */
+static void launch(struct tls *t)
+{
+    assert(t->busy && list_empty(&t->turn));
+    if (t->gate != NULL)
+        t->gate->running++;
+    int r = uv_queue_work(&t->s->loop->uv, &t->work, on_thread, on_worked);
+    assert(r == 0);
+    (void)r;
+}
+
+void tls_gate_init(struct tls_gate *g, int most)
+{
+    assert(most > 0);
+    *g = (struct tls_gate){.most = most};
+    list_init(&g->waiting);
+}
+
+/* A step has come back: the one that has waited for longest goes. */
+static void gate_next(struct tls_gate *g)
+{
+    if (g == NULL)
+        return;
+    assert(g->running > 0);
+    g->running--;
+    if (list_empty(&g->waiting))
+        return;
+    struct tls *t = CONTAINER(g->waiting.next, struct tls, turn);
+    list_remove(&t->turn);
+    launch(t);
+}
+
+/* Hands what has come to a thread. */
 static void step(struct tls *t)
 {
     assert(!t->busy && !t->ready);
-    struct loop *l = t->s->loop;
     if (buf_append(&t->hs_in, t->hold.p, t->hold.len) != OK) {
         finish_handshake(t, ERR_NOMEM, "out of memory");
         return;
     }
     buf_free(&t->hold);
     t->busy = true;
-    l->open++;
-    int r = uv_queue_work(&l->uv, &t->work, on_thread, on_worked);
-    assert(r == 0);
-    (void)r;
+    t->s->loop->open++;
+    if (t->gate != NULL && t->gate->running >= t->gate->most)
+        list_push(&t->gate->waiting, &t->turn);
+    else
+        launch(t);
 }
 
 /* The handshake is over: what came behind it is for the owner. */
@@ -143,8 +176,9 @@ static void enter(struct tls *t)
     else
         buf_free(&t->hs_in);
     buf_init(&t->hs_in, HOLD_MAX);
-    t->ops->ready(t->role, &t->ssl);
-    finish_handshake(t, OK, NULL);
+    const char *why = NULL;
+    enum err e = t->ops->ready(t->role, &t->ssl, &why);
+    finish_handshake(t, e, why);
 }
 
 static void after_step(struct tls *t)
@@ -183,6 +217,7 @@ static void on_worked(uv_work_t *work, int status)
     (void)status;
     t->busy = false;
     s->loop->open--;
+    gate_next(t->gate);
     if (t->orphan) {
         bool freed = tls_free(s);
         assert(freed);
@@ -225,7 +260,7 @@ void tls_scratch_free(struct tls_scratch *scratch)
 
 enum err tls_start(struct stream *s, const mbedtls_ssl_config *conf,
                    int (*prepare)(void *role, mbedtls_ssl_context *ssl), const struct tls_role *ops,
-                   void *role, tls_done_fn *done, void *arg)
+                   void *role, struct tls_gate *gate, tls_done_fn *done, void *arg)
 {
     assert(s->tls == NULL && s->ops == NULL && s->state == STREAM_OPEN);
     struct tls *t = NEW(struct tls);
@@ -235,6 +270,8 @@ enum err tls_start(struct stream *s, const mbedtls_ssl_config *conf,
     t->role = role;
     t->done = done;
     t->arg = arg;
+    t->gate = gate;
+    list_init(&t->turn);
     t->work.data = t;
     buf_init(&t->hold, HOLD_MAX);
     buf_init(&t->hs_in, 2 * HOLD_MAX);
@@ -245,13 +282,21 @@ enum err tls_start(struct stream *s, const mbedtls_ssl_config *conf,
     s->tls = t; /* freed with the stream from now on */
     if (mbedtls_ssl_setup(&t->ssl, conf) != 0 || prepare(role, &t->ssl) != 0)
         return ERR_NOMEM;
-    step(t);
+    if (mbedtls_ssl_conf_get_endpoint(conf) == MBEDTLS_SSL_IS_CLIENT)
+        step(t);
+    else
+        stream_arm(s); /* the client speaks first */
     return OK;
 }
 
 bool tls_free(struct stream *s)
 {
     struct tls *t = s->tls;
+    if (!list_empty(&t->turn)) { /* no thread has seen this step, and none will */
+        list_remove(&t->turn);
+        t->busy = false;
+        s->loop->open--;
+    }
     if (t->busy) {
         t->orphan = true;
         return false;
@@ -269,6 +314,11 @@ bool tls_free(struct stream *s)
 bool tls_ready(const struct tls *t)
 {
     return t->ready;
+}
+
+bool tls_busy(const struct tls *t)
+{
+    return t->busy;
 }
 
 const char *tls_version(const struct tls *t)

@@ -13,8 +13,8 @@
 #include <mbedtls/ssl.h>
 
 struct tls_role {
-    /* The handshake is over, on the loop; `tls_session` may be asked. */
-    void (*ready)(void *role, const mbedtls_ssl_context *ssl);
+    /* The handshake is over, on the loop. OK, or why this peer is refused after all. */
+    enum err (*ready)(void *role, const mbedtls_ssl_context *ssl, const char **why);
     /* A session ticket has come (TLS 1.3). */
     void (*ticket)(void *role, const mbedtls_ssl_context *ssl);
     /* The handshake gave `code`: which error, and why; static text. */
@@ -26,20 +26,51 @@ struct tls_role {
  * aborts the stream. */
 typedef void tls_done_fn(void *arg, enum err e, const char *why);
 
+/* How many steps of handshakes may be with libuv's threads at one time, of all that go through it:
+ * strangers' handshakes must leave threads to names that are looked up and to upstreams, and a core
+ * to the loop. The rest wait here, oldest first. */
+struct tls_gate {
+    int most, running;
+    struct link waiting;
+};
+void tls_gate_init(struct tls_gate *g, int most);
+
 /* Puts TLS under a connected stream that has no owner, and begins the handshake. `prepare` sets
- * what is particular to this connection (name, session). Takes `role` in any case. */
+ * what is particular to this connection (name, session). Takes `role` in any case; the gate, which
+ * may be NULL, lives for as long as the role. */
 MUST_USE enum err tls_start(struct stream *s, const mbedtls_ssl_config *conf,
                             int (*prepare)(void *role, mbedtls_ssl_context *ssl),
-                            const struct tls_role *ops, void *role, tls_done_fn *done, void *arg);
+                            const struct tls_role *ops, void *role, struct tls_gate *gate,
+                            tls_done_fn *done, void *arg);
 
 struct tls_client;
 /* The client's role: verifies the chain and that the certificate is for `host`. */
 MUST_USE enum err tls_client_start(struct tls_client *t, struct stream *s, const char *host,
                                    uint16_t port, tls_done_fn *done, void *arg);
 
+/* What mbedTLS's flags of a certificate mean: ERR_CERT and a static text. */
+enum err tls_cert_refused(uint32_t flags, const char **why);
+
+/* The server's role, with the certificates in force now. */
+MUST_USE enum err tls_server_start(struct tls_server *t, struct stream *s, tls_done_fn *done,
+                                   void *arg);
+/* What the listeners share of a server: see arrival.c. */
+struct tls_slots {
+    struct link taken;   /* arrivals whose handshake is going on, oldest first */
+    struct link waiting; /* arrivals for which there is no place yet */
+    int taken_n, waiting_n;
+    int most;
+    struct timer look; /* armed while somebody waits */
+};
+struct tls_slots *tls_server_slots(struct tls_server *t);
+void tls_server_ref(struct tls_server *t);
+void tls_server_unref(struct tls_server *t);
+void tls_server_refused(struct tls_server *t); /* counts it */
+
 /* ---- what stream.c asks of a stream with TLS ------------------------------------------------- */
 
 bool tls_ready(const struct tls *t); /* the handshake is over */
+bool tls_busy(const struct tls *t);  /* the handshake waits for us, not for the peer */
 /* Can it take ciphertext now? False while it holds enough that nobody has wanted yet. */
 bool tls_hungry(const struct stream *s);
 /* Ciphertext has come; may call the owner. */

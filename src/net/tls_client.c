@@ -74,11 +74,13 @@ static int client_prepare(void *role, mbedtls_ssl_context *ssl)
     return r;
 }
 
-static void client_ready(void *role, const mbedtls_ssl_context *ssl)
+static enum err client_ready(void *role, const mbedtls_ssl_context *ssl, const char **why)
 {
+    (void)why;
     /* TLS 1.3 sends its sessions later, as tickets. */
     if (mbedtls_ssl_get_version_number(ssl) == MBEDTLS_SSL_VERSION_TLS1_2)
         session_keep(role, ssl);
+    return OK;
 }
 
 static void client_ticket(void *role, const mbedtls_ssl_context *ssl)
@@ -86,7 +88,7 @@ static void client_ticket(void *role, const mbedtls_ssl_context *ssl)
     session_keep(role, ssl);
 }
 
-static enum err refused_cert(uint32_t flags, const char **why)
+enum err tls_cert_refused(uint32_t flags, const char **why)
 {
     static const struct {
         uint32_t flag;
@@ -101,7 +103,7 @@ static enum err refused_cert(uint32_t flags, const char **why)
          "certificate uses a weak key or signature"},
         {MBEDTLS_X509_BADCERT_KEY_USAGE | MBEDTLS_X509_BADCERT_EXT_KEY_USAGE |
              MBEDTLS_X509_BADCERT_NS_CERT_TYPE,
-         "certificate is not for a server"},
+         "certificate is not for this use"},
         {MBEDTLS_X509_BADCERT_MISSING, "the peer sent no certificate"},
     };
     *why = "certificate was not accepted";
@@ -120,7 +122,7 @@ static enum err client_refused(void *role, const mbedtls_ssl_context *ssl, int c
     session_drop(role); /* whatever it was, the next one starts afresh */
     uint32_t flags = mbedtls_ssl_get_verify_result(ssl);
     if (code == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED || (flags != 0 && flags != UINT32_MAX))
-        return refused_cert(flags == UINT32_MAX ? 0 : flags, why);
+        return tls_cert_refused(flags == UINT32_MAX ? 0 : flags, why);
     switch (code) {
     case MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE:
         *why = "the peer refused the TLS handshake";
@@ -182,7 +184,7 @@ enum err tls_client_start(struct tls_client *t, struct stream *s, const char *ho
     t->refs++;
     text_copy(p->host, sizeof p->host, slice_of(host));
     text_format(p->key, sizeof p->key, "%s:%u", host, (unsigned)port);
-    return tls_start(s, &t->conf, client_prepare, &client_role, p, done, arg);
+    return tls_start(s, &t->conf, client_prepare, &client_role, p, NULL, done, arg);
 }
 
 /* ---- roots and configuration ----------------------------------------------------------------- */

@@ -1,0 +1,421 @@
+/* arrival: see arrival.h. */
+#include "net/arrival.h"
+
+#include "net/proxy.h"
+#include "net/tls.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A peer that has kept us waiting for so long may be closed for another one. */
+#define PATIENCE_MS 1000
+#define LOOK_MS     250
+#define SAY_MS      10000
+#define PEEK        1024
+
+enum arrival_state { ARRIVAL_HEADER, ARRIVAL_QUEUED, ARRIVAL_SHAKE, ARRIVAL_HELD };
+
+struct arrival {
+    struct link link; /* in the porch */
+    struct link slot; /* in the server's taken or waiting */
+    struct loop *loop;
+    struct porch *porch; /* NULL once it is gone */
+    enum arrival_state state;
+    int64_t since; /* the state began */
+    struct timer timer;
+    struct tls_server *tls; /* counted; NULL: plain */
+    struct addr peer;
+    int fd; /* until it is the stream's */
+    uv_poll_t poll;
+    bool polled;  /* poll is a handle, open or closing: the memory is libuv's, too */
+    bool polling; /* open */
+    bool gone;
+    struct proxy_reader proxy;
+    struct stream *s;
+};
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static void arrival_bury(void *mem)
+{
+    mem_free(mem);
+}
+
+static void on_poll_closed(uv_handle_t *h)
+{
+    struct arrival *a = h->data;
+    a->polled = false;
+    a->loop->open--;
+    if (a->gone)
+        mem_free(a);
+}
+
+static void poll_close(struct arrival *a)
+{
+    if (!a->polling)
+        return;
+    a->polling = false;
+    uv_close((uv_handle_t *)&a->poll, on_poll_closed);
+}
+
+static struct arrival *arrival_of_slot(struct link *l)
+{
+    return CONTAINER(l, struct arrival, slot);
+}
+
+/* Out of the server's lists; who waits there looks again in the next turn. */
+static void slot_leave(struct arrival *a)
+{
+    if (list_empty(&a->slot))
+        return;
+    struct tls_slots *slots = tls_server_slots(a->tls);
+    if (a->state == ARRIVAL_QUEUED)
+        slots->waiting_n--;
+    else
+        slots->taken_n--;
+    assert(slots->waiting_n >= 0 && slots->taken_n >= 0);
+    list_remove(&a->slot);
+    if (slots->waiting_n > 0)
+        timer_set(&slots->look, loop_now(a->porch->loop));
+}
+
+/* All but the stream, which the caller has taken or is about to end. */
+static void arrival_leave(struct arrival *a)
+{
+    struct porch *p = a->porch;
+    assert(!a->gone && p->stats.arrivals > 0);
+    a->gone = true;
+    p->stats.arrivals--;
+    slot_leave(a);
+    list_remove(&a->link);
+    timer_stop(&a->timer);
+    proxy_free(&a->proxy);
+    poll_close(a);
+    if (a->fd >= 0)
+        close(a->fd);
+    if (a->tls != NULL)
+        tls_server_unref(a->tls);
+    a->porch = NULL;
+    if (!a->polled)
+        loop_bury(p->loop, a, arrival_bury);
+}
+
+static void arrival_drop(struct arrival *a)
+{
+    if (a->s != NULL)
+        stream_abort(a->s);
+    arrival_leave(a);
+}
+
+/* A stranger's mistake is worth a line, but not one each. */
+static void say_refused(struct porch *p, const struct addr *peer, const char *why)
+{
+    int64_t now = loop_now(p->loop);
+    if (p->said_at != 0 && now - p->said_at < SAY_MS) {
+        p->unsaid++;
+        log_debug("connection refused", LF_STR("peer", peer->text), LF_STR("why", why));
+        return;
+    }
+    log_info("connection refused", LF_STR("peer", peer->text), LF_STR("why", why),
+             LF_INT("others_unsaid", p->unsaid));
+    p->said_at = now > 0 ? now : 1;
+    p->unsaid = 0;
+}
+
+/* ---- to the owner ---------------------------------------------------------------------------- */
+
+static void arrival_move(struct arrival *a, enum arrival_state to, int64_t deadline_ms)
+{
+    int64_t now = loop_now(a->porch->loop);
+    a->state = to;
+    a->since = now;
+    timer_set(&a->timer, now + deadline_ms);
+}
+
+static void arrival_pass(struct arrival *a)
+{
+    struct porch *p = a->porch;
+    struct stream *s = a->s;
+    arrival_leave(a);
+    p->pass(p->arg, s); /* may pause or close the listener */
+}
+
+static void arrival_ready(struct arrival *a)
+{
+    slot_leave(a);
+    if (!a->porch->paused) {
+        arrival_pass(a);
+        return;
+    }
+    arrival_move(a, ARRIVAL_HELD, a->porch->o.handshake_ms);
+}
+
+static struct arrival *porch_held(struct porch *p)
+{
+    for (struct link *k = p->all.next; k != &p->all; k = k->next) {
+        struct arrival *a = CONTAINER(k, struct arrival, link);
+        if (a->state == ARRIVAL_HELD)
+            return a;
+    }
+    return NULL;
+}
+
+static void on_deliver(void *arg)
+{
+    struct porch *p = arg;
+    struct arrival *a;
+    if (p->paused || (a = porch_held(p)) == NULL)
+        return;
+    task_post(p->loop, &p->deliver); /* before: the owner may close the listener */
+    arrival_pass(a);
+}
+
+/* ---- TLS ------------------------------------------------------------------------------------- */
+
+static void on_handshake(void *arg, enum err e, const char *why)
+{
+    struct arrival *a = arg;
+    if (e == OK) {
+        arrival_ready(a);
+        return;
+    }
+    a->porch->stats.no_handshake++;
+    tls_server_refused(a->tls);
+    say_refused(a->porch, &a->peer, why);
+    stream_refuse(a->s);
+    arrival_leave(a);
+}
+
+/* The oldest handshake that waits for its peer, for too long; NULL if there is none. */
+static struct arrival *slots_idle(struct tls_slots *slots, int64_t now)
+{
+    for (struct link *k = slots->taken.next; k != &slots->taken; k = k->next) {
+        struct arrival *a = arrival_of_slot(k);
+        if (now - a->since < PATIENCE_MS)
+            break; /* oldest first */
+        if (!tls_busy(a->s->tls))
+            return a;
+    }
+    return NULL;
+}
+
+static void slots_run(struct tls_slots *slots, int64_t now)
+{
+    while (slots->waiting_n > 0) {
+        if (slots->taken_n >= slots->most) {
+            struct arrival *idle = slots_idle(slots, now);
+            if (idle == NULL)
+                break;
+            idle->porch->stats.crowded++;
+            arrival_drop(idle);
+        }
+        struct arrival *a = arrival_of_slot(slots->waiting.next);
+        list_remove(&a->slot);
+        slots->waiting_n--;
+        list_push(&slots->taken, &a->slot);
+        slots->taken_n++;
+        arrival_move(a, ARRIVAL_SHAKE, a->porch->o.handshake_ms);
+        if (tls_server_start(a->tls, a->s, on_handshake, a) != OK)
+            arrival_drop(a);
+    }
+    if (slots->waiting_n > 0)
+        timer_set(&slots->look, now + LOOK_MS);
+}
+
+void arrival_slots_look(void *arg)
+{
+    struct tls_slots *slots = arg;
+    slots_run(slots, loop_now(slots->look.loop));
+}
+
+/* ---- the socket ------------------------------------------------------------------------------ */
+
+/* The header, if one was due, is through: the descriptor becomes a stream. */
+static void arrival_open(struct arrival *a)
+{
+    struct porch *p = a->porch;
+    a->s = stream_new(p->loop, true);
+    if (uv_tcp_open(&a->s->h.tcp, a->fd) < 0) {
+        arrival_drop(a);
+        return;
+    }
+    a->fd = -1;
+    a->s->peer = a->peer;
+    if (a->tls == NULL) {
+        arrival_ready(a);
+        return;
+    }
+    struct tls_slots *slots = tls_server_slots(a->tls);
+    arrival_move(a, ARRIVAL_QUEUED, p->o.handshake_ms);
+    list_push(&slots->waiting, &a->slot);
+    slots->waiting_n++;
+    slots_run(slots, loop_now(p->loop));
+}
+
+static void refuse_header(struct arrival *a, const char *why)
+{
+    a->porch->stats.bad_header++;
+    say_refused(a->porch, &a->peer, why);
+    arrival_drop(a);
+}
+
+/* Looks at what has come and takes no byte beyond the header: what follows is for the stream. */
+static void on_header(uv_poll_t *h, int status, int events)
+{
+    struct arrival *a = h->data;
+    char peek[PEEK];
+    struct proxy_told told;
+    const char *why = "out of memory";
+    enum err e = ERR_AGAIN;
+    (void)status; /* an error shows again in recv */
+    (void)events;
+    while (e == ERR_AGAIN) {
+        ssize_t n = recv(a->fd, peek, sizeof peek, MSG_PEEK);
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+            return;
+        if (n <= 0) {
+            arrival_drop(a); /* a check that the port is open looks like that */
+            return;
+        }
+        size_t taken;
+        e = proxy_feed(&a->proxy, (struct slice){peek, (size_t)n}, &taken, &told, &why);
+        if (taken > 0 && recv(a->fd, peek, taken, 0) != (ssize_t)taken)
+            e = ERR_IO;
+    }
+    if (e != OK) {
+        refuse_header(a, why);
+        return;
+    }
+    if (!told.local)
+        a->peer = told.from;
+    a->peer.is_loopback = false;
+    poll_close(a);
+    arrival_open(a);
+}
+
+static void arrival_listen(struct arrival *a)
+{
+    struct porch *p = a->porch;
+    if (uv_poll_init(&p->loop->uv, &a->poll, a->fd) < 0) {
+        arrival_drop(a);
+        return;
+    }
+    a->poll.data = a;
+    a->polled = a->polling = true;
+    a->loop->open++;
+    arrival_move(a, ARRIVAL_HEADER, p->o.header_ms);
+    if (uv_poll_start(&a->poll, UV_READABLE, on_header) < 0)
+        arrival_drop(a);
+}
+
+static void on_deadline(void *arg)
+{
+    struct arrival *a = arg;
+    if (a->state == ARRIVAL_HEADER) {
+        refuse_header(a, "no PROXY header in time");
+        return;
+    }
+    if (a->state != ARRIVAL_HELD) {
+        a->porch->stats.no_handshake++;
+        tls_server_refused(a->tls);
+        say_refused(a->porch, &a->peer, "no TLS handshake in time");
+    }
+    arrival_drop(a);
+}
+
+/* ---- the porch ------------------------------------------------------------------------------- */
+
+void porch_init(struct porch *p, struct loop *l, void (*pass)(void *arg, struct stream *s),
+                void *arg)
+{
+    *p = (struct porch){.loop = l, .pass = pass, .arg = arg};
+    list_init(&p->all);
+    task_init(&p->deliver, on_deliver, p);
+}
+
+void porch_set(struct porch *p, const struct listener_options *o)
+{
+    assert(o->header_ms > 0 && o->handshake_ms > 0 && o->max_arrivals > 0);
+    assert(o->trusted_n >= 0 && o->trusted_n <= TRUSTED_MAX);
+    if (o->tls != NULL)
+        tls_server_ref(o->tls);
+    if (p->o.tls != NULL)
+        tls_server_unref(p->o.tls);
+    p->o = *o;
+    for (int i = 0; i < o->trusted_n; i++)
+        p->trusted[i] = o->trusted[i];
+    p->o.trusted = p->trusted;
+}
+
+bool porch_is_needed(const struct porch *p)
+{
+    return p->o.proxy || p->o.tls != NULL;
+}
+
+/* Is it the peer we wait for? */
+static bool arrival_idles(const struct arrival *a)
+{
+    return a->state == ARRIVAL_HEADER || (a->state == ARRIVAL_SHAKE && !tls_busy(a->s->tls));
+}
+
+bool porch_has_room(struct porch *p)
+{
+    int64_t now = loop_now(p->loop);
+    if (p->stats.arrivals < p->o.max_arrivals)
+        return true;
+    for (struct link *k = p->all.next; k != &p->all; k = k->next) {
+        struct arrival *a = CONTAINER(k, struct arrival, link);
+        if (!arrival_idles(a) || now - a->since < PATIENCE_MS)
+            continue;
+        p->stats.crowded++;
+        arrival_drop(a);
+        return true;
+    }
+    return false;
+}
+
+void porch_take(struct porch *p, int fd, const struct addr *peer)
+{
+    if (p->o.proxy && !cidr_has(p->trusted, p->o.trusted_n, peer)) {
+        p->stats.untrusted++;
+        say_refused(p, peer, "only trusted_proxies may connect where PROXY headers are expected");
+        close(fd);
+        return;
+    }
+    struct arrival *a = NEW(struct arrival);
+    a->loop = p->loop;
+    a->porch = p;
+    a->fd = fd;
+    a->peer = *peer;
+    a->tls = p->o.tls;
+    if (a->tls != NULL)
+        tls_server_ref(a->tls);
+    list_init(&a->link);
+    list_init(&a->slot);
+    list_push(&p->all, &a->link);
+    p->stats.arrivals++;
+    proxy_init(&a->proxy);
+    timer_init(&a->timer, p->loop, on_deadline, a);
+    if (p->o.proxy)
+        arrival_listen(a);
+    else
+        arrival_open(a);
+}
+
+void porch_pause(struct porch *p, bool paused)
+{
+    p->paused = paused;
+    if (!paused && porch_held(p) != NULL)
+        task_post(p->loop, &p->deliver);
+}
+
+void porch_free(struct porch *p)
+{
+    task_cancel(&p->deliver);
+    while (!list_empty(&p->all))
+        arrival_drop(CONTAINER(p->all.next, struct arrival, link));
+    if (p->o.tls != NULL)
+        tls_server_unref(p->o.tls);
+    p->o.tls = NULL;
+}
