@@ -176,8 +176,8 @@ void strategy_rank(const struct asked *q, const struct account *a, struct rank *
 
 /* ---- status.c -------------------------------------------------------------------------------- */
 
-/* It rests for failures that we have counted ourselves, for nothing else, and nobody is trying it:
- * whoever has no other account may. */
+/* It rests for failures that we have counted ourselves, for nothing else, and nobody is trying it;
+ * or somebody is, after that rest, and takes long: whoever has no other account may. */
 bool account_may_rescue(const struct account_facts *f, const char *family, int64_t now);
 
 /* ---- breaker.c ------------------------------------------------------------------------------- */

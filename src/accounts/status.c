@@ -6,10 +6,9 @@
 
 #define PROBE_LOOK   INT64_C(1000)   /* a probe ends soon, but when is not known */
 #define RESET_UNTOLD INT64_C(600000) /* so long a use counts whose window's reset was not told */
-#define RESCUE_QUIET                                                                              \
-    INT64_C(1000)                  /* nothing heard for so long: nothing is under way but streams \
-                                    */
-#define OVERLOAD_MS INT64_C(10000) /* a longer rest for overload was asked for by the provider */
+#define PROBE_ALONE  INT64_C(5000)   /* who has nobody else leaves it to a probe for so long */
+#define RESCUE_QUIET INT64_C(1000)   /* so long without news: only streams are under way */
+#define OVERLOAD_MS  INT64_C(10000)  /* a longer rest for overload was asked for by the provider */
 
 static const struct account_status serves = {ACCOUNT_READY, 0, ""};
 
@@ -205,6 +204,12 @@ struct account_status account_status_for(const struct account_facts *f, const ch
     return status_for(f, family, true, now);
 }
 
+/* The rest is over, and who finds out whether it serves again takes long: that is no bad sign. */
+static bool is_slow_probe(const struct account_facts *f, int64_t now)
+{
+    return f->cool_until <= now && breaker_is_probing(f, now) && now - f->probe_at >= PROBE_ALONE;
+}
+
 /* Streams that began before the rest may go on for an hour, and find nothing out: who is silent for
  * a while is not at it. The one that is let through is a probe, so it is known. */
 static bool is_being_tried(const struct account_facts *f, bool failing, int64_t now)
@@ -219,7 +224,8 @@ bool account_may_rescue(const struct account_facts *f, const char *family, int64
     bool failing = is_own_rest(f->cool_reason);
     bool own = failing ||
                (strcmp(f->cool_reason, "overloaded") == 0 && f->cool_until - now <= OVERLOAD_MS);
-    if (f->cool_until <= now || !own || is_being_tried(f, failing, now))
+    bool rests = f->cool_until > now && !is_being_tried(f, failing, now);
+    if (!own || (!rests && !is_slow_probe(f, now)))
         return false;
     enum account_state s = status_for(f, family, false, now).state;
     return s == ACCOUNT_READY || s == ACCOUNT_STALE;

@@ -221,13 +221,22 @@ static void test_rescue(void **state)
         g.in_flight = 1; /* somebody is at it */
         g.seen_at = NOW - SEC + 1;
         assert_false(account_may_rescue(&g, "", NOW));
-        bool own = rows[i].may && strcmp(rows[i].reason, "overloaded") != 0;
+        bool own = rows[i].may && is_own_rest(rows[i].reason);
         g.seen_at = NOW - SEC; /* or a stream of old, which finds nothing out */
         assert_int_equal(account_may_rescue(&g, "", NOW), own);
-        g.probe_at = NOW - 20 * SEC;
+        g.probe_at = NOW - 4 * SEC;
         assert_false(account_may_rescue(&g, "", NOW));
         g.probe_at = NOW - ACCOUNT_PROBE_MS;
         assert_int_equal(account_may_rescue(&g, "", NOW), own);
+        g = f; /* the rest is over, and its probe is slow */
+        g.cool_until = NOW - 10 * SEC;
+        g.in_flight = 1;
+        assert_false(account_may_rescue(&g, "", NOW));
+        g.probe_at = NOW - 5 * SEC + 1;
+        assert_false(account_may_rescue(&g, "", NOW));
+        g.probe_at = NOW - 5 * SEC;
+        assert_int_equal(account_may_rescue(&g, "", NOW),
+                         is_own_rest(rows[i].reason) || strcmp(rows[i].reason, "overloaded") == 0);
         g = f;
         g.paused = true;
         assert_false(account_may_rescue(&g, "", NOW));
