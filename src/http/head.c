@@ -119,8 +119,9 @@ bool http_connection_lists(const struct http_head *h, struct slice lower_name)
 
 static bool breaks_a_line(struct slice s)
 {
-    return s.n > 0 && (memchr(s.p, '\n', s.n) != NULL || memchr(s.p, '\r', s.n) != NULL ||
-                       memchr(s.p, '\0', s.n) != NULL);
+    return slice_has_control(s) &&
+           (memchr(s.p, '\n', s.n) != NULL || memchr(s.p, '\r', s.n) != NULL ||
+            memchr(s.p, '\0', s.n) != NULL);
 }
 
 /* Whatever the caller thinks: framing is never relayed, and no value can end its line. */

@@ -36,24 +36,69 @@ static bool line_cut(struct strict *s, struct slice *line)
 /* HTAB, SP to '~', 0x80 to 0xFF: so no CR, LF or NUL hides in it. */
 static bool value_is_valid(struct slice v)
 {
-    unsigned bad = 0;
+    if (!slice_has_control(v))
+        return true;
     for (size_t i = 0; i < v.n; i++) {
         unsigned char c = (unsigned char)v.p[i];
-        bad |= (unsigned)(c < 0x20) & (unsigned)(c != '\t');
-        bad |= (unsigned)(c == 0x7f);
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            return false;
     }
-    return bad == 0;
+    return true;
 }
+
+#define LETTERS(a, b, c, d) [a] = a, [b] = b, [c] = c, [d] = d
+
+/* What a byte of a name becomes, 0: not allowed. */
+static const char name_bytes[256] = {
+    LETTERS('a', 'b', 'c', 'd'),
+    LETTERS('e', 'f', 'g', 'h'),
+    LETTERS('i', 'j', 'k', 'l'),
+    LETTERS('m', 'n', 'o', 'p'),
+    LETTERS('q', 'r', 's', 't'),
+    LETTERS('u', 'v', 'w', 'x'),
+    LETTERS('0', '1', '2', '3'),
+    LETTERS('4', '5', '6', '7'),
+    ['8'] = '8',
+    ['9'] = '9',
+    ['y'] = 'y',
+    ['z'] = 'z',
+    ['-'] = '-',
+    ['A'] = 'a',
+    ['B'] = 'b',
+    ['C'] = 'c',
+    ['D'] = 'd',
+    ['E'] = 'e',
+    ['F'] = 'f',
+    ['G'] = 'g',
+    ['H'] = 'h',
+    ['I'] = 'i',
+    ['J'] = 'j',
+    ['K'] = 'k',
+    ['L'] = 'l',
+    ['M'] = 'm',
+    ['N'] = 'n',
+    ['O'] = 'o',
+    ['P'] = 'p',
+    ['Q'] = 'q',
+    ['R'] = 'r',
+    ['S'] = 's',
+    ['T'] = 't',
+    ['U'] = 'u',
+    ['V'] = 'v',
+    ['W'] = 'w',
+    ['X'] = 'x',
+    ['Y'] = 'y',
+    ['Z'] = 'z',
+};
 
 /* Requests: letters, digits and '-'. Replies: any token of RFC 9110 5.6.2. */
 static bool name_lower(char *p, size_t n, bool request)
 {
     for (size_t i = 0; i < n; i++) {
-        char c = p[i];
-        if (c >= 'A' && c <= 'Z')
-            p[i] = (char)(c + ('a' - 'A'));
-        else if ((c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' &&
-                 (request || c == '\0' || strchr("!#$%&'*+.^_`|~", c) == NULL))
+        char c = name_bytes[(unsigned char)p[i]];
+        if (c != '\0')
+            p[i] = c;
+        else if (request || p[i] == '\0' || strchr("!#$%&'*+.^_`|~", p[i]) == NULL)
             return false;
     }
     return n > 0;
