@@ -17,10 +17,11 @@ struct tls_scratch;
 struct loop {
     struct loop_core core; /* first: the core casts */
     uv_loop_t uv;
-    uv_timer_t clock;  /* the one timer libuv knows of */
-    int64_t clock_at;  /* what it is armed for; may be earlier than the earliest deadline */
-    uv_prepare_t turn; /* once a turn, before the wait: tasks, then the graveyard */
-    uv_idle_t busy;    /* active while tasks are queued: the wait is skipped */
+    uv_timer_t clock;         /* the one timer libuv knows of */
+    int64_t clock_at;         /* what it is armed for; may be earlier than the earliest deadline */
+    uv_prepare_t turn;        /* once a turn, before the wait: tasks, then the graveyard */
+    uv_idle_t busy;           /* active while tasks are queued: the wait is skipped */
+    int64_t wall_ms, wall_at; /* loop_wall, and the loop_now at which it was read */
     struct link signals;
     struct link finishing; /* streams between stream_finish and their end, oldest first */
     size_t finishing_n, finishing_max;
