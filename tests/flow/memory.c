@@ -31,6 +31,7 @@ struct backend {
     size_t accounts, keys, groups, records, objects, tokens, leases, windows;
     int64_t next_account, next_record;
     size_t objects_max;
+    struct backend_vault vault;
 };
 
 static void *one_more(void *array, size_t n, size_t size)
@@ -542,6 +543,29 @@ static enum err memory_object_get(struct backend *b, struct slice name, int64_t 
     return ERR_NOTFOUND;
 }
 
+/* ---- the key's mark: nobody replaces the key of a house that plays ------------------------- */
+
+static enum err memory_vault_load(struct backend *b, struct backend_vault *out)
+{
+    *out = b->vault;
+    return OK;
+}
+
+static enum err memory_vault_put(struct backend *b, struct slice pepper)
+{
+    assert(pepper.n > 0 && pepper.n < sizeof b->vault.pepper);
+    if (b->vault.n > 0)
+        return ERR_EXISTS;
+    memcpy(b->vault.pepper, pepper.p, pepper.n);
+    b->vault.n = pepper.n;
+    return OK;
+}
+
+static void memory_vault_take(struct backend *b, int64_t rotations)
+{
+    assert(rotations == b->vault.rotations);
+}
+
 const struct backend_ops backend_sqlite = {
     .name = "memory",
     .open = memory_open,
@@ -572,4 +596,7 @@ const struct backend_ops backend_sqlite = {
     .lease_take = memory_lease_take,
     .lease_drop = memory_lease_drop,
     .windows_load = memory_windows_load,
+    .vault_load = memory_vault_load,
+    .vault_put = memory_vault_put,
+    .vault_take = memory_vault_take,
 };
