@@ -359,20 +359,21 @@ static bool arrival_idles(const struct arrival *a)
     return a->state == ARRIVAL_HEADER || (a->state == ARRIVAL_SHAKE && !tls_busy(a->s->tls));
 }
 
-bool porch_has_room(struct porch *p)
+/* Who can be closed for a newcomer; NULL: nobody. */
+static struct arrival *porch_idle(const struct porch *p)
 {
     int64_t now = loop_now(p->loop);
-    if (p->stats.arrivals < p->o.max_arrivals)
-        return true;
-    for (struct link *k = p->all.next; k != &p->all; k = k->next) {
+    for (const struct link *k = p->all.next; k != &p->all; k = k->next) {
         struct arrival *a = CONTAINER(k, struct arrival, link);
-        if (!arrival_idles(a) || now - a->since < PATIENCE_MS)
-            continue;
-        p->stats.crowded++;
-        arrival_drop(a);
-        return true;
+        if (arrival_idles(a) && now - a->since >= PATIENCE_MS)
+            return a;
     }
-    return false;
+    return NULL;
+}
+
+bool porch_has_room(const struct porch *p)
+{
+    return p->stats.arrivals < p->o.max_arrivals || porch_idle(p) != NULL;
 }
 
 void porch_take(struct porch *p, int fd, const struct addr *peer)
@@ -382,6 +383,11 @@ void porch_take(struct porch *p, int fd, const struct addr *peer)
         say_refused(p, peer, "only trusted_proxies may connect where PROXY headers are expected");
         close(fd);
         return;
+    }
+    struct arrival *idle = p->stats.arrivals >= p->o.max_arrivals ? porch_idle(p) : NULL;
+    if (idle != NULL) {
+        p->stats.crowded++;
+        arrival_drop(idle);
     }
     struct arrival *a = NEW(struct arrival);
     a->loop = p->loop;

@@ -31,8 +31,8 @@ void porch_init(struct porch *p, struct loop *l, void (*pass)(void *arg, struct 
                 void *arg);
 void porch_set(struct porch *p, const struct listener_options *o);
 bool porch_is_needed(const struct porch *p); /* else connections may go to the owner at once */
-/* Is there room for one more? Makes some if it can. */
-bool porch_has_room(struct porch *p);
+/* Is there room for one more, or somebody who can be closed for it? */
+bool porch_has_room(const struct porch *p);
 /* Takes the descriptor, whatever becomes of it. */
 void porch_take(struct porch *p, int fd, const struct addr *peer);
 void porch_pause(struct porch *p, bool paused);
