@@ -145,6 +145,28 @@ void models_free(struct models *m)
     mem_free(m);
 }
 
+void models_write(const struct models *m, struct jw *w)
+{
+    struct slice name = S("");
+    jw_obj(w);
+    for (int i = 0; m != NULL && i < m->n; i++) {
+        const struct rule *r = &m->rule[i];
+        char key[STORE_MODEL_MAX];
+        text_format(key, sizeof key, "%.*s%s", (int)r->pattern.n, r->pattern.p,
+                    r->kind == RULE_PREFIX ? "*" : "");
+        jw_key(w, key);
+        if (json_str(r->to, &name)) {
+            jw_str(w, name);
+            continue;
+        }
+        jw_arr(w);
+        for (size_t k = 0; k < json_len(r->to); k++)
+            jw_str(w, json_str(json_at(r->to, k), &name) ? name : S(""));
+        jw_end_arr(w);
+    }
+    jw_end_obj(w);
+}
+
 /* The exact one, then the family's, then the longest beginning; NULL: none. */
 static const struct rule *rule_find(const struct models *m, struct slice asked)
 {

@@ -151,5 +151,7 @@ bool account_has_model(const struct account *a, const char *asked); /* the same,
  * they do not map) and "inference_profile". NULL: nothing, or it cannot be read. */
 struct models *models_read(struct slice settings);
 void models_free(struct models *m);
+/* The mapping as a JSON object, as it was given; {} for none. */
+void models_write(const struct models *m, struct jw *w);
 
 #endif

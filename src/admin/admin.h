@@ -61,7 +61,7 @@ struct arg_spec {
     const char *help;
     char letter; /* the flag's short form ('f' for -f); 0 = none */
 };
-#define VERB_ARGS_MAX 32
+#define VERB_ARGS_MAX 40
 struct verb_call;
 struct verb {
     const char *name; /* "account add" */

@@ -113,7 +113,8 @@ int64_t call_now(const struct verb_call *c); /* wall ms */
 /* ---- handlers
  * -------------------------------------------------------------------------------------------- */
 
-void verb_account_add(struct verb_call *c); /* verbs_account.c */
+void verb_provider_list(struct verb_call *c); /* verbs_provider.c */
+void verb_account_add(struct verb_call *c);   /* verbs_account.c */
 void verb_account_list(struct verb_call *c);
 void verb_account_show(struct verb_call *c);
 void verb_account_pause(struct verb_call *c);
@@ -166,6 +167,9 @@ bool name_is_good(struct slice s);
 /* Brings the flags of the call into an account's settings; what they do not name stays as it is.
  * False: they do not fit in there, or name a group that is none, and the call has been failed. */
 bool settings_merge(struct verb_call *c, char settings[STORE_SETTINGS_MAX]);
+/* "PATTERN=NAME,..." as a JSON object; names of one pattern become a list. False: the call has been
+ * failed. */
+bool models_put(struct verb_call *c, struct jw *w, const char *text);
 /* The name of a flag of the call that only accounts with a login have; NULL = there is none. */
 const char *settings_of_login(const struct verb_call *c);
 /* The sentence for a word of a choice, be it one of enum why or a state; "" when there is none. */

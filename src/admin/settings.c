@@ -9,6 +9,8 @@ enum setting_kind {
     SETTING_LOGIN, /* a text, of accounts that have a login */
     SETTING_TEXT,
     SETTING_LIST,
+    SETTING_OPTION, /* a text of which one provider or the other knows something */
+    SETTING_MODELS, /* PATTERN=NAME,... */
     SETTING_NUMBER, /* 0 is what it is without */
     SETTING_SWITCH
 };
@@ -28,6 +30,18 @@ static const struct setting {
     {"pause_at", "pause_at", SETTING_NUMBER},
     {"pause_on_overage", "pause_on_overage", SETTING_SWITCH},
     {"peak_hours", "peak_hours", SETTING_TEXT},
+    {"model", "models", SETTING_MODELS},
+    {"dialect", "dialect", SETTING_OPTION},
+    {"region", "region", SETTING_OPTION},
+    {"project", "project", SETTING_OPTION},
+    {"quota_project", "quota_project", SETTING_OPTION},
+    {"resource", "resource", SETTING_OPTION},
+    {"deployment", "deployment", SETTING_OPTION},
+    {"api_version", "api_version", SETTING_OPTION},
+    {"tenant_id", "tenant_id", SETTING_OPTION},
+    {"credential", "credential", SETTING_OPTION},
+    {"profile", "profile", SETTING_OPTION},
+    {"inference_profile", "inference_profile", SETTING_OPTION},
 };
 #define SETTINGS_N (sizeof SETTINGS / sizeof *SETTINGS)
 
@@ -108,13 +122,81 @@ static void list_put(struct jw *w, const char *text)
     jw_end_arr(w);
 }
 
-/* An empty value, or a number that is 0, is what there is without the member. */
-static void setting_put(struct jw *w, const struct verb_call *c, const struct setting *s)
+/* One of "PATTERN=NAME,..."; false behind the last. No '=': the pattern is empty. */
+static bool model_cut(struct slice *rest, struct slice *pattern, struct slice *name)
+{
+    struct slice one = S("");
+    do {
+        if (!slice_cut(rest, ',', &one))
+            return false;
+        one = slice_trim(one);
+    } while (one.n == 0);
+    *name = one;
+    *pattern = S("");
+    if (slice_find(one, '=') >= 0)
+        (void)slice_cut(name, '=', pattern);
+    *pattern = slice_trim(*pattern);
+    *name = slice_trim(*name);
+    return true;
+}
+
+/* The i-th place's pattern stands before it already: its name is in that one's list. */
+static bool model_is_again(struct slice text, struct slice pattern, int i)
+{
+    struct slice before, name;
+    for (int k = 0; k < i && model_cut(&text, &before, &name); k++)
+        if (slice_eq(before, pattern))
+            return true;
+    return false;
+}
+
+/* All names that are given for a pattern: one, or a list that is taken in turns. */
+static void model_names(struct jw *w, struct slice text, struct slice pattern)
+{
+    struct slice rest = text, other, name;
+    int n = 0;
+    while (model_cut(&rest, &other, &name))
+        n += slice_eq(other, pattern);
+    if (n > 1)
+        jw_arr(w);
+    while (model_cut(&text, &other, &name))
+        if (slice_eq(other, pattern))
+            jw_str(w, name);
+    if (n > 1)
+        jw_end_arr(w);
+}
+
+bool models_put(struct verb_call *c, struct jw *w, const char *text)
+{
+    struct slice rest = slice_of(text), pattern, name;
+    char key[STORE_MODEL_MAX];
+    jw_obj(w);
+    for (int i = 0; model_cut(&rest, &pattern, &name); i++) {
+        if (pattern.n == 0 || pattern.n >= sizeof key) {
+            call_fail(c, FAIL_USAGE,
+                      "a mapping is PATTERN=NAME, what is asked for and what it is called here, "
+                      "like opus=glm-5.3: `%.*s` is none",
+                      (int)(name.n < 60 ? name.n : 60), name.p);
+            return false;
+        }
+        if (model_is_again(slice_of(text), pattern, i))
+            continue;
+        text_copy(key, sizeof key, pattern);
+        jw_key(w, key);
+        model_names(w, slice_of(text), pattern);
+    }
+    jw_end_obj(w);
+    return true;
+}
+
+/* An empty value, or a number that is 0, is what there is without the member. False: the call has
+ * been failed. */
+static bool setting_put(struct jw *w, struct verb_call *c, const struct setting *s)
 {
     const char *text = s->kind == SETTING_NUMBER ? "0" : call_text(c, s->arg);
     int64_t number = s->kind == SETTING_NUMBER ? call_int(c, s->arg, 0) : 1;
     if (text[0] == '\0' || number == 0)
-        return;
+        return true;
     jw_key(w, s->key);
     switch (s->kind) {
     case SETTING_NUMBER:
@@ -126,11 +208,15 @@ static void setting_put(struct jw *w, const struct verb_call *c, const struct se
     case SETTING_LIST:
         list_put(w, text);
         break;
+    case SETTING_MODELS:
+        return models_put(c, w, text);
     case SETTING_LOGIN:
     case SETTING_TEXT:
+    case SETTING_OPTION:
         jw_cstr(w, text);
         break;
     }
+    return true;
 }
 
 const struct group *call_group(struct verb_call *c, const char *name)
@@ -188,9 +274,13 @@ bool settings_merge(struct verb_call *c, char settings[STORE_SETTINGS_MAX])
         jw_key(&w, name);
         json_copy(&w, value);
     }
-    for (size_t i = 0; i < SETTINGS_N; i++)
-        if (is_given(c, &SETTINGS[i]))
-            setting_put(&w, c, &SETTINGS[i]);
+    for (size_t i = 0; i < SETTINGS_N; i++) {
+        if (!is_given(c, &SETTINGS[i]) || setting_put(&w, c, &SETTINGS[i]))
+            continue;
+        buf_free(&out);
+        json_free(doc);
+        return false;
+    }
     jw_end_obj(&w);
     e = e == OK ? w.err : e;
     if (e == OK)
@@ -229,5 +319,15 @@ void settings_write(struct jw *w, const struct account *a)
     if (a->settings[0] != '\0' && json_parse(slice_of(a->settings), &doc) != OK)
         doc = NULL;
     jw_kstr(w, "peak_hours", json_get_str(json_root(doc), "peak_hours"));
+    jw_key(w, "models");
+    models_write(a->models, w);
+    jw_key(w, "options");
+    jw_obj(w);
+    for (size_t i = 0; i < SETTINGS_N; i++) {
+        struct slice text = json_get_str(json_root(doc), SETTINGS[i].key);
+        if (SETTINGS[i].kind == SETTING_OPTION && text.n > 0)
+            jw_kstr(w, SETTINGS[i].key, text);
+    }
+    jw_end_obj(w);
     json_free(doc);
 }

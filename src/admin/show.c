@@ -268,6 +268,17 @@ static void show_policy(const struct json_val *a, struct buf *out)
         show_row(out, "rests", S("while what it serves would be paid for beyond the plan"));
     if (json_get_str(a, "peak_hours").n > 0)
         show_row(out, "rests in", json_get_str(a, "peak_hours"));
+    value_models(text, sizeof text, json_get(a, "models"));
+    if (text[0] != '\0')
+        show_row(out, "models", slice_of(text));
+    const struct json_val *options = json_get(a, "options"), *v;
+    struct slice key, value = {"", 0};
+    for (size_t i = 0; json_member(options, i, &key, &v); i++) {
+        char name[64];
+        text_copy(name, sizeof name, key);
+        if (json_str(v, &value))
+            show_row(out, name, value);
+    }
 }
 
 static void show_account(const struct json_val *a, const struct look *l, struct buf *out)
@@ -570,6 +581,7 @@ static const struct {
     {"account callback", show_login_done},
     {"account import", show_login_done},
     {"account test", show_account_test},
+    {"provider list", show_provider_list},
     {"group list", show_group_list},
     {"group show", show_group},
     {"group set", show_group},

@@ -18,13 +18,15 @@ void value_list(char *out, size_t size, const struct json_val *array);
 void cell_time(struct table *t, struct slice s); /* of RFC 3339, "08-22 10:15:04" */
 void cell_ms(struct table *t, const struct json_val *v);
 void cell_count(struct table *t, int64_t n);
+/* "opus -> glm-5.3, gpt-* -> a | b" of a mapping (show_group.c); "" when it is empty. */
+void value_models(char *out, size_t size, const struct json_val *models);
 /* "name        text" and a line's end; "-" for an empty text. */
 void show_row(struct buf *out, const char *name, struct slice text);
 
 /* ---- replies --------------------------------------------------------------------------------- */
 
 typedef void show_fn(const struct json_val *root, const struct look *l, struct buf *out);
-show_fn show_group, show_group_list, show_group_gone;        /* show_group.c */
-show_fn show_request, show_request_list, show_route_explain; /* show_request.c */
+show_fn show_group, show_group_list, show_group_gone, show_provider_list; /* show_group.c */
+show_fn show_request, show_request_list, show_route_explain;              /* show_request.c */
 
 #endif

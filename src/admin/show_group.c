@@ -18,6 +18,50 @@ static void routes_text(char *out, size_t size, const struct json_val *list)
     }
 }
 
+/* "fast -> claude-haiku-5-5, gpt-* -> a | b" */
+void value_models(char *out, size_t size, const struct json_val *models)
+{
+    struct slice pattern, name;
+    const struct json_val *to;
+    size_t n = 0;
+    out[0] = '\0';
+    for (size_t i = 0; n + 8 < size && json_member(models, i, &pattern, &to); i++) {
+        n += text_format(out + n, size - n, "%s%.*s ->", n > 0 ? ", " : "", (int)pattern.n,
+                         pattern.p);
+        size_t names = json_type(to) == JSON_ARRAY ? json_len(to) : 1;
+        for (size_t k = 0; k < names && n + 8 < size; k++) {
+            name = S("");
+            (void)json_str(json_type(to) == JSON_ARRAY ? json_at(to, k) : to, &name);
+            n += text_format(out + n, size - n, "%s %.*s", k > 0 ? " |" : "", (int)name.n, name.p);
+        }
+    }
+}
+
+void show_provider_list(const struct json_val *root, const struct look *l, struct buf *out)
+{
+    static const struct column COLUMNS[] = {{.title = "NAME"},
+                                            {.title = "DIALECTS"},
+                                            {.title = "CREDENTIAL", .rank = 2},
+                                            {.title = "SETTINGS", .rank = 3},
+                                            {.title = "WHAT", .rank = 1}};
+    const struct json_val *list = json_get(root, "providers");
+    struct table t;
+    char text[400];
+    table_init(&t, COLUMNS, (int)(sizeof COLUMNS / sizeof *COLUMNS));
+    for (size_t i = 0; i < json_len(list); i++) {
+        const struct json_val *p = json_at(list, i);
+        table_cell(&t, json_get_str(p, "name"));
+        value_list(text, sizeof text, json_get(p, "dialects"));
+        table_cell(&t, slice_of(text));
+        table_cell(&t, json_get_str(p, "credential"));
+        value_list(text, sizeof text, json_get(p, "settings"));
+        table_cell(&t, slice_of(text));
+        table_cell(&t, json_get_str(p, "help"));
+    }
+    table_print(&t, l, true, out);
+    table_free(&t);
+}
+
 void show_group(const struct json_val *g, const struct look *l, struct buf *out)
 {
     char text[2048];
@@ -33,6 +77,9 @@ void show_group(const struct json_val *g, const struct look *l, struct buf *out)
     routes_text(text, sizeof text, json_get(g, "routes"));
     if (text[0] != '\0')
         show_row(out, "routes", slice_of(text));
+    value_models(text, sizeof text, json_get(g, "models"));
+    if (text[0] != '\0')
+        show_row(out, "models", slice_of(text));
     value_list(text, sizeof text, json_get(g, "accounts"));
     show_row(out, "accounts", slice_of(text));
     value_list(text, sizeof text, json_get(g, "keys"));

@@ -51,6 +51,33 @@
      .help = "rest while what it serves would be paid for beyond the plan"},                       \
     {.name = "peak_hours", .type = ARG_STRING, .value = "SPAN",                                    \
      .help = "rest every day in that span: \"Mon-Fri 14:00-18:00 +08:00\"; empty: in none"}
+#define MODEL_ARG                                                                                  \
+    {.name = "model", .type = ARG_STRING, .many = true, .value = "PATTERN=NAME",                   \
+     .help = "what a model is called here: a whole name, a family (opus) or a beginning with "     \
+             "'*'; may be given again, for one pattern too: its names take turns; all are "        \
+             "replaced, empty: none"}
+#define OPTION_ARGS                                                                                \
+    {.name = "dialect", .type = ARG_STRING, .value = "D",                                          \
+     .help = "with --base-url: what is spoken there, see `sluice provider list`"},                 \
+    {.name = "region", .type = ARG_STRING, .value = "R",                                           \
+     .help = "AWS, Google: where it is served"},                                                   \
+    {.name = "project", .type = ARG_STRING, .value = "P", .help = "Google: whose it is"},          \
+    {.name = "quota_project", .type = ARG_STRING, .value = "P",                                    \
+     .help = "Google: who pays, if another one"},                                                  \
+    {.name = "resource", .type = ARG_STRING, .value = "NAME",                                      \
+     .help = "Azure: the resource, the first word of its host name"},                              \
+    {.name = "deployment", .type = ARG_STRING, .value = "NAME",                                    \
+     .help = "Azure: what every model is called that --model does not map"},                       \
+    {.name = "api_version", .type = ARG_STRING, .value = "DATE",                                   \
+     .help = "Azure OpenAI: the api-version (default 2024-10-21)"},                                \
+    {.name = "tenant_id", .type = ARG_STRING, .value = "ID",                                       \
+     .help = "Azure: Entra's tenant of the application that --client-id names"},                   \
+    {.name = "credential", .type = ARG_STRING, .value = "FROM",                                    \
+     .help = "clouds: static (the secret), env, profile, container, instance, or default"},        \
+    {.name = "profile", .type = ARG_STRING, .value = "NAME",                                       \
+     .help = "AWS: of the shared credentials file"},                                               \
+    {.name = "inference_profile", .type = ARG_STRING, .value = "PREFIX",                           \
+     .help = "Bedrock: what stands before a model's id (default global); none: nothing"}
 /* clang-format on */
 
 static const struct verb VERBS[] = {
@@ -97,7 +124,9 @@ static const struct verb VERBS[] = {
               .value = "FILE",
               .help = "in place of a login, for a provider with OAuth: " TOKEN_HELP},
              LOGIN_ARGS,
-             POLICY_ARGS},
+             POLICY_ARGS,
+             MODEL_ARG,
+             OPTION_ARGS},
      .handler = verb_account_add,
      .help = "add a provider account to the pool",
      .example = "sluice account add work --provider anthropic --secret-file key.txt\n"
@@ -105,6 +134,8 @@ static const struct verb VERBS[] = {
                 "  sluice account add work --provider anthropic --secret-file -\n"
                 "sluice account add box --provider anthropic-compatible \\\n"
                 "  --base-url http://127.0.0.1:11434 --secret-file key.txt\n"
+                "sluice account add aws --provider bedrock --region eu-west-1 --credential env\n"
+                "sluice account add z --provider zai --secret-file key.txt --model opus=glm-5.3\n"
                 "sluice account add plan --provider claude-oauth --client-id ID\n"
                 "sluice account login plan"},
     {.name = "account login",
@@ -202,7 +233,9 @@ static const struct verb VERBS[] = {
               .help = "the name in --base-url may lead into your own network"},
              {.name = "secret", .type = ARG_SECRET, .value = "FILE", .help = SECRET_HELP},
              LOGIN_ARGS,
-             POLICY_ARGS},
+             POLICY_ARGS,
+             MODEL_ARG,
+             OPTION_ARGS},
      .handler = verb_account_set,
      .help = "change an account: priority, address, secret, groups, limits",
      .example = "sluice account set work --priority 1 --group premium,default\n"
@@ -280,6 +313,12 @@ static const struct verb VERBS[] = {
      .handler = verb_key_revoke,
      .help = "end a key, at once",
      .example = "sluice key revoke alice"},
+    {.name = "provider list",
+     .method = HTTP_GET,
+     .path = "/api/providers",
+     .handler = verb_provider_list,
+     .help = "who can be asked, in which dialects, and what an account there needs",
+     .example = "sluice provider list"},
     {.name = "group list",
      .method = HTTP_GET,
      .path = "/api/groups",
@@ -311,12 +350,20 @@ static const struct verb VERBS[] = {
               .many = true,
               .value = "PREFIX=GROUP",
               .help = "of strategy model: who serves models whose names begin so; may be given "
-                      "again; all of them are replaced"}},
+                      "again; all of them are replaced"},
+             {.name = "model",
+              .type = ARG_STRING,
+              .many = true,
+              .value = "PATTERN=NAME",
+              .help = "what its clients mean by a name: another model, or MODEL@ACCOUNT; a whole "
+                      "name, a family or a beginning with '*'; may be given again, all of them "
+                      "are replaced, empty: none"}},
      .handler = verb_group_set,
      .help = "make a group of accounts, or change one",
      .example = "sluice group set premium --strategy least-used\n"
                 "sluice group set team --strategy model \\\n"
-                "  --route claude-opus=premium --route =default"},
+                "  --route claude-opus=premium --route =default\n"
+                "sluice group set team --model fast=claude-haiku-5-5 --model 'gpt-*=glm-5.3@z'"},
     {.name = "group remove",
      .method = HTTP_DELETE,
      .path = "/api/groups/{name}",

@@ -245,7 +245,7 @@ static bool check_credential(struct verb_call *c, const struct provider *p)
     if (p == NULL)
         return true;
     const char *odd = settings_of_login(c);
-    if (p->oauth == NULL && !call_has(c, "secret")) {
+    if (p->oauth == NULL && p->cloud == NULL && !p->no_secret && !call_has(c, "secret")) {
         call_fail(c, FAIL_USAGE,
                   "--secret-file FILE is missing: file with the provider's key, - for standard "
                   "input; never an argument");
@@ -253,7 +253,8 @@ static bool check_credential(struct verb_call *c, const struct provider *p)
     }
     if (call_has(c, "token") && !provider_rotates(p))
         odd = "token-file";
-    if (odd != NULL && (p->oauth == NULL || strcmp(odd, "token-file") == 0)) {
+    bool may = p->oauth != NULL || p->cloud != NULL;
+    if (odd != NULL && (!may || strcmp(odd, "token-file") == 0)) {
         call_fail(c, FAIL_USAGE, "`%s` is for providers with OAuth; `%s` takes a secret", odd,
                   p->name);
         return false;
@@ -513,7 +514,7 @@ void verb_account_set(struct verb_call *c)
         return;
     }
     const char *odd = settings_of_login(c);
-    if (odd != NULL && a->provider->oauth == NULL) {
+    if (odd != NULL && a->provider->oauth == NULL && a->provider->cloud == NULL) {
         call_fail(c, FAIL_USAGE, "`%s` is for providers with OAuth; `%s` takes a secret", odd,
                   a->provider->name);
         return;

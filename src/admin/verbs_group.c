@@ -55,6 +55,8 @@ static void group_write(struct jw *w, const struct admin *admin, const struct gr
         jw_end_obj(w);
     }
     jw_end_arr(w);
+    jw_key(w, "models");
+    models_write(g->models, w);
     members_write(w, admin, g->name);
 }
 
@@ -151,7 +153,7 @@ static bool row_fill(struct verb_call *c, const struct group *g, struct group_ro
     struct jw w;
     bool good = true;
     const char *strategy = call_text(c, "strategy"), *affinity = call_text(c, "affinity");
-    const char *routes = call_text(c, "route");
+    const char *routes = call_text(c, "route"), *models = call_text(c, "model");
     if (strategy != NULL && strlen(strategy) < sizeof row->strategy)
         text_copy(row->strategy, sizeof row->strategy, slice_of(strategy));
     else
@@ -172,6 +174,13 @@ static bool row_fill(struct verb_call *c, const struct group *g, struct group_ro
         routes_keep(&w, g);
     else if (routes[0] != '\0')
         good = routes_put(c, &w, routes);
+    if (good && (models == NULL ? g != NULL && g->models != NULL : models[0] != '\0')) {
+        jw_key(&w, "models");
+        if (models != NULL)
+            good = models_put(c, &w, models);
+        else
+            models_write(g->models, &w);
+    }
     if (!good) {
         buf_free(&out);
         return false;
@@ -181,7 +190,7 @@ static bool row_fill(struct verb_call *c, const struct group *g, struct group_ro
         text_copy(row->settings, sizeof row->settings, buf_slice(&out));
     buf_free(&out);
     if (w.err != OK)
-        call_fail(c, FAIL_USAGE, "the routes are too long together");
+        call_fail(c, FAIL_USAGE, "the routes and models are too long together");
     return w.err == OK;
 }
 

@@ -88,6 +88,70 @@ static void accounts_change(void)
     want(5, "", "account set box.2 --weight 2");
 }
 
+/* Accounts of other vendors and clouds: what each needs is asked for, and shown again. */
+static void providers_story(void)
+{
+    struct json *j = want_json(0, "", "provider list");
+    assert_true(json_len(json_get(json_root(j), "providers")) >= 35);
+    json_free(j);
+    want(0, "", "provider list");
+    says("vertex-ai");
+    want(2, CANARY, "account add b --provider bedrock --secret-file -");
+    says("\"region\"");
+    want(2, CANARY, "account add b --provider bedrock --secret-file - --region evil.example/x");
+    want(2, "", "account add b --provider azure-openai --resource r");
+    says("the secret is empty");
+    want(0, "",
+         "account add b --provider bedrock --region eu-west-1 --credential env "
+         "--inference-profile eu");
+    want(0, "", "account show b");
+    says("eu-west-1");
+    want(0, "", "account set b --region us-east-1");
+    j = want_json(0, "", "account show b");
+    assert_true(slice_eq(json_get_str(json_root(j), "base_url"),
+                         S("https://bedrock-runtime.us-east-1.amazonaws.com")));
+    assert_true(
+        slice_eq(json_get_str(json_get(json_root(j), "options"), "inference_profile"), S("eu")));
+    json_free(j);
+    want(2, "", "account set b --region=");
+    says("\"region\"");
+    want(0, CANARY,
+         "account add e --provider azure-openai --resource r --client-id c --tenant-id t "
+         "--secret-file -");
+    want(0, "", "account remove e");
+    want(0, "", "account add o --provider ollama"); /* needs neither secret nor address */
+    want(0, "", "account set o --model opus=qwen3 --model gpt-*=a --model gpt-*=b");
+    j = want_json(0, "", "account show o");
+    const struct json_val *models = json_get(json_root(j), "models");
+    assert_true(slice_eq(json_get_str(models, "opus"), S("qwen3")));
+    assert_int_equal(json_len(json_get(models, "gpt-*")), 2);
+    json_free(j);
+    want(0, "", "account show o");
+    says("opus -> qwen3, gpt-* -> a | b");
+    want(2, "", "account set o --model opus");
+    says("PATTERN=NAME");
+    want(2, "", "account set o --model opus=");
+    want(2, "", "account set o --model a*b=c");
+    says("'*'");
+    want(0, "", "account pause o"); /* hands the mapping back */
+    want(0, "", "account set o --model=");
+    j = want_json(0, "", "account show o");
+    assert_int_equal(json_len(json_get(json_root(j), "models")), 0);
+    json_free(j);
+    want(0, "", "account remove o");
+    want(0, "", "account remove b");
+    want(0, "", "group set g1 --model fast=claude-haiku-5-5,smart=claude-opus-5-5@web");
+    want(0, "", "group set g1 --strategy failover"); /* keeps them */
+    want(0, "", "group show g1");
+    says("smart -> claude-opus-5-5@web");
+    want(0, "", "group set g1 --model=");
+    j = want_json(0, "", "group show g1");
+    assert_int_equal(json_len(json_get(json_root(j), "models")), 0);
+    json_free(j);
+    want(2, "", "group set g1 --model x");
+    want(0, "", "group remove g1");
+}
+
 #define PAIR                                                                                  \
     "{\"claudeAiOauth\":{\"accessToken\":\"" CANARY "-a\",\"refreshToken\":\"" CANARY "-r\"," \
     "\"expiresAt\":4102444800000}}"
@@ -407,6 +471,7 @@ static void every_verb_without_a_daemon(void **state)
     (void)state;
     accounts_story();
     accounts_change();
+    providers_story();
     tokens_story();
     login_story(false);
     keys_story();
@@ -424,6 +489,7 @@ static void every_verb_with_a_daemon(void **state)
     pid_t pid = daemon_start(&from);
     accounts_story();
     accounts_change();
+    providers_story();
     tokens_story();
     login_story(true);
     keys_story();
