@@ -30,7 +30,10 @@ struct backend_options {
 
 /* ---- notes: small facts that ride along with a batch of records ----------------------------- */
 
-/* Of two observations, the stored one is newer, so that the other is late: see STORE_CLOCK_STEP. */
+/* ms; what is stored and so much newer than what comes was written before the wall clock was set
+ * back */
+#define STORE_CLOCK_STEP 60000
+/* Of two observations the stored one is newer, so that the other is late. */
 static inline bool store_is_newer(int64_t stored_at, int64_t at)
 {
     return stored_at > at && stored_at - at <= STORE_CLOCK_STEP;

@@ -3,8 +3,7 @@
  * Accounts and their facts, gateway keys, one record per request, and who made which batch or file.
  * The verbs are atomic and asynchronous; no SQL, no rows, no transactions leak through this door.
  * The engine behind it (include/sluice/backend.h; SQLite in WAL mode) runs on the store's own
- * thread and talks to the loop by messages, so the loop never waits for the disk. HTTP is unknown
- * here.
+ * thread and talks to the loop by messages: the loop never waits for the disk. No HTTP here.
  *
  * Secrets are sealed by the vault before they reach the engine (AES-256-GCM, key derived per row
  * from the master key, bound to table, row and column), so no clear byte of one is ever in a file.
@@ -18,7 +17,6 @@
 #include "net/net.h"
 
 struct store;
-
 #define STORE_NAME_MAX     64 /* account, key and lease names, with the NUL */
 #define STORE_URL_MAX      512
 #define STORE_MODEL_MAX    96
@@ -57,12 +55,10 @@ MUST_USE enum err store_open(struct loop *l, const struct store_options *o, stru
 void store_close(struct store *s);
 void store_set_limits(struct store *s, int64_t max_age_ms, int64_t max_bytes); /* after a reload */
 /* Of a shared store: from now on `fn` is called, within a second or so and never inside another
- * call, when another process has changed an account, its facts, its token, a group or a key. What
- * is loaded then has the change in it; loading more often than needed does no harm. */
+ * call, when another process has changed an account, its facts, its token, a group or a key. */
 void store_watch(struct store *s, void (*fn)(void *arg), void *arg);
 
 typedef void store_done_fn(void *arg, enum err e);
-
 /* ---- accounts ------------------------------------------------------------------------------- */
 
 struct account_row {
@@ -97,11 +93,8 @@ void store_account_update(struct store *s, const struct account_row *row, store_
                           void *arg);
 /* Its tokens, windows and objects go with it; its records stay. */
 void store_account_remove(struct store *s, int64_t id, store_done_fn *done, void *arg);
-/* What is stored and claims to be that much newer than what comes was written before the wall clock
- * was set back, ms. */
-#define STORE_CLOCK_STEP 60000
-/* Last seen wins: ignored when the stored seen_at is newer, by no more than STORE_CLOCK_STEP. Fire
- * and forget, coalesced. */
+/* Last seen wins: ignored when the stored seen_at is newer, by a minute at most (more: the clock was
+ * set back). Fire and forget, coalesced. */
 void store_facts_put(struct store *s, int64_t account_id, int64_t seen_at, int64_t cool_until,
                      const char *cool_reason);
 
@@ -242,18 +235,18 @@ struct record {
 void store_record(struct store *s, const struct record *r);
 
 struct record_query {
-    int64_t after_row, before_row; /* rows newer than this, oldest first (`forward`); or older than
-                                      this, newest first (0 = from the newest) */
-    bool forward;
-    int32_t limit;             /* 1..1000 */
-    const char *account, *key; /* by name, NULL = any; the account of the last attempt counts */
+    int64_t after_row, before_row; /* newer than this, oldest first; or older, newest first (0 =
+                                      from the newest) */
+    bool forward;                  /* which of the two */
+    int32_t limit;                 /* 1..1000 */
+    const char *account, *key;     /* by name, NULL = any; the account of the last attempt counts */
     const char *id; /* this one alone: its x-sluice-request-id; then nothing above counts but
                        `limit`. NULL = any. Found by its time: quick unless nobody has it */
 };
 typedef void store_records_fn(void *arg, enum err e, const struct record *rows, size_t n);
 void store_records_query(struct store *s, const struct record_query *q, store_records_fn *done,
                          void *arg);
-/* Applies the limits now; the background timer of the store does so every 10 minutes. */
+/* Applies the limits now, not within 10 minutes. */
 void store_prune(struct store *s, store_done_fn *done, void *arg);
 
 /* ---- who made it: batches and files follow their account ------------------------------------ */
@@ -267,7 +260,7 @@ void store_object_get(struct store *s, struct slice object, store_object_fn *don
 #define STORE_WHY_LONG 512
 struct store_rotation {
     char old_key[9], new_key[9]; /* fingerprints */
-    int64_t values, unreadable;  /* sealed anew; left as they were, under some other key */
+    int64_t values, unreadable;  /* sealed anew; left as they were */
     char why[STORE_WHY_LONG];    /* after an error, a sentence */
 };
 typedef void store_rotated_fn(void *arg, enum err e, const struct store_rotation *r);
