@@ -93,6 +93,12 @@ static const struct route_row ROWS[] = {
     {VERTEX_MODELS "{m}:streamRawPredict", false, POST, ROUTE_CHAT, "vertex",
      VERTEX(API_CHAT, true)},
 
+    /* Google's SDK asks at /v1 since its version 3. */
+    {"/v1/models/{m}:generateContent", false, POST, ROUTE_CHAT, "gemini", GEMINI(API_CHAT, false)},
+    {"/v1/models/{m}:streamGenerateContent", false, POST, ROUTE_CHAT, "gemini",
+     GEMINI(API_CHAT, true)},
+    {"/v1/models/{m}:countTokens", false, POST, ROUTE_COUNT, "gemini_count",
+     GEMINI(API_COUNT, false)},
     {"/v1beta/models/{m}:generateContent", false, POST, ROUTE_CHAT, "gemini",
      GEMINI(API_CHAT, false)},
     {"/v1beta/models/{m}:streamGenerateContent", false, POST, ROUTE_CHAT, "gemini",
@@ -105,6 +111,7 @@ static const struct route_row ROWS[] = {
     {"/api/tags", false, M_READ, ROUTE_MODELS, "models", OLLAMA(API_MODELS)},
 
     {"/v1/models", false, M_READ, ROUTE_MODELS, "models", ANTHROPIC(API_MODELS)},
+    {"/v1/models", true, 0, ROUTE_OTHER, "model", ANTHROPIC(API_OTHER)},
     {"/models", false, M_READ, ROUTE_MODELS, "models", OPENAI(API_MODELS)},
     {"/v1", true, 0, ROUTE_OTHER, "other", ANTHROPIC(API_OTHER)},
 };
@@ -267,10 +274,13 @@ void route_settle(struct route *r, const struct http_head *head)
     struct front *f = &r->front;
     if (f->dialect == DIALECT_GEMINI && query_has(head->query, S("alt=sse")))
         f->stream = FRAMING_SSE;
-    /* The same path in two dialects. Anthropic's clients tell a version; theirs is also who has no
-     * bearer token. Claude Code asks with one, and with a version. */
-    if (r->kind == ROUTE_MODELS && f->dialect == DIALECT_ANTHROPIC &&
-        http_find(head, "anthropic-version") == NULL && http_find(head, "x-api-key") == NULL &&
-        http_find(head, "authorization") != NULL)
+    /* The same path in three dialects. Anthropic's clients tell a version; theirs is also who has
+     * no bearer token. Claude Code asks with one, and with a version. */
+    bool models = r->kind == ROUTE_MODELS || strcmp(r->name, "model") == 0;
+    if (!models || f->dialect != DIALECT_ANTHROPIC || http_find(head, "anthropic-version") != NULL)
+        return;
+    if (http_find(head, "x-goog-api-key") != NULL)
+        f->dialect = DIALECT_GEMINI;
+    else if (http_find(head, "x-api-key") == NULL && http_find(head, "authorization") != NULL)
         f->dialect = DIALECT_OPENAI;
 }

@@ -40,8 +40,14 @@ static void test_kinds(void **state)
         {HTTP_DELETE, "/v1/files/file_1", ROUTE_FILES, "files"},
         {HTTP_GET, "/v1/models", ROUTE_MODELS, "models"},
         {HTTP_POST, "/v1/models", ROUTE_METHOD, "models"},
-        {HTTP_GET, "/v1/models/claude-opus-5-5", ROUTE_OTHER, "other"},
-        {HTTP_GET, "/v1/models/claude-opus-5-5%5B1m%5D", ROUTE_OTHER, "other"},
+        {HTTP_GET, "/v1/models/claude-opus-5-5", ROUTE_OTHER, "model"},
+        {HTTP_GET, "/v1/models/claude-opus-5-5%5B1m%5D", ROUTE_OTHER, "model"},
+        {HTTP_GET, "/v1/models/vendor/model", ROUTE_OTHER, "model"},
+        {HTTP_POST, "/v1/models/gemini-3-pro:generateContent", ROUTE_CHAT, "gemini"},
+        {HTTP_POST, "/v1beta/models/gemini-3-pro:generateContent", ROUTE_CHAT, "gemini"},
+        {HTTP_POST, "/v1/models/gemini-3-pro:streamGenerateContent", ROUTE_CHAT, "gemini"},
+        {HTTP_POST, "/v1/models/gemini-3-pro:countTokens", ROUTE_COUNT, "gemini_count"},
+        {HTTP_GET, "/v1/models/gemini-3-pro:generateContent", ROUTE_METHOD, "gemini"},
         {HTTP_POST, "/v1/complete", ROUTE_OTHER, "other"},
         {HTTP_GET, "/v1", ROUTE_OTHER, "other"},
         {HTTP_GET, "/v1x", ROUTE_UNKNOWN, "unknown"},
@@ -55,6 +61,33 @@ static void test_kinds(void **state)
         if (r.kind != rows[i].kind || strcmp(r.name, rows[i].name) != 0)
             fail_msg("%s %s: %s, kind %d", http_method_name(rows[i].m), rows[i].path, r.name,
                      (int)r.kind);
+    }
+}
+
+/* Whose list of models is meant is told by the way the client shows who it is. */
+static void test_settled(void **state)
+{
+    static const struct {
+        const char *path, *name, *value;
+        enum dialect dialect;
+    } rows[] = {
+        {"/v1/models", "x-api-key", "k", DIALECT_ANTHROPIC},
+        {"/v1/models", "authorization", "Bearer k", DIALECT_OPENAI},
+        {"/v1/models", "x-goog-api-key", "k", DIALECT_GEMINI},
+        {"/v1/models", "anthropic-version", "2023-06-01", DIALECT_ANTHROPIC},
+        {"/v1/models/m", "authorization", "Bearer k", DIALECT_OPENAI},
+        {"/v1/models/m", "x-api-key", "k", DIALECT_ANTHROPIC},
+        {"/v1/skills", "authorization", "Bearer k", DIALECT_ANTHROPIC},
+        {"/v1beta/models", "x-api-key", "k", DIALECT_GEMINI},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct http_header h = {slice_of(rows[i].name), slice_of(rows[i].value)};
+        struct http_head head = {.header = &h, .headers = 1};
+        struct route r = route_find(HTTP_GET, slice_of(rows[i].path));
+        route_settle(&r, &head);
+        if (r.front.dialect != rows[i].dialect)
+            fail_msg("%s with %s: %d", rows[i].path, rows[i].name, (int)r.front.dialect);
     }
 }
 
@@ -106,6 +139,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_settled),
         cmocka_unit_test(test_spellings),
         cmocka_unit_test(test_objects),
     };
