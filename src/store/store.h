@@ -93,8 +93,8 @@ void store_account_update(struct store *s, const struct account_row *row, store_
                           void *arg);
 /* Its tokens, windows and objects go with it; its records stay. */
 void store_account_remove(struct store *s, int64_t id, store_done_fn *done, void *arg);
-/* Last seen wins: ignored when the stored seen_at is newer, by a minute at most (more: the clock was
- * set back). Fire and forget, coalesced. */
+/* Last seen wins: ignored when the stored seen_at is newer, by a minute at most: by more, the clock
+ * was set back. Fire and forget, coalesced. */
 void store_facts_put(struct store *s, int64_t account_id, int64_t seen_at, int64_t cool_until,
                      const char *cool_reason);
 
