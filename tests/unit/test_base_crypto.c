@@ -228,6 +228,27 @@ static void test_random(void **state)
     crypto_random(NULL, 0);
 }
 
+/* Few bytes come from what was drawn ahead, whatever their number: none twice, none wiped ones. */
+static void test_random_small(void **state)
+{
+    static uint64_t drawn[3000][2];
+    struct map seen;
+    int zeros = 0;
+
+    (void)state;
+    map_init(&seen);
+    for (size_t i = 0; i < 3000; i++) {
+        size_t n = 8 + i % 9;
+        crypto_random(drawn[i], n);
+        assert_null(map_put(&seen, (struct slice){(const char *)drawn[i], 8}, drawn));
+        uint8_t one = 1;
+        crypto_random(&one, 1);
+        zeros += one == 0;
+    }
+    assert_in_range(zeros, 1, 60); /* twelve are to be expected */
+    map_free(&seen);
+}
+
 static void test_small(void **state)
 {
     char secret[8] = "secret!";
@@ -345,13 +366,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_siphash), /* first: it looks at the world before crypto_init */
-        cmocka_unit_test(test_sha256),      cmocka_unit_test(test_hmac),
-        cmocka_unit_test(test_hkdf),        cmocka_unit_test(test_open_vector),
-        cmocka_unit_test(test_seal),        cmocka_unit_test(test_seal_damage),
-        cmocka_unit_test(test_seal_limit),  cmocka_unit_test(test_random),
-        cmocka_unit_test(test_small),       cmocka_unit_test(test_buf_wipe),
-        cmocka_unit_test(test_rsa_sign),    cmocka_unit_test(test_rsa_damaged),
-        cmocka_unit_test(test_rsa_refused),
+        cmocka_unit_test(test_sha256),       cmocka_unit_test(test_hmac),
+        cmocka_unit_test(test_hkdf),         cmocka_unit_test(test_open_vector),
+        cmocka_unit_test(test_seal),         cmocka_unit_test(test_seal_damage),
+        cmocka_unit_test(test_seal_limit),   cmocka_unit_test(test_random),
+        cmocka_unit_test(test_random_small), cmocka_unit_test(test_small),
+        cmocka_unit_test(test_buf_wipe),     cmocka_unit_test(test_rsa_sign),
+        cmocka_unit_test(test_rsa_damaged),  cmocka_unit_test(test_rsa_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
