@@ -209,6 +209,9 @@ static void request_complete(struct http_request *r, struct slice rest)
 static void reply_head(struct http_request *r)
 {
     if (r->head.status >= 200) {
+        /* It will not be sent again; and a reply of unknown length may last for an hour. */
+        if (r->h1.framing != H1_LENGTH && r->sent && !stream_writing(r->up->stream))
+            buf_free(&r->out);
         r->ops->on_head(r->owner, &r->head);
         return;
     }

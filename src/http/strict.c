@@ -181,14 +181,14 @@ static int field_read(struct strict *s, const struct http_header *f)
     }
 }
 
-/* Room for one header more: most heads have less than 16, and a stream holds two of them for long.
- */
+/* Room for one header more. A stream holds two heads for long, so there is little room to spare;
+ * the next message finds what this one has needed. */
 static bool header_room(struct strict *s)
 {
     struct h1 *h1 = s->h1;
     if (s->h->headers < h1->header_room)
         return true;
-    int room = h1->header_room > 0 ? 2 * h1->header_room : 16;
+    int room = h1->header_room > 0 ? h1->header_room + 8 : 8;
     void *more = mem_try_grow(h1->header, (size_t)room * sizeof *h1->header);
     if (more == NULL)
         return false;
