@@ -80,7 +80,7 @@ ptrdiff_t slice_search(struct slice s, struct slice needle)
         const char *hit = memchr(s.p + at + rare, needle.p[rare], s.n - at - needle.n + 1);
         if (hit == NULL)
             return -1;
-        if (bytes_eq(hit - rare, needle.p, needle.n))
+        if (hit[-(ptrdiff_t)rare] == needle.p[0] && bytes_eq(hit - rare, needle.p, needle.n))
             return hit - rare - s.p;
         at = (size_t)(hit - rare - s.p) + 1;
         assert(at <= s.n);
