@@ -405,6 +405,10 @@ static bool fail_unfit(struct exchange *x, const struct account_choice *c)
 void exchange_fail(struct exchange *x)
 {
     struct account_choice c;
+    if (x->route.kind == ROUTE_COUNT && !crossing_may_count(x)) {
+        estimate_answer(x); /* nobody need be ready for that */
+        return;
+    }
     if (x->unsaid == NULL)
         x->tried_n = 0; /* to see when the first one comes back, whoever it is */
     exchange_choose(x, &c);

@@ -282,6 +282,18 @@ static bool door_counts(const struct exchange *x, const struct account_door *d)
            wire_of(d) != WIRE_BEDROCK && x->route.front.wire != WIRE_BEDROCK;
 }
 
+bool crossing_may_count(const struct exchange *x)
+{
+    struct account_set *set = x->g->p.accounts;
+    for (int i = 0; i < accounts_count(set); i++) {
+        const struct account *a = accounts_at(set, i);
+        const struct account_door *d = account_door_for(a, x->route.front.dialect, API_COUNT);
+        if (d != NULL && door_counts(x, d) && accounts_group_reaches(set, x->group, a))
+            return true;
+    }
+    return false;
+}
+
 static void crossing_model(const struct exchange *x, const struct account *a,
                            const struct account_door *d, char *out, size_t size)
 {

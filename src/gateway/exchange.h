@@ -242,6 +242,7 @@ void crossing_forget_body(struct exchange *x);
 void crossing_free(struct crossing *c); /* its body has been forgotten */
 /* For x->attempt.account: finds the door, and makes path and body. */
 enum crossed crossing_make(struct exchange *x, const char **why);
+bool crossing_may_count(const struct exchange *x);     /* somebody does, ready or not */
 struct slice crossing_bytes(const struct exchange *x); /* the body to send */
 bool crossing_is_same(const struct exchange *x);       /* the door's dialect is the client's */
 bool crossing_is_alike(const struct exchange *x);      /* ... and so is its interface */

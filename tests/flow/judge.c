@@ -5,6 +5,7 @@
  * any other 200 body is one that an upstream sent whole, or that the plain run gave too.
  *  - Exactly one record for each request that reached the gateway.
  *  - Nothing is left when the house has gone. */
+#include "frames.h"
 #include "run.h"
 
 #include <string.h>
@@ -146,7 +147,7 @@ static bool sse_ended(const struct message *m)
 
 static bool reply_honest(const struct run *r, const struct message *m, const struct bytes *whole)
 {
-    if (!m->complete || m->status / 100 != 2 || r->script->loose_bodies)
+    if (!m->complete || m->status / 100 != 2 || r->script->loose_bodies || r->script->translated)
         return true;
     if (message_is_sse(m) && sse_ended(m))
         return true; /* an error event tells the truth; message_stop is checked below */
@@ -159,6 +160,56 @@ static bool reply_honest(const struct run *r, const struct message *m, const str
     return known || r->plain == NULL;
 }
 
+/* A translated reply is known by nobody's bytes. What tells of an error tells the truth; who claims
+ * to be whole needs somebody upstream who was: there are never more of the first than of the
+ * second. */
+static bool reply_claims(const struct message *m)
+{
+    struct slice body = bytes_slice(&m->body);
+    return m->complete && m->status / 100 == 2 && body.n > 0 &&
+           slice_search(body, S("error")) < 0 &&
+           slice_search(body, S("xception")) < 0 &&
+           slice_search(body, S("inferenceProfile")) < 0 && /* the gateway's own word */
+           message_find(m, S("x-sluice-estimated"), NULL) == NULL;
+}
+
+/* Whole by its framing, or its last word has been said before that broke off. */
+static bool message_was_said(const struct message *m)
+{
+    static const char *const ends[] = {"message_stop",        "[DONE]",        "response.completed",
+                                       "response.incomplete", "\"done\":true", "\"finishReason\""};
+    struct bytes plain = {0};
+    struct slice body = bytes_slice(&m->body);
+    if (message_is_aws(m))
+        frames_plain(body, &plain);
+    bool said = m->complete;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        said = said ||
+               slice_search(message_is_aws(m) ? bytes_slice(&plain) : body, slice_of(ends[i])) >= 0;
+    bytes_free(&plain);
+    return said;
+}
+
+static int upstreams_said(const struct run *r)
+{
+    int count = 0;
+    for (int i = 0; i < r->conns; i++) {
+        if (r->conn[i].client > 0)
+            continue;
+        const struct sim_peer *p = r->conn[i].peer;
+        struct slice s = bytes_slice(&p->tx);
+        for (bool more = true; more && s.n > 0;) {
+            struct message m;
+            message_read(&m, MESSAGE_RESPONSE, s, p->tx_end == SIM_FIN && p->vanish_at == SIZE_MAX);
+            more = m.complete;
+            count += m.head && m.status / 100 == 2 && message_was_said(&m);
+            s = slice_sub(s, m.size, s.n);
+            message_free(&m);
+        }
+    }
+    return count;
+}
+
 static void judge_client(struct run *r, const struct conn *c, const struct bytes *whole)
 {
     struct slice s = bytes_slice(&c->peer->rx);
@@ -167,6 +218,7 @@ static void judge_client(struct run *r, const struct conn *c, const struct bytes
         message_read(&m, reply_kind(c, n), s, c->peer->rx_end != SIM_OPEN);
         bool complete = m.complete;
         n += complete && m.status >= 200;
+        r->claims += reply_claims(&m);
         if (m.bad != NULL)
             run_fail(r, 0, "%s got a malformed reply: %s", c->peer->name, m.bad);
         else if (m.until_end && m.keep_alive)
@@ -195,6 +247,9 @@ void judge_replies(struct run *r)
         if (r->plain == NULL)
             bodies_note(&r->out->bodies, bytes_slice(&c->peer->rx), c, c->peer->rx_end != SIM_OPEN);
     }
+    int sent = upstreams_said(r);
+    if (!r->failed && r->script->translated && r->claims > sent)
+        run_fail(r, 0, "%d replies look complete, but only %d were", r->claims, sent);
     bytes_free(&whole);
 }
 
@@ -202,8 +257,8 @@ void judge_replies(struct run *r)
 
 static bool key_known(const struct run *r, const struct message *m)
 {
-    const char *const header[] = {"x-api-key", "authorization"};
-    for (int h = 0; h < 2; h++) {
+    const char *const header[] = {"x-api-key", "authorization", "x-goog-api-key", "api-key"};
+    for (int h = 0; h < 4; h++) {
         const struct slice *v = message_find(m, slice_of(header[h]), NULL);
         if (v == NULL)
             continue;
@@ -220,7 +275,12 @@ static bool key_known(const struct run *r, const struct message *m)
 /* A request that must be booked: for a provider, from somebody we know. */
 static bool is_booked(const struct run *r, const struct message *m)
 {
-    return m->bad == NULL && slice_starts(m->target, S("/v1/")) && key_known(r, m);
+    static const char *const roots[] = {"/v1/",      "/v1beta/",   "/model/", "/api/chat",
+                                        "/api/tags", "/projects/", "/chat/",  "/responses"};
+    bool ours = false;
+    for (size_t i = 0; i < sizeof roots / sizeof *roots; i++)
+        ours = ours || slice_starts(m->target, slice_of(roots[i]));
+    return m->bad == NULL && ours && key_known(r, m);
 }
 
 /* Bounds of how many records the requests of this connection make. A pipelined request counts for

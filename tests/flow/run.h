@@ -56,6 +56,7 @@ struct run {
     int upstreams;
     struct name name[UPSTREAMS_MAX];
     int names;
+    int claims; /* replies that look complete, and tell of no error */
 };
 
 /* The first failure stays; `line` 0 = none. */

@@ -817,6 +817,7 @@ static bool other_line(struct reader *r, struct slice line)
     if (word_is(r, 0, "loose")) {
         s->loose_records |= word_is(r, 1, "records");
         s->loose_bodies |= word_is(r, 1, "bodies");
+        s->translated |= word_is(r, 1, "translated");
         return true;
     }
     return fail(r, "what is `%.*s`?", (int)r->word[0].n, r->word[0].p);

@@ -104,6 +104,7 @@ struct script {
     int steps, step_cap;
     bool mode_given, mode[5]; /* by enum mode; all when none is given */
     bool loose_records, loose_bodies;
+    bool translated;          /* bodies may have been written anew */
     struct map names, blocks; /* `set` and `define` */
     char error[512];          /* why script_load failed */
 };

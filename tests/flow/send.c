@@ -1,6 +1,8 @@
 /* send: heads get their CRLFs, bodies their length or their chunks. */
 #include "send.h"
 
+#include "frames.h"
+
 void sender_init(struct sender *s, struct slice first_line)
 {
     *s = (struct sender){.mode = SEND_NONE};
@@ -28,6 +30,28 @@ static void event_flush(struct sender *s)
     bytes_puts(&s->event, S("\n"));
     chunk_put(s, bytes_slice(&s->event));
     s->event.n = 0;
+}
+
+/* One event a line; each frame is one chunk. */
+static void frame_put(struct sender *s, struct slice line)
+{
+    struct bytes frame = {0};
+    if (line.n == 0)
+        return;
+    frames_event(&frame, line);
+    chunk_put(s, bytes_slice(&frame));
+    bytes_free(&frame);
+}
+
+/* %exception NAME MESSAGE */
+static void exception_put(struct sender *s, struct slice rest)
+{
+    struct bytes frame = {0};
+    struct slice name = S("");
+    (void)slice_cut(&rest, ' ', &name);
+    frames_exception(&frame, name, rest);
+    chunk_put(s, bytes_slice(&frame));
+    bytes_free(&frame);
 }
 
 static void repeat_put(struct sender *s, struct slice rest)
@@ -61,6 +85,11 @@ static void directive(struct sender *s, struct slice line)
     } else if (slice_eq(word, S("%sse"))) {
         s->mode = SEND_SSE;
         s->sse = s->chunked = true;
+    } else if (slice_eq(word, S("%aws"))) {
+        s->mode = SEND_AWS;
+        s->aws = s->chunked = true;
+    } else if (slice_eq(word, S("%exception"))) {
+        exception_put(s, rest);
     } else if (slice_eq(word, S("%text"))) {
         s->mode = SEND_TEXT;
     } else if (slice_eq(word, S("%chunk"))) {
@@ -105,6 +134,9 @@ void sender_line(struct sender *s, struct slice line)
         bytes_puts(&s->body, line);
         bytes_puts(&s->body, S("\n"));
         break;
+    case SEND_AWS:
+        frame_put(s, line);
+        break;
     case SEND_SSE:
         if (line.n == 0) {
             event_flush(s);
@@ -135,6 +167,8 @@ void sender_end(struct sender *s, struct bytes *out)
         bytes_puts(out, bytes_slice(&s->head));
         if (s->sse && !head_has(s, S("content-type:")))
             bytes_puts(out, S("content-type: text/event-stream; charset=utf-8\r\n"));
+        if (s->aws && !head_has(s, S("content-type:")))
+            bytes_puts(out, S("content-type: application/vnd.amazon.eventstream\r\n"));
         if (s->json && !head_has(s, S("content-type:")))
             bytes_puts(out, S("content-type: application/json\r\n"));
         if (s->chunked && !head_has(s, S("transfer-encoding:")))

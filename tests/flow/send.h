@@ -7,8 +7,8 @@
 /* Feed the block's lines in order, then take the bytes. */
 struct sender {
     struct bytes head, body, event, literal;
-    enum { SEND_HEAD, SEND_NONE, SEND_LITERAL, SEND_TEXT, SEND_SSE } mode;
-    bool has_head, chunked, sse, json, counted;
+    enum { SEND_HEAD, SEND_NONE, SEND_LITERAL, SEND_TEXT, SEND_SSE, SEND_AWS } mode;
+    bool has_head, chunked, sse, aws, json, counted;
     const char *error; /* static */
 };
 void sender_init(struct sender *s, struct slice first_line);

@@ -54,6 +54,37 @@ static void test_kinds(void **state)
         {HTTP_GET, "/v2/messages", ROUTE_UNKNOWN, "unknown"},
         {HTTP_POST, "/V1/messages", ROUTE_UNKNOWN, "unknown"},
         {HTTP_GET, "/favicon.ico", ROUTE_UNKNOWN, "unknown"},
+        {HTTP_POST, "/v1/chat/completions", ROUTE_CHAT, "chat"},
+        {HTTP_POST, "/chat/completions", ROUTE_CHAT, "chat"},
+        {HTTP_GET, "/v1/chat/completions", ROUTE_METHOD, "chat"},
+        {HTTP_POST, "/v1/embeddings", ROUTE_TEXTS, "embeddings"},
+        {HTTP_POST, "/v1/responses", ROUTE_CHAT, "responses"},
+        {HTTP_POST, "/v1/responses/compact", ROUTE_TEXTS, "compact"},
+        {HTTP_GET, "/v1/responses/resp_1", ROUTE_STATE, "responses_state"},
+        {HTTP_POST, "/v1/responses/resp_1/cancel", ROUTE_STATE, "responses_state"},
+        {HTTP_POST, "/model/m%3A0/invoke", ROUTE_CHAT, "bedrock"},
+        {HTTP_POST, "/model/m/invoke-with-response-stream", ROUTE_CHAT, "bedrock"},
+        {HTTP_POST, "/model/m/count-tokens", ROUTE_COUNT, "bedrock_count"},
+        {HTTP_POST, "/model/m/converse", ROUTE_UNKNOWN, "unknown"},
+        {HTTP_POST, "/model/m/x/invoke", ROUTE_UNKNOWN, "unknown"},
+        {HTTP_POST, "/model//invoke", ROUTE_UNKNOWN, "unknown"},
+        {HTTP_GET, "/inference-profiles", ROUTE_PROFILES, "profiles"},
+        {HTTP_POST, "/v1/projects/p/locations/l/publishers/anthropic/models/m:rawPredict",
+         ROUTE_CHAT, "vertex"},
+        {HTTP_POST, "/projects/p/locations/l/publishers/anthropic/models/m@1:streamRawPredict",
+         ROUTE_CHAT, "vertex"},
+        {HTTP_POST,
+         "/v1/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict",
+         ROUTE_COUNT, "vertex_count"},
+        {HTTP_POST, "/projects/p/locations/l/publishers/google/models/m:rawPredict", ROUTE_UNKNOWN,
+         "unknown"},
+        {HTTP_POST, "/v1beta/models/g:generateContent", ROUTE_CHAT, "gemini"},
+        {HTTP_POST, "/v1beta/models/g:streamGenerateContent", ROUTE_CHAT, "gemini"},
+        {HTTP_POST, "/v1beta/models/g:countTokens", ROUTE_COUNT, "gemini_count"},
+        {HTTP_POST, "/v1beta/models/:countTokens", ROUTE_UNKNOWN, "unknown"},
+        {HTTP_GET, "/v1beta/models", ROUTE_MODELS, "models"},
+        {HTTP_POST, "/api/chat", ROUTE_CHAT, "ollama"},
+        {HTTP_GET, "/api/tags", ROUTE_MODELS, "models"},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -135,13 +166,107 @@ static void test_objects(void **state)
     }
 }
 
+static void test_fronts(void **state)
+{
+    static const struct {
+        const char *path;
+        enum dialect dialect;
+        enum api call;
+        enum wire wire;
+        enum framing stream;
+        bool streams;
+        const char *model;
+    } rows[] = {
+        {"/v1/messages", DIALECT_ANTHROPIC, API_CHAT, WIRE_PLAIN, FRAMING_SSE, false, ""},
+        {"/v1/chat/completions", DIALECT_OPENAI, API_CHAT, WIRE_PLAIN, FRAMING_SSE, false, ""},
+        {"/v1/responses/compact", DIALECT_RESPONSES, API_COMPACT, WIRE_PLAIN, FRAMING_SSE, false,
+         ""},
+        {"/model/a%3A0/invoke", DIALECT_ANTHROPIC, API_CHAT, WIRE_BEDROCK, FRAMING_AWS, false,
+         "a%3A0"},
+        {"/model/a/invoke-with-response-stream", DIALECT_ANTHROPIC, API_CHAT, WIRE_BEDROCK,
+         FRAMING_AWS, true, "a"},
+        {"/projects/p/locations/l/publishers/anthropic/models/a@2:streamRawPredict",
+         DIALECT_ANTHROPIC, API_CHAT, WIRE_VERTEX, FRAMING_SSE, true, "a@2"},
+        {"/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict",
+         DIALECT_ANTHROPIC, API_COUNT, WIRE_VERTEX, FRAMING_SSE, false, ""},
+        {"/v1beta/models/g:x:streamGenerateContent", DIALECT_GEMINI, API_CHAT, WIRE_PLAIN,
+         FRAMING_ARRAY, true, "g:x"},
+        {"/api/chat", DIALECT_OLLAMA, API_CHAT, WIRE_PLAIN, FRAMING_LINES, false, ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct route r = route_find(HTTP_POST, slice_of(rows[i].path));
+        const struct front *f = &r.front;
+        if (f->dialect != rows[i].dialect || f->call != rows[i].call || f->wire != rows[i].wire ||
+            f->stream != rows[i].stream || f->streams != rows[i].streams ||
+            !slice_eq(r.model, slice_of(rows[i].model)))
+            fail_msg("%s: another front, model %.*s", rows[i].path, (int)r.model.n, r.model.p);
+    }
+}
+
+/* What a path may name: nothing that could end a segment, a string or a line. */
+static void test_models_in_paths(void **state)
+{
+    static const struct {
+        const char *coded, *plain; /* NULL: refused */
+    } rows[] = {
+        {"claude", "claude"}, {"a%3A0", "a:0"},   {"a@2025", "a@2025"}, {"arn%3Aaws", "arn:aws"},
+        {"%2e%2e%2fx", NULL}, {"a%2Fb", NULL},    {"..", NULL},         {".", NULL},
+        {"a%00b", NULL},      {"a%0d%0ab", NULL}, {"a%22b", NULL},      {"a%5Cb", NULL},
+        {"a%20b", NULL},      {"a%", NULL},       {"a%4", NULL},        {"a%zz", NULL},
+        {"%C3%A9", NULL},     {"", NULL},         {"x%3Fy", "x?y"},
+    };
+    char out[32], small[4];
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        bool ok = route_model(slice_of(rows[i].coded), out, sizeof out);
+        if (ok != (rows[i].plain != NULL) || (ok && strcmp(out, rows[i].plain) != 0))
+            fail_msg("%s is %s", rows[i].coded, ok ? out : "refused");
+    }
+    assert_true(route_model(S("abc"), small, sizeof small));
+    assert_false(route_model(S("abcd"), small, sizeof small));
+}
+
+/* The same path, asked by clients of two vendors. */
+static void test_settle(void **state)
+{
+    static const struct {
+        const char *name, *query;
+        enum dialect dialect;
+        enum framing stream;
+    } rows[] = {
+        {"authorization", "", DIALECT_OPENAI, FRAMING_SSE},
+        {"x-api-key", "", DIALECT_ANTHROPIC, FRAMING_SSE},
+        {"anthropic-version", "", DIALECT_ANTHROPIC, FRAMING_SSE},
+        {"accept", "", DIALECT_ANTHROPIC, FRAMING_SSE},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct http_header h = {slice_of(rows[i].name), S("x")};
+        struct http_head head = {
+            .path = S("/v1/models"), .query = S(""), .header = &h, .headers = 1};
+        struct route r = route_find(HTTP_GET, head.path);
+        route_settle(&r, &head);
+        assert_int_equal(r.front.dialect, rows[i].dialect);
+    }
+    struct http_head head = {.path = S("/v1beta/models/g:streamGenerateContent"),
+                             .query = S("a=1&alt=sse")};
+    struct route r = route_find(HTTP_POST, head.path);
+    route_settle(&r, &head);
+    assert_int_equal(r.front.stream, FRAMING_SSE);
+    head.query = S("xalt=sse&alt=json");
+    r = route_find(HTTP_POST, head.path);
+    route_settle(&r, &head);
+    assert_int_equal(r.front.stream, FRAMING_ARRAY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_settled),
-        cmocka_unit_test(test_spellings),
-        cmocka_unit_test(test_objects),
+        cmocka_unit_test(test_kinds),     cmocka_unit_test(test_settled),
+        cmocka_unit_test(test_spellings), cmocka_unit_test(test_objects),
+        cmocka_unit_test(test_fronts),    cmocka_unit_test(test_models_in_paths),
+        cmocka_unit_test(test_settle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
