@@ -272,6 +272,9 @@ bool limits_retry_after(const struct http_head *h, int64_t now, int64_t *ms);
 /* "1h2m3.5s", "120ms", "34.07s", or a number of seconds: as Go prints durations; at most a month.
  */
 bool duration_read(struct slice s, int64_t *ms);
+/* What an answer of the usage endpoint tells, others left as they are; returns how many. */
+int usage_windows_read(enum usage_style style, struct slice body, int64_t now,
+                       struct window out[WINDOW_KINDS]);
 /* True for the words with which a token endpoint says that the pair is gone for good. */
 bool oauth_is_dead_word(const char *why);
 

@@ -38,7 +38,11 @@ struct poll {
 
 static bool has_usage(const struct entry *e)
 {
-    return e->a.provider->usage != USAGE_NONE && e->token != NULL;
+    const struct provider *p = e->a.provider;
+    if (p->usage == USAGE_NONE || e->a.doors == 0 || e->secret == NULL)
+        return p->usage == USAGE_ANTHROPIC && e->token != NULL;
+    /* An address of its own may be anybody's: the credential goes to no other one then. */
+    return e->token != NULL || e->a.own_url[0] == '\0' || p->usage_url[0] == '/';
 }
 
 static bool is_comparable(const struct account *a, const struct account *b)
@@ -100,14 +104,17 @@ static bool poll_is_due(const struct account_set *set, const struct entry *e, in
     const struct account *a = &e->a;
     const struct account_facts *f = &a->facts;
     const struct poll_state *p = &e->poll;
-    if (!has_usage(e) || e->token->on != NULL || now < p->next_at || p->barred == a->generation)
+    bool rotates = e->token != NULL;
+    if (!has_usage(e) || (rotates && e->token->on != NULL) || now < p->next_at ||
+        (rotates && p->barred == a->generation))
         return false;
     struct account_status s = account_status(f, wall);
     bool rests = rest_is_long(f, &s, wall);
     if (!rests && s.state != ACCOUNT_READY && s.state != ACCOUNT_FULL)
         return false;
-    if (f->token != TOKEN_HELD || f->token_refused ||
-        (f->token_expires_at != 0 && f->token_expires_at <= wall))
+    if (rotates && f->token != TOKEN_HELD)
+        return false;
+    if (f->token_refused || (f->token_expires_at != 0 && f->token_expires_at <= wall))
         return false; /* a spent account's token may have run out unseen: nobody refreshes it */
     bool used = p->used_at != 0 && now - p->used_at < LAPSE_MS;
     int64_t seen = wall - windows_seen_at(f);
@@ -198,7 +205,8 @@ static void families_learn(struct account_set *set, struct account *a, struct sl
 static void usage_take(struct account_set *set, struct account *a,
                        const struct window seen[WINDOW_KINDS], struct slice body, int64_t wall)
 {
-    families_learn(set, a, body, wall);
+    if (a->provider->usage == USAGE_ANTHROPIC)
+        families_learn(set, a, body, wall);
     windows_take(set, a, seen, wall);
     rest_end(set, a, seen, wall);
 }
@@ -210,7 +218,7 @@ static void usage_learn(struct account_set *set, struct account *a, struct slice
     int at = 0;
     int64_t wall = loop_wall(set->loop);
     accounts_clock(set);
-    if (windows_read_usage(body, wall, seen) == 0) {
+    if (usage_windows_read(a->provider->usage, body, wall, seen) == 0) {
         log_info("a usage answer tells nothing", LF_STR("account", a->name));
         return;
     }
@@ -274,29 +282,66 @@ static void on_fail(void *owner, enum err err, const char *why)
     poll_over(p);
 }
 
-static void poll_ask(struct poll *p, struct entry *e)
+/* Where it is asked: behind the first door's base, or at an address of its own. */
+static enum err poll_target(const struct account *a, struct http_target *t, char *path, size_t size)
+{
+    const char *url = a->provider->usage_url, *why = "";
+    const struct account_door *d = &a->door[0];
+    struct slice prefix = d->prefix, rest = slice_of(url);
+    *t = d->target;
+    if (url[0] != '/') {
+        enum err e = http_url_parse(rest, t, &prefix, &why);
+        if (e != OK)
+            return e;
+        t->pool = d->target.pool;
+        t->allow_private = false;
+        rest = S("");
+    }
+    text_format(path, size, "%.*s%.*s", (int)prefix.n, prefix.p, (int)rest.n, rest.p);
+    return OK;
+}
+
+static void poll_send(struct poll *p, struct account *a)
 {
     static const struct http_request_ops ops = {
         .on_head = on_head, .on_body = on_body, .on_end = on_end, .on_fail = on_fail};
-    const struct account *a = &e->a;
-    char path[STORE_URL_MAX + 128];
-    size_t n = text_format(path, sizeof path, "%.*s%s", (int)a->door[0].prefix.n,
-                           a->door[0].prefix.p, a->provider->usage_url);
-    const struct http_header h[] = {a->credential,
-                                    {S("accept"), S("application/json")},
-                                    {S("accept-encoding"), S("identity")},
-                                    {S("user-agent"), S("sluice/" SLUICE_VERSION)},
-                                    {S("anthropic-beta"), slice_of(a->provider->beta)}};
-    p->account = a->id;
-    p->generation = a->generation;
+    char path[STORE_URL_MAX + 128], memory[ACCOUNT_SIGN_MEMORY];
+    struct http_target to;
+    struct http_header h[ACCOUNT_SIGN_HEADERS + 4];
+    int n = 0;
+    bool bearer = a->provider->usage == USAGE_MINIMAX;
+    enum err e = poll_target(a, &to, path, sizeof path);
+    const struct sign_request r = {.auth = bearer ? AUTH_BEARER : a->provider->door[0].auth,
+                                   .method = S("GET"),
+                                   .to = &to,
+                                   .path = slice_of(path),
+                                   .query = S(""),
+                                   .body = S("")};
+    if (e == OK)
+        e = account_sign(a, &r, loop_wall(p->set->loop), h, &n, memory, sizeof memory);
+    if (e != OK) {
+        on_fail(p, e, "no credential");
+        return;
+    }
+    h[n++] = (struct http_header){S("accept"), S("application/json")};
+    h[n++] = (struct http_header){S("accept-encoding"), S("identity")};
+    h[n++] = (struct http_header){S("user-agent"), S("sluice/" SLUICE_VERSION)};
+    if (a->provider->beta[0] != '\0')
+        h[n++] = (struct http_header){S("anthropic-beta"), slice_of(a->provider->beta)};
+    timer_set(&p->timer, loop_now(p->set->loop) + ANSWER_MS);
+    p->request = http_request_start(p->set->client, &to, HTTP_GET, slice_of(path), h, n, S(""),
+                                    &ops, p);
+}
+
+static void poll_ask(struct poll *p, struct entry *e)
+{
+    p->account = e->a.id;
+    p->generation = e->a.generation;
     p->status = 0;
     p->wait = 0;
     p->overlong = false;
     buf_init(&p->answer, ANSWER_MAX);
-    timer_set(&p->timer, loop_now(p->set->loop) + ANSWER_MS);
-    p->request = http_request_start(p->set->client, &a->door[0].target, HTTP_GET,
-                                    (struct slice){path, n}, h,
-                                    a->provider->beta[0] != '\0' ? 5 : 4, S(""), &ops, p);
+    poll_send(p, &e->a);
 }
 
 /* ---- one timer for the set ------------------------------------------------------------------- */
