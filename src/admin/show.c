@@ -180,6 +180,8 @@ static void show_state(const struct json_val *a, struct buf *out)
                    "%-12sit goes on when a request ends; more at a time with: sluice account "
                    "set %.*s --concurrency N\n",
                    "next", (int)json_get_str(a, "name").n, json_get_str(a, "name").p);
+    else if (slice_eq(state, S("stale")))
+        out_printf(out, "%-12sit can serve: a new token is fetched first\n", "next");
     else if (slice_eq(state, S("paused")))
         out_printf(out, "%-12ssluice account resume %.*s\n", "next", (int)json_get_str(a, "name").n,
                    json_get_str(a, "name").p);

@@ -220,7 +220,10 @@ static void explain_head(const struct json_val *root, struct buf *out)
 {
     char session[32], asked[STORE_GROUP_MAX], group[STORE_GROUP_MAX];
     struct slice warm = json_get_str(root, "warm_at");
+    struct slice means = json_get_str(root, "means");
     show_row(out, "model", json_get_str(root, "model"));
+    if (means.n > 0 && !slice_eq(means, json_get_str(root, "model")))
+        show_row(out, "means", means);
     value_text(root, "asked_group", asked, sizeof asked);
     value_text(root, "group", group, sizeof group);
     if (strcmp(asked, group) != 0)

@@ -30,6 +30,8 @@ static const char *next_step_of_failure(enum err e)
                "`sluice account set NAME --allow-private`";
     case ERR_TLS:
         return "does this address speak https?";
+    case ERR_UNSUPPORTED:
+        return "send it a request: the header x-sluice-account names the account that serves";
     default:
         return "is the address right and the server up?";
     }
@@ -102,7 +104,8 @@ void verb_account_test(struct verb_call *c)
                   a->name, provider_rotates(a->provider) ? "token" : "key", a->name);
         return;
     }
-    if (a->credential.value.n == 0) {
+    /* A cloud's may come from elsewhere, and a server of one's own may want none. */
+    if (a->credential.value.n == 0 && a->provider->cloud == NULL && !a->provider->no_secret) {
         call_fail(c, FAIL_UPSTREAM,
                   "account `%s`: its secret cannot be read (another master key?); give it again "
                   "with `sluice account set %s --secret-file FILE`",

@@ -35,7 +35,10 @@ static void explained_write(struct jw *w, const struct account_explained *x, int
     jw_obj(w);
     jw_kcstr(w, "account", x->account->name);
     jw_kcstr(w, "why", word);
-    jw_kcstr(w, "why_text", why_sentence(slice_of(word)));
+    /* Only a name pins here: nothing is known of what the request refers to. */
+    jw_kcstr(w, "why_text",
+             x->why == WHY_PINNED ? "the model's name asks for it alone"
+                                  : why_sentence(slice_of(word)));
     jw_ki64(w, "priority", x->account->priority);
     jw_kcstr(w, "state", account_state_name(st->state));
     jw_kcstr(w, "reason", st->reason);
@@ -91,23 +94,56 @@ static uint64_t conversation_asked(struct verb_call *c)
     return conversation_of(slice_of(session), slice_of(row != NULL ? row->id : ""));
 }
 
+/* The account that "MODEL@ACCOUNT" asks for, 0 = it asks for none; `model` loses that end. False:
+ * the call has been failed, as the gateway would refuse the request. */
+static bool account_asked(struct verb_call *c, const struct group *g, char *model, int64_t *pinned)
+{
+    const struct account *a = accounts_model_account(c->admin->p.accounts, model);
+    if (a == NULL)
+        return true;
+    *pinned = a->id;
+    if (accounts_group_reaches(c->admin->p.accounts, g->name, a))
+        return true;
+    call_fail(c, FAIL_NOT_FOUND,
+              "the model asks for account `%s` alone, and group `%s` does not lead there", a->name,
+              g->name);
+    return false;
+}
+
+/* What the group's clients mean by the name, as the gateway settles it. */
+static bool model_asked(struct verb_call *c, const struct group *g, char model[STORE_MODEL_MAX],
+                        int64_t *pinned)
+{
+    char alias[STORE_MODEL_MAX];
+    *pinned = 0;
+    text_copy(model, STORE_MODEL_MAX, slice_of(call_text(c, "model")));
+    if (!account_asked(c, g, model, pinned))
+        return false;
+    if (!group_model(g, model, 0, alias, sizeof alias))
+        return true;
+    text_copy(model, STORE_MODEL_MAX, slice_of(alias));
+    return account_asked(c, g, model, pinned);
+}
+
 void verb_route_explain(struct verb_call *c)
 {
     struct account_set *set = c->admin->p.accounts;
     struct account_explained x[ACCOUNTS_MAX];
     struct account_choice choice;
-    int64_t now = call_now(c);
+    char model[STORE_MODEL_MAX];
+    int64_t now = call_now(c), pinned;
     const struct group *g = group_asked(c);
-    if (g == NULL)
+    if (g == NULL || !model_asked(c, g, model, &pinned))
         return;
     struct account_wish wish = {
-        .group = g->name, .model = call_text(c, "model"), .conversation = conversation_asked(c)};
+        .group = g->name, .model = model, .conversation = conversation_asked(c), .pinned = pinned};
     accounts_choose(set, &wish, now, &choice);
     int n = accounts_explain(set, &wish, now, x);
     assert(n >= 0 && n <= ACCOUNTS_MAX);
     bool any = n > 0 && is_chosen(x[0].why);
     struct jw *w = call_open(c);
-    jw_kcstr(w, "model", wish.model);
+    jw_kcstr(w, "model", call_text(c, "model"));
+    jw_kcstr(w, "means", model);
     jw_kcstr(w, "asked_group", g->name);
     jw_kcstr(w, "group", choice.group[0] != '\0' ? choice.group : g->name);
     conversation_write(w, set, wish.conversation, now);

@@ -120,6 +120,10 @@ static void providers_story(void)
          "--secret-file -");
     want(0, "", "account remove e");
     want(0, "", "account add o --provider ollama"); /* needs neither secret nor address */
+    want(1, "", "account test o");                  /* so it is asked without one */
+    says("no answer: ");
+    want(1, "", "account test b");
+    says("x-sluice-account");
     want(0, "", "account set o --model opus=qwen3 --model gpt-*=a --model gpt-*=b");
     j = want_json(0, "", "account show o");
     const struct json_val *models = json_get(json_root(j), "models");
@@ -438,6 +442,27 @@ static void explain_story(void)
     says("nobody: no account can serve it");
     says("it is paused");
     want(0, "", "account resume web");
+    want(0, "", "group set default --model fast=claude-haiku-5-5,here=claude-opus-5-5@web");
+    j = want_json(0, "", "route explain --model fast");
+    assert_true(slice_eq(json_get_str(json_root(j), "model"), S("fast")));
+    assert_true(slice_eq(json_get_str(json_root(j), "means"), S("claude-haiku-5-5")));
+    json_free(j);
+    want(0, "", "route explain --model fast");
+    says("means       claude-haiku-5-5");
+    j = want_json(0, "", "route explain --model here");
+    r = json_root(j);
+    a = json_at(json_get(r, "accounts"), 0);
+    assert_true(slice_eq(json_get_str(r, "means"), S("claude-opus-5-5")));
+    assert_true(slice_eq(json_get_str(r, "account"), S("web")));
+    assert_true(slice_eq(json_get_str(a, "why"), S("pinned")));
+    json_free(j);
+    want(0, "", "route explain --model claude-opus-5-5@web");
+    says("asks for it alone");
+    want(0, "", "group set elsewhere");
+    want(5, "", "route explain --model claude-opus-5-5@web --group elsewhere");
+    says("does not lead there");
+    want(0, "", "group remove elsewhere");
+    want(0, "", "group set default --model=");
     want(2, "", "route explain");
     want(5, "", "route explain --model x --group nobody");
     want(5, "", "route explain --model x --key nobody");
