@@ -50,6 +50,10 @@ static enum err refuse(struct store_copy *c, int n, const char *what, const char
 static enum err backup_begin(struct backup_verb *k)
 {
     struct stat st;
+    if (k->v.store->copying) {
+        (void)text_format(k->told.why, sizeof k->told.why, "another backup is being made");
+        return ERR_BUSY;
+    }
     if (lstat(k->told.file, &st) == 0 && (!k->replace || !S_ISREG(st.st_mode))) {
         (void)text_format(k->told.why, sizeof k->told.why, "%s is there already%s", k->told.file,
                           S_ISREG(st.st_mode) ? ": --replace puts the new one in its place"
@@ -62,7 +66,7 @@ static enum err backup_begin(struct backup_verb *k)
     if (fd < 0)
         return refuse(&k->told, errno, "make", k->part);
     (void)close(fd);
-    k->begun = true;
+    k->begun = k->v.store->copying = true;
     k->copy.path = k->part;
     return OK;
 }
@@ -90,13 +94,13 @@ static void backup_run(struct verb *v)
     if (v->err == OK) {
         v->err = s->ops->copy(s->backend, &k->copy);
         if (v->err != OK)
-            (void)text_format(k->told.why, sizeof k->told.why, "%s",
-                              v->err == ERR_BUSY ? "another backup is being made"
-                                                 : s->ops->why(s->backend));
+            text_copy(k->told.why, sizeof k->told.why, slice_of(s->ops->why(s->backend)));
     }
     v->again = v->err == OK && k->copy.more;
     if (v->err == OK && !v->again)
         v->err = backup_place(k);
+    if (!v->again && k->copy.path != NULL)
+        s->copying = false;
     if (v->err != OK && k->begun) {
         (void)unlink(k->part);
         k->begun = false;

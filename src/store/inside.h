@@ -92,6 +92,7 @@ struct store {
     struct keyring keys;
     int lock_fd;
     bool closing, shared;
+    bool copying; /* a backup is under way; the store's thread alone looks at it */
     struct watch watch;
     int64_t max_age_ms, max_bytes;
 

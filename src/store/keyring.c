@@ -4,6 +4,7 @@
 #include "store/keyring.h"
 #include "store/inside.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -170,6 +171,40 @@ static enum err pepper_take(struct store *s, const struct backend_vault *have)
     return e;
 }
 
+static bool is_kid(const char *s)
+{
+    size_t n = 0;
+    while ((s[n] >= '0' && s[n] <= '9') || (s[n] >= 'a' && s[n] <= 'f'))
+        n++;
+    /* ".new": killed while it was written */
+    return n == VAULT_KID_MAX - 1 && (s[n] == '\0' || strcmp(s + n, ".new") == 0);
+}
+
+/* Keys of rotations that never happened. Only while nobody else can be in the middle of one, and
+ * only in a folder that is ours. */
+static void tidy(const struct store *s)
+{
+    char dir[FOLDER_PATH_MAX], path[FOLDER_PATH_MAX];
+    const struct keyring *k = &s->keys;
+    struct dirent *one;
+    if (s->shared || k->outside || k->path[0] == '\0')
+        return;
+    const char *base = strrchr(k->path, '/');
+    assert(base != NULL);
+    text_copy(dir, sizeof dir, (struct slice){k->path, (size_t)(base - k->path) + 1});
+    size_t n = strlen(++base);
+    DIR *d = opendir(dir);
+    while (d != NULL && (one = readdir(d)) != NULL) {
+        const char *name = one->d_name;
+        if (strncmp(name, base, n) != 0 || name[n] != '.' || !is_kid(name + n + 1))
+            continue;
+        path_of(k, name + n + 1, path);
+        (void)unlink(path);
+    }
+    if (d != NULL)
+        (void)closedir(d);
+}
+
 static enum err wrong_key(const struct keyring *k, const char *kid, char *why, size_t why_size)
 {
     (void)text_format(why, why_size,
@@ -197,6 +232,8 @@ enum err keyring_settle(struct store *s, bool opening, char *why, size_t why_siz
         e = opening ? pepper_take(s, &have) : OK;
         if (e != OK)
             (void)text_format(why, why_size, "the database's pepper is damaged: restore a backup");
+        else if (opening)
+            tidy(s);
         return e;
     }
     e = wrong_key(k, kid, why, why_size);
