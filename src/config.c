@@ -589,19 +589,39 @@ void config_restart_needed(const struct config *old, const struct config *new, c
     }
 }
 
+#define HELP_WIDTH 78
+#define HELP_LEFT  8 /* where the explanations begin */
+
+static enum err help_words(struct buf *out, struct slice text)
+{
+    struct slice word;
+    size_t at = HELP_WIDTH; /* full: the first word begins a line */
+    enum err e = OK;
+    while (e == OK && slice_cut(&text, ' ', &word)) {
+        bool fits = at + 1 + word.n <= HELP_WIDTH;
+        e = fits ? buf_printf(out, " %.*s", (int)word.n, word.p)
+                 : buf_printf(out, "\n%*s%.*s", HELP_LEFT, "", (int)word.n, word.p);
+        at = (fits ? at + 1 : HELP_LEFT) + word.n;
+    }
+    return e != OK ? e : buf_printf(out, "\n");
+}
+
 enum err config_help(struct buf *out)
 {
     for (int i = 0; i < CONFIG_OPTIONS_N; i++) {
         const struct option *o = &CONFIG_OPTIONS[i];
-        char flag[80];
+        char flag[80], text[512];
         size_t n = text_format(flag, sizeof flag, "--%s", o->name);
         for (size_t k = 2; k < n; k++)
             flag[k] = flag[k] == '_' ? '-' : flag[k];
         if (o->value != NULL)
             text_format(flag + n, sizeof flag - n, " %s", o->value);
-        enum err e = buf_printf(out, "  %s\n        %s%s%s%s\n", flag, o->help,
-                                o->preset ? " (default " : "", o->preset ? o->preset : "",
-                                o->preset ? ")" : "");
+        n = text_format(text, sizeof text, "%s%s%s%s", o->help, o->preset ? " (default " : "",
+                        o->preset ? o->preset : "", o->preset ? ")" : "");
+        assert(n < sizeof text - 1);
+        enum err e = buf_printf(out, "  %s", flag);
+        if (e == OK)
+            e = help_words(out, (struct slice){text, n});
         if (e != OK)
             return e;
     }
