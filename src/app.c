@@ -10,6 +10,7 @@
 #include "app_listen.h"
 #include "app_guard.h"
 #include "app_key.h"
+#include "app_notify.h"
 #include "sluice/sluice.h"
 
 #define DRAIN_POLL_MS    20
@@ -35,6 +36,7 @@ struct app {
     const struct config_flag *flags;
     int flags_n;
     struct timer timer; /* drain */
+    struct timer dog;   /* the service manager's watchdog hears from us */
     struct timer look;  /* with `overlap`: whether the admin's socket is still ours */
     int64_t drain_until, doors_until;
     int64_t full_log_at; /* a server that stays full says so again from then on */
@@ -144,6 +146,7 @@ static void app_terminate(void *arg, int signum)
     log_info("draining", LF_INT("signal", signum), LF_INT("active", st.active),
              LF_INT("limit_ms", a->config->drain_timeout));
     a->draining = true;
+    app_notify("STOPPING=1\nSTATUS=draining");
     gateway_drain(a->house.gateway);
     a->doors_until = loop_now(a->loop) + (a->started->overlap ? OVERLAP_GRACE_MS : 0);
     if (a->started->overlap) { /* until they close, each answer sends its connection away */
@@ -208,6 +211,19 @@ static enum err app_reload(void *arg, char *why, size_t why_size)
     return ERR_CERT;
 }
 
+static void app_ready(void)
+{
+    app_notify("READY=1\nSTATUS=serving");
+}
+
+/* From the loop: if that is stuck, the watchdog bites. */
+static void app_dog(void *arg)
+{
+    struct app *a = arg;
+    app_notify("WATCHDOG=1");
+    timer_set(&a->dog, loop_now(a->loop) + app_watchdog_ms());
+}
+
 static void app_hangup(void *arg, int signum)
 {
     char why[512];
@@ -215,7 +231,13 @@ static void app_hangup(void *arg, int signum)
     struct app *a = arg;
     if (a->admin == NULL)
         return; /* not up yet: what is being read is fresh */
+    char text[96];
+    text_format(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, loop_now_us(a->loop));
+    if (!a->draining)
+        app_notify(text);
     enum err e = app_reload(arg, why, sizeof why);
+    if (!a->draining)
+        app_ready();
     if (e != OK)
         log_warn("still on the old configuration");
 }
@@ -385,6 +407,9 @@ static void app_open(struct app *a)
         return;
     if (app_listen(a))
         app_say_start(a);
+    app_ready();
+    if (app_watchdog_ms() > 0)
+        app_dog(a);
 }
 
 /* ---- up: the demo provider ------------------------------------------------------------------- */
@@ -453,6 +478,7 @@ static void app_stop(struct app *a)
 {
     timer_stop(&a->timer);
     timer_stop(&a->look);
+    timer_stop(&a->dog);
     doors_free(&a->doors);
     if (a->admin_door != NULL)
         listener_close(a->admin_door);
@@ -499,6 +525,7 @@ static int app_serve(const struct config *c, const char *config_file,
     app_log_open(&a);
     timer_init(&a.timer, a.loop, app_drain_tick, &a);
     timer_init(&a.look, a.loop, app_look, &a);
+    timer_init(&a.dog, a.loop, app_dog, &a);
     e = house_start_with(&a.house, a.loop, c, c->overlap ? HOUSE_SHARED : HOUSE_ALONE, &key.key,
                          on_house_ready, &a, why, sizeof why);
     app_key_wipe(&key);
