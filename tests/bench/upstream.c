@@ -24,7 +24,7 @@ struct conn {
     size_t body; /* bytes of the body still to come */
     int mode;    /* reply to give once the body is here */
     int busy;    /* inside a body */
-    int held;
+    int held;    /* place in held[] and one, 0: not in it */
 };
 static struct conn *conns[CONNS];
 static int held[CONNS], helds, ep;
@@ -85,6 +85,11 @@ static void make_replies(void)
 static void conn_close(int fd)
 {
     struct conn *c = conns[fd];
+    if (c->held > 0) { /* at once: the next connection may get this descriptor */
+        int last = held[--helds];
+        held[c->held - 1] = last;
+        conns[last]->held = c->held;
+    }
     conns[fd] = NULL;
     free(c->in);
     free(c);
@@ -114,8 +119,8 @@ static void reply(int fd, struct conn *c)
     } else {
         put(fd, held_head, held_n);
         put(fd, out, chunk(out, START, sizeof START - 1));
-        c->held = 1;
         held[helds++] = fd;
+        c->held = helds;
     }
 }
 
@@ -156,12 +161,8 @@ static void tick(void)
 {
     char out[1024];
     size_t n = chunk(out, EVENT, sizeof EVENT - 1);
-    for (int i = 0; i < helds; i++) {
-        if (conns[held[i]] == NULL || !conns[held[i]]->held)
-            held[i--] = held[--helds];
-        else
-            put(held[i], out, n);
-    }
+    for (int i = 0; i < helds; i++)
+        put(held[i], out, n);
 }
 
 int main(int argc, char **argv)
