@@ -4,6 +4,10 @@
 int front_status(const struct front *f, int status)
 {
     bool anthropic = f->dialect == DIALECT_ANTHROPIC && f->wire != WIRE_BEDROCK;
+    /* To Google's clients a 401 is a token that ran out: they come again, Claude Code for minutes
+     * and whatever x-should-retry says (measured with 2.1.197). A 403 they show. */
+    if (status == 401 && f->wire == WIRE_VERTEX)
+        return 403;
     return status == 529 && !anthropic ? 503 : status;
 }
 

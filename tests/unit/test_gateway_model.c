@@ -73,7 +73,7 @@ static void test_estimate(void **state)
 static void test_front_errors(void **state)
 {
     const struct front bedrock = {.wire = WIRE_BEDROCK}, openai = {.dialect = DIALECT_OPENAI},
-                       plain = {.dialect = DIALECT_ANTHROPIC};
+                       plain = {.dialect = DIALECT_ANTHROPIC}, vertex = {.wire = WIRE_VERTEX};
     struct buf b;
     int status = 400;
     (void)state;
@@ -81,6 +81,8 @@ static void test_front_errors(void **state)
     assert_int_equal(front_status(&openai, 529), 503);
     assert_int_equal(front_status(&plain, 529), 529);
     assert_int_equal(front_status(&openai, 429), 429);
+    assert_int_equal(front_status(&vertex, 401), 403);
+    assert_int_equal(front_status(&plain, 401), 401);
     buf_init(&b, 4096);
     assert_int_equal(front_error(&bedrock, 429, S("slow \"down\""), S("id"), &b), OK);
     assert_true(slice_eq(buf_slice(&b), S("{\"message\":\"slow \\\"down\\\"\"}")));
