@@ -78,27 +78,20 @@ static const char *const drop_cohere[] = {"parallel_tool_calls", "store", NULL};
 static const char *const drop_cerebras[] = {"frequency_penalty", "presence_penalty", "logit_bias",
                                             NULL};
 /* Of what the partners do not have, and answer 400 to. */
-static const char *const drop_betas[] = {"oauth-2025-04-20",
-                                         "claude-code-20250219",
-                                         "oidc-federation-2026-04-01",
-                                         "mcp-client-2025-04-04",
-                                         "mcp-client-2025-11-20",
-                                         "mcp-client-2026-09-15",
-                                         "code-execution-2025-05-22",
-                                         "advisor-tool-2026-03-01",
-                                         "managed-agents-2026-04-01",
-                                         "server-side-fallback-2026-06-01",
-                                         "server-side-fallback-2026-07-01",
-                                         "fallback-credit-2026-06-01",
-                                         "fallback-credit-2026-07-01",
-                                         "message-threads-2026-08-12",
-                                         "message-batches-2024-09-24",
-                                         "files-api-2025-04-14",
-                                         "skills-2025-10-02",
-                                         "fast-mode-2026-02-01",
-                                         "prompt-caching-2024-07-31",
-                                         "token-counting-2024-11-01",
-                                         NULL};
+#define PARTNER_BETAS                                                                             \
+    "oauth-2025-04-20", "claude-code-20250219", "oidc-federation-2026-04-01",                     \
+        "mcp-client-2025-04-04", "mcp-client-2025-11-20", "mcp-client-2026-09-15",                \
+        "code-execution-2025-05-22", "advisor-tool-2026-03-01", "managed-agents-2026-04-01",      \
+        "server-side-fallback-2026-06-01", "server-side-fallback-2026-07-01",                     \
+        "fallback-credit-2026-06-01", "fallback-credit-2026-07-01", "message-threads-2026-08-12", \
+        "message-batches-2024-09-24", "files-api-2025-04-14", "skills-2025-10-02",                \
+        "fast-mode-2026-02-01", "prompt-caching-2024-07-31", "token-counting-2024-11-01",         \
+        "extended-cache-ttl-2025-04-11", "prompt-caching-scope-2026-01-05",                       \
+        "thinking-token-count-2026-05-13", "thinking-display-updates-2026-08-18",                 \
+        "redact-thinking-2026-02-12", "mid-conversation-system-2026-04-07",                       \
+        "mid-conversation-tool-changes-2026-07-01", "per-turn-control-2026-07-01"
+static const char *const drop_betas[] = {PARTNER_BETAS, NULL};
+static const char *const drop_betas_aws[] = {PARTNER_BETAS, "web-search-2025-03-05", NULL};
 
 /* ---- doors ----------------------------------------------------------------------------------- */
 
@@ -200,7 +193,7 @@ const struct provider provider_rows[] = {
                           .version = {"bedrock-2023-05-31", 18}},
                .beta_in_body = true,
                .drop = drop_bedrock,
-               .drop_beta = drop_betas}},
+               .drop_beta = drop_betas_aws}},
      .doors = 1,
      .beta = "",
      .cloud = &bedrock,
