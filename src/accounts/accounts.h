@@ -97,7 +97,7 @@ struct account {
     const struct provider *provider;
     char own_url[STORE_URL_MAX]; /* as a person gave it; "" = the provider's */
     /* None only if what is stored cannot be read: then it is paused, and door[0] empty. */
-    struct account_door door[PROVIDER_DOORS];
+    const struct account_door *door; /* whoever holds the account keeps those it was given */
     int doors;
     struct models *models; /* its mapping; NULL = none */
     int32_t priority, weight;

@@ -59,8 +59,15 @@ struct origin_trouble {
 };
 #define ORIGINS_MAX 32
 
+/* What an account's settings made of its provider's doors. */
+struct door_set {
+    struct door_set *older; /* replaced, but perhaps a request goes through one of them */
+    struct account_door door[PROVIDER_DOORS];
+};
+
 struct entry {
     struct account a; /* first: an account pointer is an entry pointer */
+    struct door_set *doors;
     struct secret *secret;
     enum auth_scheme auth; /* of it */
     struct account_set *set;

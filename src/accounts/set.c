@@ -174,8 +174,18 @@ static int set_add(struct account_set *set, int64_t id)
     return set->n++;
 }
 
+static void doors_free(struct door_set *s)
+{
+    while (s != NULL) {
+        struct door_set *older = s->older;
+        mem_free(s);
+        s = older;
+    }
+}
+
 static void entry_free(struct entry *e)
 {
+    doors_free(e->doors);
     token_free(e);
     secrets_free(e->secret);
     models_free(e->a.models);
@@ -247,12 +257,28 @@ static void settings_apply(struct account *a, const struct account_row *row)
     a->facts.paused = true;
 }
 
+/* Nobody is on the way through one that was replaced. */
+static void doors_forget(struct entry *e)
+{
+    assert(e->a.refs == 0);
+    if (e->doors == NULL)
+        return;
+    doors_free(e->doors->older);
+    e->doors->older = NULL;
+}
+
 /* Checked when it was given: only a broken row, or a newer version's, has none. */
-static void doors_apply(struct account *a, const struct account_row *row)
+static void doors_apply(struct entry *e, const struct account_row *row)
 {
     char why[256] = "";
-    memset(a->door, 0, sizeof a->door);
-    a->doors = account_doors_open(a->provider, row, a->door, why, sizeof why);
+    struct account *a = &e->a;
+    struct door_set *fresh = NEW(struct door_set);
+    a->doors = account_doors_open(a->provider, row, fresh->door, why, sizeof why);
+    a->door = fresh->door;
+    fresh->older = e->doors;
+    e->doors = fresh;
+    if (a->refs == 0)
+        doors_forget(e);
     models_free(a->models);
     a->models = models_read(slice_of(row->settings));
     if (a->doors > 0)
@@ -287,7 +313,7 @@ void accounts_apply(struct account_set *set, const struct account_row *row)
     a->created_at = row->created_at;
     a->facts.paused = row->paused;
     settings_apply(a, row);
-    doors_apply(a, row);
+    doors_apply(e, row);
     if (fresh)
         facts_load(a, row);
     row_credential(e, row, fresh);
@@ -527,5 +553,6 @@ void account_release(struct account_set *set, struct account *a)
         secrets_free(e->secret->older);
         e->secret->older = NULL;
     }
+    doors_forget(e);
     entry_settle(e);
 }

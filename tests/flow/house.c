@@ -90,6 +90,8 @@ static void on_row(void *arg, enum err e, const struct account_row *rows, size_t
         h->error = e;
     for (size_t i = 0; e == OK && i < n; i++)
         accounts_apply(h->house.accounts, &rows[i]);
+    if (h->house.gateway != NULL) /* as the verbs of accounts do */
+        gateway_accounts_changed(h->house.gateway);
     h->added++;
 }
 
@@ -478,7 +480,9 @@ static bool wall_step(struct rig *h, struct slice by)
     return true;
 }
 
-static void account_pause(struct rig *h, const struct account *a, bool paused)
+/* Told anew by a person; `settings` are JSON. */
+static void account_change(struct rig *h, const struct account *a, bool paused,
+                           struct slice settings)
 {
     struct account_row row = {.id = a->id,
                               .version = a->version,
@@ -490,8 +494,32 @@ static void account_pause(struct rig *h, const struct account *a, bool paused)
     text_copy(row.name, sizeof row.name, slice_of(a->name));
     text_copy(row.provider, sizeof row.provider, slice_of(a->provider->name));
     text_copy(row.base_url, sizeof row.base_url, slice_of(a->own_url));
-    text_copy(row.settings, sizeof row.settings, slice_of(a->settings));
+    text_copy(row.settings, sizeof row.settings, settings);
     store_account_update(h->house.store, &row, on_row, h);
+}
+
+/* "A=2": so many requests at once from now on. */
+static bool account_limit(struct rig *h, struct slice rest)
+{
+    struct slice number = rest, name = S("");
+    char settings[64];
+    uint64_t n = 0;
+    if (!slice_cut(&number, '=', &name) || !text_u64(number, &n))
+        return false;
+    const struct account *a = accounts_by_name(h->house.accounts, name);
+    if (a == NULL)
+        return false;
+    size_t len = text_format(settings, sizeof settings, "{\"concurrency\":%" PRIu64 "}", n);
+    account_change(h, a, a->facts.paused, (struct slice){settings, len});
+    return true;
+}
+
+static void group_remove(struct rig *h, struct slice name)
+{
+    char text[STORE_GROUP_MAX];
+    text_copy(text, sizeof text, name);
+    accounts_group_drop(h->house.accounts, text);
+    gateway_accounts_changed(h->house.gateway);
 }
 
 bool rig_do(struct rig *h, struct slice verb)
@@ -506,10 +534,14 @@ bool rig_do(struct rig *h, struct slice verb)
         gateway_reap(h->house.gateway);
     } else if (slice_eq(word, S("wall"))) {
         return wall_step(h, rest);
+    } else if (slice_eq(word, S("limit"))) {
+        return account_limit(h, rest);
+    } else if (slice_eq(word, S("ungroup"))) {
+        group_remove(h, rest);
     } else if (a == NULL) {
         return false;
     } else if (slice_eq(word, S("pause")) || slice_eq(word, S("resume"))) {
-        account_pause(h, a, slice_eq(word, S("pause")));
+        account_change(h, a, slice_eq(word, S("pause")), slice_of(a->settings));
     } else if (slice_eq(word, S("reset"))) {
         accounts_reset(h->house.accounts, a);
         gateway_accounts_changed(h->house.gateway);
