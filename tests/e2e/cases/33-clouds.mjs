@@ -7,19 +7,20 @@ import { events, until } from '../lib/wire.mjs';
 import { message } from '../lib/harness.mjs';
 import { awsKeys, bedrock, genai, vertex } from '../lib/vendors.mjs';
 import { readFrames } from '../lib/dialects/bedrock.mjs';
-import { UPSTREAMS, addUpstream, house, needsDoor } from '../lib/upstreams.mjs';
+import { UPSTREAMS, addUpstream, house } from '../lib/upstreams.mjs';
 
 const HELLO = 'Hello from the scripted provider.';
 const TOOL = { type: 'object', properties: { temp: { type: 'number' } }, required: ['temp'], additionalProperties: false };
 const TOOLS = [{ name: 'save', description: 'Saves it.', input_schema: TOOL }];
 const TWO = '[[tool:save {"temp":4}]] [[tool:save {"temp":5}]]';
 const raised = (promise) => promise.then((v) => assert.fail(`nothing was raised: ${JSON.stringify(v)}`), (e) => e);
-const NAMES = { bedrock: 'us.anthropic.claude-sonnet-4-6', 'bedrock old': 'global.anthropic.claude-sonnet-4-5-20250929-v1:0', vertex: 'claude-sonnet-4-6' };
+const NAMES = { bedrock: 'us.anthropic.claude-opus-4-8', 'bedrock old': 'global.anthropic.claude-sonnet-4-5-20250929-v1:0', vertex: 'claude-sonnet-4-6' };
 const MODE = { anthropic: 'Messages', bedrock: 'Bedrock', vertex: 'Vertex' };
 
 // A turn with tools, streamed and not, by an SDK with the interface of the Messages API.
-async function turns(c, model, tokens = 15) {
-  const q = { model, max_tokens: 256, messages: [{ role: 'user', content: 'Hi' }] };
+async function turns(c, model, more = {}) {
+  const tokens = 15;
+  const q = { ...more, model, max_tokens: 256, messages: [{ role: 'user', content: 'Hi' }] };
   const made = await c.messages.create(q);
   equal(made.content[0].text, HELLO);
   equal(made.usage.output_tokens, tokens);
@@ -40,18 +41,17 @@ async function turns(c, model, tokens = 15) {
 }
 
 for (const kind of ['anthropic', 'bedrock', 'vertex-ai', 'openai', 'gemini']) {
-  const args = ['openai', 'gemini'].includes(kind) ? ['--models', `{"*":"${UPSTREAMS[kind].model}"}`] : [];
+  const args = ['openai', 'gemini'].includes(kind) ? ['--model', `*=${UPSTREAMS[kind].model}`] : [];
   test(`clouds: the Bedrock SDK on ${kind}`, async (t) => {
     const { gw } = await house(t, kind, { more: { [kind]: { args } } });
-    await needsDoor(gw, 'bedrock');
     const c = await bedrock(gw.url, { apiKey: gw.key });
     await turns(c, NAMES.bedrock);
-    await turns(c, NAMES['bedrock old']);
+    // What the SDK writes of itself only the newer models know.
+    await turns(c, NAMES['bedrock old'], { anthropic_version: 'bedrock-2023-05-31' });
   });
 
   test(`clouds: the Vertex SDK on ${kind}`, async (t) => {
     const { gw } = await house(t, kind, { more: { [kind]: { args } } });
-    await needsDoor(gw, 'vertex');
     const c = await vertex(`${gw.url}/v1`, gw.key);
     await turns(c, NAMES.vertex);
     ok((await c.messages.countTokens({ model: NAMES.vertex, messages: [{ role: 'user', content: 'Hi' }] })).input_tokens > 0);
@@ -59,7 +59,6 @@ for (const kind of ['anthropic', 'bedrock', 'vertex-ai', 'openai', 'gemini']) {
 
   test(`clouds: Google's SDK on ${kind}`, async (t) => {
     const { gw, model } = await house(t, kind);
-    await needsDoor(gw, 'gemini');
     const c = await genai(gw.url, gw.key);
     const made = await c.models.generateContent({ model, contents: 'Hi', config: { systemInstruction: 'Be short.' } });
     equal(made.text, HELLO);
@@ -92,7 +91,6 @@ for (const kind of ['anthropic', 'bedrock', 'vertex-ai', 'openai', 'gemini']) {
 
 test('clouds: the Bedrock door speaks Bedrock, errors and all', async (t) => {
   const { gw, up, prov } = await house(t, 'anthropic');
-  await needsDoor(gw, 'bedrock');
   const body = JSON.stringify({ anthropic_version: 'bedrock-2023-05-31', max_tokens: 9, messages: [{ role: 'user', content: 'Hi' }], anthropic_beta: ['context-management-2025-06-27'] });
   const post = (verb, model = NAMES['bedrock old'].replace(':', '%3A')) => gw.ask('POST', `/model/${model}/${verb}`, { key: null, version: null, body, headers: { authorization: `Bearer ${gw.key}` } });
   const a = await post('invoke-with-response-stream');
@@ -122,7 +120,6 @@ test('clouds: the Bedrock door speaks Bedrock, errors and all', async (t) => {
 
 test('clouds: a signed request is told that keys are wanted', async (t) => {
   const { gw, prov } = await house(t, 'anthropic');
-  await needsDoor(gw, 'bedrock');
   const k = awsKeys();
   const c = await bedrock(gw.url, { awsAccessKey: k.id, awsSecretKey: k.secret });
   const e = await raised(c.messages.create({ model: NAMES.bedrock, max_tokens: 9, messages: [{ role: 'user', content: 'Hi' }] }));
@@ -135,6 +132,7 @@ test('clouds: streams of Bedrock: wrong sums, exceptions, silence', async (t) =>
   const { gw, up } = await house(t, 'bedrock', { config: { ping_interval: '200ms' } });
   for (const plan of [{ cut: { at: 5, how: 'garbage' } }, { cut: { at: 5, how: 'error' }, exception: 'throttlingException' }, { cut: { at: 5, how: 'reset' } }]) {
     await up.bedrock.set({ plans: [plan] });
+    await gw.ok(['account', 'reset-limit', 'bedrock']);
     const a = await gw.post(message({ stream: true }));
     equal(a.status, 200, a.text);
     const evs = events(a.body);
@@ -143,10 +141,10 @@ test('clouds: streams of Bedrock: wrong sums, exceptions, silence', async (t) =>
     ok(!a.text.includes('message_stop') && !a.text.includes('wrong'));
   }
   await up.bedrock.set({ plans: [{ cut: { at: 1, how: 'error' }, exception: 'throttlingException', times: 1 }] });
+  await gw.ok(['account', 'reset-limit', 'bedrock']);
   await addUpstream(gw, gw.t.providers[0], 'anthropic', { priority: 2 });
   const b = await gw.post(message({ stream: true }));
   ok(b.text.includes('message_stop'), `before the first word another account serves: ${b.text}`);
-  await gw.ok(['account', 'remove', 'anthropic', '--force']).catch(() => gw.ok(['account', 'remove', 'anthropic']));
 });
 
 test('clouds: silence of Bedrock is filled with pings', async (t) => {
@@ -172,7 +170,6 @@ test('clouds: a bought token is bought once, and again when it is refused', asyn
 
 test('clouds: Azure by deployment, with a key and with Entra', async (t) => {
   const { gw, prov, seen } = await house(t, 'azure-openai', { more: { 'azure-openai': { plans: [{ quirks: { filters: true }, when: { stream: true } }] } } });
-  await needsDoor(gw, 'openai');
   const body = (more = {}) => JSON.stringify({ model: 'my-gpt', messages: [{ role: 'user', content: 'Hi' }], ...more });
   for (const more of [{}, { stream: true }]) {
     const a = await gw.post(body(more), { path: '/v1/chat/completions' });

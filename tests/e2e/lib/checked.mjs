@@ -12,7 +12,7 @@ const FIELDS = { text: ['text', 'cache_control', 'citations'], image: ['source',
   tool_use: ['id', 'name', 'input', 'cache_control'], tool_result: ['tool_use_id', 'content', 'is_error', 'cache_control'], thinking: ['thinking', 'signature'], redacted_thinking: ['data'] };
 
 // "claude-sonnet-4-6" -> 4.6; 0 when it cannot be told.
-function version(model) {
+export function versionOf(model) {
   const m = /claude-[a-z]+-(\d+)(?:-(\d{1,2}))?(?![\d])/.exec(model);
   return m ? Number(`${m[1]}.${m[2] ?? 0}`) : 0;
 }
@@ -70,7 +70,7 @@ function messages(req) {
   }
   if (open.length) return `messages: \`tool_use\` ids without results: ${open.join(', ')}`;
   if (list.find((m) => m.role !== 'system').role !== 'user') return 'messages: first message must use the "user" role';
-  if (list.at(-1).role === 'assistant' && version(req.model) >= 4.6) return 'This model does not support assistant message prefill. The conversation must end with a user message.';
+  if (list.at(-1).role === 'assistant' && versionOf(req.model) >= 4.6) return 'This model does not support assistant message prefill. The conversation must end with a user message.';
   return null;
 }
 
@@ -93,7 +93,7 @@ function tools(req) {
 }
 
 function settings(req) {
-  const v = version(req.model);
+  const v = versionOf(req.model);
   const { thinking: t } = req;
   if (req.temperature !== undefined && (req.temperature < 0 || req.temperature > 1)) return 'temperature: range: 0..1';
   if (req.temperature !== undefined && req.top_p !== undefined) return '`temperature` and `top_p` cannot both be specified for this model. Please use only one.';

@@ -121,7 +121,7 @@ class Reader {
 }
 
 export class Connection {
-  // `target`: {port, host}
+  // `target`: {port, host}; or with a `socket` that is connected, or about to be (TLS)
   constructor(target) {
     this.host = target.host ?? '127.0.0.1';
     this.port = target.port;
@@ -130,7 +130,7 @@ export class Connection {
     this.ended = null; // 'fin' | 'reset' once the peer has closed
     this.bytes = 0;
     this.fault = null;
-    this.socket = net.connect({ port: this.port, host: this.host, noDelay: true });
+    this.socket = target.socket ?? net.connect({ port: this.port, host: this.host, noDelay: true });
     this.socket.on('data', (d) => {
       this.bytes += d.length;
       try { this.reader.feed(d); } catch (e) { this.fault = e; this.socket.destroy(); }

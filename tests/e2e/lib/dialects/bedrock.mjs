@@ -4,7 +4,7 @@
 
 import crypto from 'node:crypto';
 import * as answers from '../answers.mjs';
-import { refuseChecked } from '../checked.mjs';
+import { refuseChecked, versionOf } from '../checked.mjs';
 
 const TOP = new Set(['anthropic_version', 'anthropic_beta', 'messages', 'system', 'max_tokens', 'stop_sequences', 'temperature', 'top_p',
   'top_k', 'tools', 'tool_choice', 'thinking', 'output_config', 'context_management']);
@@ -13,7 +13,7 @@ const BETAS = ['computer-use-2025-01-24', 'computer-use-2025-11-24', 'output-128
   'interleaved-thinking-2025-05-14', 'context-1m-2025-08-07', 'context-management-2025-06-27', 'effort-2025-11-24', 'claude-code-20250219',
   'fine-grained-tool-streaming-2025-05-14', 'tool-search-tool-2025-10-19', 'tool-examples-2025-10-29', 'structured-outputs-2025-11-13'];
 const NAMES = { 400: 'ValidationException', 403: 'AccessDeniedException', 404: 'ResourceNotFoundException', 408: 'ModelTimeoutException',
-  424: 'ModelErrorException', 429: 'ThrottlingException', 500: 'InternalServerException', 503: 'ServiceUnavailableException' };
+  413: 'ValidationException', 424: 'ModelErrorException', 429: 'ThrottlingException', 500: 'InternalServerException', 503: 'ServiceUnavailableException' };
 
 // ---- frames ----------------------------------------------------------------------------------
 
@@ -86,10 +86,11 @@ function images(messages) {
     .flatMap((b) => [b, ...(Array.isArray(b.content) ? b.content : [])]);
 }
 
-function refuse(req, a) {
+function refuse(req, a, model) {
   if (req === null || typeof req !== 'object') return 'Malformed input request, please reformat your input and try again.';
   const version = req.anthropic_version;
-  if (version !== 'bedrock-2023-05-31') return `anthropic_version: "${version}" is not a valid version`;
+  const newer = version === '2026-10-21' && versionOf(model) >= 4.7;
+  if (version !== 'bedrock-2023-05-31' && !newer) return `anthropic_version: "${version}" is not a valid version`;
   const extra = Object.keys(req).find((k) => !TOP.has(k) && (a.account.strict || !SENT.includes(k)));
   if (extra) return `${extra}: Extra inputs are not permitted`;
   if (req.anthropic_beta !== undefined && !Array.isArray(req.anthropic_beta)) return 'anthropic_beta: Input should be a valid list';
@@ -124,10 +125,10 @@ export default {
     try { req = JSON.parse(body.toString()); } catch { /* refused below */ }
     if (call === 'count-tokens') {
       try { req = JSON.parse(Buffer.from(req.input.invokeModel.body, 'base64').toString()); } catch { return a.error(400, 'Malformed input request'); }
-      const e = refuse({ ...req, max_tokens: req.max_tokens ?? 1 }, a);
+      const e = refuse({ ...req, max_tokens: req.max_tokens ?? 1 }, a, model);
       return e ? a.error(400, e) : a.json(200, { inputTokens: JSON.stringify(req.messages).length });
     }
-    const e = refuse(req, a) ?? (a.account.checked ? checked(req, model) : null);
+    const e = refuse(req, a, model) ?? (a.account.checked ? checked(req, model) : null);
     if (e) return a.error(400, e);
     const asked = { ...req, model: model.replace(/^.*anthropic\./, '').replace(/-v\d+(?::\d+)?$/, '') };
     const blocks = a.plan.blocks ?? answers.blocksFor(asked, a.seq);
