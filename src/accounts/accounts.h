@@ -159,6 +159,8 @@ bool accounts_group_reaches(const struct account_set *set, const char *name,
 
 /* What the clients of a group mean by `asked`; false: the group maps no such name. */
 bool group_model(const struct group *g, const char *asked, uint64_t turn, char *out, size_t size);
+/* Its i-th whole name, which stands in no list of a provider's; false behind the last. */
+bool group_alias(const struct group *g, int i, struct slice *name);
 /* The account that "MODEL@ACCOUNT" names; `model` loses that end. NULL: it names none. */
 struct account *accounts_model_account(struct account_set *set, char *model);
 

@@ -216,16 +216,20 @@ bool group_model(const struct group *g, const char *asked, uint64_t turn, char *
     return mapped(g->models, asked, turn, out, size);
 }
 
-struct account *accounts_model_account(struct account_set *set, char *model)
+bool group_alias(const struct group *g, int i, struct slice *name)
 {
-    for (char *at = strchr(model, '@'); at != NULL; at = strchr(at + 1, '@')) {
-        struct account *a = at > model ? accounts_by_name(set, slice_of(at + 1)) : NULL;
-        if (a != NULL) {
-            *at = '\0';
-            return a;
+    static const char *const families[] = {"opus", "sonnet", "haiku"};
+    for (int k = 0; g->models != NULL && k < g->models->n; k++) {
+        const struct rule *r = &g->models->rule[k];
+        bool whole = r->kind == RULE_EXACT;
+        for (size_t f = 0; f < sizeof families / sizeof *families; f++)
+            whole = whole && !slice_ieq(r->pattern, slice_of(families[f]));
+        if (whole && i-- == 0) {
+            *name = r->pattern;
+            return true;
         }
     }
-    return NULL;
+    return false;
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */

@@ -488,6 +488,18 @@ struct account *accounts_by_name(struct account_set *set, struct slice name)
     return NULL;
 }
 
+struct account *accounts_model_account(struct account_set *set, char *model)
+{
+    for (char *at = strchr(model, '@'); at != NULL; at = strchr(at + 1, '@')) {
+        struct account *a = at > model ? accounts_by_name(set, slice_of(at + 1)) : NULL;
+        if (a != NULL) {
+            *at = '\0';
+            return a;
+        }
+    }
+    return NULL;
+}
+
 struct account *accounts_by_id(struct account_set *set, int64_t id)
 {
     int i = set_index(set, id);

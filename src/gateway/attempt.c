@@ -64,12 +64,15 @@ static void attempt_translate(struct exchange *x, enum framing in)
     struct attempt *a = &x->attempt;
     const struct front *f = &x->route.front;
     struct ask_facts facts;
+    struct slice asked = slice_of(x->record.model_asked);
+    if (asked.n == 0)
+        asked = slice_of(x->facts.model);
     codec_ask_facts(f->dialect, buf_slice(&x->body), &facts);
     const struct translate_plan plan = {.from = a->door->of->dialect,
                                         .to = f->dialect,
                                         .in = in,
                                         .out = x->sse_asked ? f->stream : FRAMING_WHOLE,
-                                        .model = slice_of(x->record.model_asked),
+                                        .model = asked,
                                         .id = slice_of(x->record.id),
                                         .created = x->record.at / 1000,
                                         .thinking = facts.thinking,

@@ -279,10 +279,12 @@ static void exchange_complete(void *arg)
     case ROUTE_BATCHES:
     case ROUTE_FILES:
     case ROUTE_STATE:
-        pin_find(x);
+        if (model_forced(x))
+            pin_find(x);
         break;
     default:
-        exchange_admit(x);
+        if (model_forced(x))
+            exchange_admit(x);
     }
 }
 

@@ -224,6 +224,7 @@ void pin_reply(struct exchange *x); /* the reply's end has been seen; later call
 void model_of_key(struct exchange *x, const struct key_row *key);
 /* Once the body has been scanned; false when it is answered. */
 bool model_settle(struct exchange *x);
+bool model_forced(struct exchange *x); /* only the header that names an account; else the same */
 void model_plain(enum wire wire, char *model); /* a cloud's name becomes the vendor's */
 
 /* estimate.c */

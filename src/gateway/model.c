@@ -71,7 +71,7 @@ static bool model_refuse(struct exchange *x, const char *text)
     return false;
 }
 
-static bool force_by_header(struct exchange *x)
+bool model_forced(struct exchange *x)
 {
     const struct slice *name = http_find(http_call_head(x->call), "x-sluice-account");
     if (name == NULL || name->n == 0)
@@ -118,7 +118,7 @@ bool model_settle(struct exchange *x)
 {
     struct request_facts *f = &x->facts;
     char alias[sizeof f->model];
-    if (!model_of_path(x) || !force_by_header(x))
+    if (!model_of_path(x) || !model_forced(x))
         return false;
     text_copy(x->record.model_asked, sizeof x->record.model_asked, slice_of(f->model));
     if (f->model[0] == '\0')

@@ -90,8 +90,35 @@ static enum err models_print(const struct exchange *x, const struct slice *bodie
     return e;
 }
 
-static void models_answer(struct exchange *x, const struct slice *bodies, int n)
+/* The group's own names, as a list in OpenAI's shape. */
+static enum err aliases_print(const struct exchange *x, struct buf *out)
 {
+    const struct group *g = accounts_group(x->g->p.accounts,
+                                           x->group[0] != '\0' ? x->group : GROUP_DEFAULT);
+    struct slice name;
+    struct jw w;
+    jw_init(&w, out);
+    jw_obj(&w);
+    jw_kcstr(&w, "object", "list");
+    jw_key(&w, "data");
+    jw_arr(&w);
+    for (int i = 0; g != NULL && group_alias(g, i, &name); i++) {
+        jw_obj(&w);
+        jw_kstr(&w, "id", name);
+        jw_kcstr(&w, "object", "model");
+        jw_ki64(&w, "created", 0);
+        jw_kcstr(&w, "owned_by", "sluice");
+        jw_end_obj(&w);
+    }
+    jw_end_arr(&w);
+    jw_end_obj(&w);
+    return w.err;
+}
+
+static void models_answer(struct exchange *x, const struct slice *lists, int n)
+{
+    struct slice bodies[FAN_MAX + 1];
+    struct buf aliases;
     struct slice query = http_call_head(x->call)->query;
     struct http_header h[2] = {{S("content-type"), S("application/json")},
                                {S("x-sluice-request-id"), slice_of(x->record.id)}};
@@ -100,8 +127,14 @@ static void models_answer(struct exchange *x, const struct slice *bodies, int n)
     uint64_t limit;
     if (text_u64(query_value(query, S("limit")), &limit) && limit >= 1)
         page.limit = limit > 1000 ? 1000 : (int64_t)limit;
+    assert(n > 0 && n <= FAN_MAX);
+    memcpy(bodies, lists, (size_t)n * sizeof *lists);
+    buf_init(&aliases, FAN_BODY_MAX);
+    if (aliases_print(x, &aliases) == OK)
+        bodies[n++] = buf_slice(&aliases);
     buf_clear(&x->reply);
     enum err e = models_print(x, bodies, n, &page, &x->reply);
+    buf_free(&aliases);
     models_drop(x); /* the answer may take its time: nobody who is late may come back here */
     if (e != OK) {
         answer_error(x, 502, "sluice: no account's model list could be read.", -1, true,

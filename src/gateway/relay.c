@@ -16,9 +16,10 @@
 
 #include <string.h>
 
-#define TOLD_MS  5000 /* for the end of a reply whose last event has come */
-#define HELD_MAX (RELAY_HIGH * 4)
-#define MADE_MAX ((size_t)128 << 20) /* of one translated event: codec bounds what comes in */
+#define TOLD_MS   5000 /* for the end of a reply whose last event has come */
+#define HELD_MAX  (RELAY_HIGH * 4)
+#define MADE_KEEP 4096                /* of its memory, while nothing comes */
+#define MADE_MAX  ((size_t)128 << 20) /* of one translated event: codec bounds what comes in */
 
 void relay_init(struct relay *r)
 {
@@ -197,6 +198,8 @@ static void relay_push(struct exchange *x, struct slice bytes)
 
 void relay_rest(struct exchange *x)
 {
+    if (x->relay.made.cap > MADE_KEEP)
+        buf_free(&x->relay.made);
     if (!relay_is_over(x))
         (void)relay_flush(x, false);
 }
@@ -362,18 +365,28 @@ static bool relay_translate(struct exchange *x, struct slice *bytes)
  * that is an answer with the status it should have had. */
 static void relay_refused(struct exchange *x, const struct observation *o)
 {
-    char text[300];
+    const struct front *f = &x->route.front;
+    struct slice id = slice_of(x->record.id), text = slice_of(o->error_message);
+    struct http_header h[3] = {{S("content-type"), S("application/json")},
+                               {S("x-sluice-request-id"), id}};
+    struct buf plain;
     int status = translate_status(x->attempt.translate);
-    struct reply_facts f = {
+    struct reply_facts r = {
         .status = x->attempt.status, .head = x->attempt.head, .in_stream = o->error};
-    struct limit_verdict v = attempt_judged(x, &f);
-    text_copy(text, sizeof text, slice_of(o->error_message));
+    struct limit_verdict v = attempt_judged(x, &r);
     if (status < 400)
         status = 500;
+    buf_init(&plain, 65536);
+    buf_clear(&x->reply);
+    if (codec_error_body(DIALECT_ANTHROPIC, status, text, id, &plain) != OK ||
+        front_error_of(f, DIALECT_ANTHROPIC, &status, buf_slice(&plain), id, &x->reply) != OK)
+        buf_clear(&x->reply);
+    buf_free(&plain);
     exchange_learn(x, &v, o->error);
     exchange_note_attempt(x, v.reason);
     attempt_drop(x);
-    answer_error(x, status, text, -1, true, "client_error");
+    h[2] = front_error_header(f, status);
+    answer_send(x, status, h, h[2].name.n > 0 ? 3 : 2, "client_error");
 }
 
 static void relay_gather(struct exchange *x, struct slice bytes)

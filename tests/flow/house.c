@@ -47,6 +47,7 @@ static void key_add(struct rig *h, const struct script_key *k)
     memcpy(row.id, k->text.p + 4, 8);
     text_copy(row.name, sizeof row.name, k->name);
     text_copy(row.group, sizeof row.group, k->group);
+    text_copy(row.settings, sizeof row.settings, k->settings);
     crypto_hmac_sha256(row.digest, store_pepper(h->house.store), 32, k->text);
     keys_put(h->house.keys, &row);
     store_key_add(h->house.store, &row, NULL, NULL);

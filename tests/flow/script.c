@@ -703,14 +703,21 @@ static bool key_line(struct reader *r)
 {
     struct script *s = r->s;
     char text[KEY_TEXT_MAX];
-    struct slice key, group = S("");
+    struct slice key, value, group = S(""), settings = S("");
     if (r->words < 2 || s->keys == SCRIPT_KEYS)
-        return fail(r, "key NAME [group=NAME]");
-    if (r->words > 2 && (!pair_cut(r->word[2], &key, &group) || !slice_eq(key, S("group"))))
-        return fail(r, "key NAME [group=NAME]");
+        return fail(r, "key NAME [group=NAME] [settings={...}]");
+    for (int i = 2; i < r->words; i++) {
+        bool pair = pair_cut(r->word[i], &key, &value);
+        if (pair && slice_eq(key, S("group")))
+            group = value;
+        else if (pair && slice_eq(key, S("settings")))
+            settings = value;
+        else
+            return fail(r, "key NAME [group=NAME] [settings={...}]");
+    }
     rig_key_text(r->word[1], text);
     s->key[s->keys++] = (struct script_key){keep(s, r->word[1]), keep(s, slice_of(text)),
-                                            keep(s, group)};
+                                            keep(s, group), keep(s, settings)};
     return true;
 }
 

@@ -81,7 +81,7 @@ struct script_account {
     int line;
 };
 struct script_key {
-    struct slice name, text, group;
+    struct slice name, text, group, settings;
 };
 struct script_group {
     struct slice name, strategy, settings;
