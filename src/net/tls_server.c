@@ -324,7 +324,7 @@ static void expiry_say(struct tls_server *t)
     }
 }
 
-static void on_watch(void *arg)
+void tls_server_look(void *arg)
 {
     struct tls_server *t = arg;
     char why[512];
@@ -460,7 +460,7 @@ enum err tls_server_new(struct loop *l, const struct tls_server_options *o, stru
     list_init(&t->slots.taken);
     list_init(&t->slots.waiting);
     timer_init(&t->slots.look, l, arrival_slots_look, &t->slots);
-    timer_init(&t->watch, l, on_watch, t);
+    timer_init(&t->watch, l, tls_server_look, t);
     options_copy(t, o);
     (void)stamps_take(t);
     enum err e = server_seed(t);

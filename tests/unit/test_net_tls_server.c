@@ -606,6 +606,28 @@ static void test_reload(void **state)
     bench_close();
 }
 
+/* Nobody has to say that a file has changed. */
+static void test_watch(void **state)
+{
+    (void)state;
+    copy_file("good.pem", "seen.pem", 0644);
+    copy_file("good.key", "seen.key", 0600);
+    bench_open("seen", false);
+    int64_t first = expires();
+    tls_server_look(b.tls);
+    assert_true(expires() == first);
+    copy_file("soon.pem", "seen.pem", 0644);
+    tls_server_look(b.tls); /* half way: the key is still the old one */
+    assert_true(expires() == first);
+    copy_file("soon.key", "seen.key", 0600);
+    tls_server_look(b.tls);
+    assert_true(expires() == INT64_C(1893456000000));
+    unlink(mint_path(&mint, "seen.pem"));
+    tls_server_look(b.tls);
+    assert_true(expires() == INT64_C(1893456000000));
+    bench_close();
+}
+
 static void test_start_refused(void **state)
 {
     (void)state;
@@ -725,21 +747,14 @@ static void test_proxy_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_modes),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_handshake),
-        cmocka_unit_test(test_not_tls),
-        cmocka_unit_test(test_deadline),
-        cmocka_unit_test(test_slots),
-        cmocka_unit_test(test_crowded),
-        cmocka_unit_test(test_paused),
-        cmocka_unit_test(test_close),
-        cmocka_unit_test(test_reload),
-        cmocka_unit_test(test_start_refused),
-        cmocka_unit_test(test_no_ticket_past_auth),
-        cmocka_unit_test(test_proxy),
-        cmocka_unit_test(test_proxy_refused),
+        cmocka_unit_test(test_files),         cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_names),         cmocka_unit_test(test_handshake),
+        cmocka_unit_test(test_not_tls),       cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_slots),         cmocka_unit_test(test_crowded),
+        cmocka_unit_test(test_paused),        cmocka_unit_test(test_close),
+        cmocka_unit_test(test_reload),        cmocka_unit_test(test_watch),
+        cmocka_unit_test(test_start_refused), cmocka_unit_test(test_no_ticket_past_auth),
+        cmocka_unit_test(test_proxy),         cmocka_unit_test(test_proxy_refused),
     };
     return cmocka_run_group_tests(tests, make_all, free_all);
 }
