@@ -207,13 +207,12 @@ static bool segment_like(struct slice segment, struct slice pattern, struct slic
 /* Segment by segment; `path` and `pattern` both begin with '/'. */
 static bool path_like(struct slice path, struct slice pattern, struct slice *model)
 {
-    struct slice segment = S(""), want = S("");
     while (path.n > 0 && pattern.n > 0) {
         path = slice_sub(path, 1, path.n);
         pattern = slice_sub(pattern, 1, pattern.n);
         ptrdiff_t a = slice_find(path, '/'), b = slice_find(pattern, '/');
-        segment = slice_sub(path, 0, a < 0 ? path.n : (size_t)a);
-        want = slice_sub(pattern, 0, b < 0 ? pattern.n : (size_t)b);
+        struct slice segment = slice_sub(path, 0, a < 0 ? path.n : (size_t)a);
+        struct slice want = slice_sub(pattern, 0, b < 0 ? pattern.n : (size_t)b);
         if (!segment_like(segment, want, model))
             return false;
         path = slice_sub(path, segment.n, path.n);

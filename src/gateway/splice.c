@@ -134,7 +134,7 @@ static enum err walk_members(const struct splice *s, struct walk *w)
     struct slice k;
     struct span v;
     enum err e;
-    size_t gone[SPLICE_MAX], next[SPLICE_MAX];
+    size_t gone[SPLICE_MAX] = {0}, next[SPLICE_MAX] = {0};
     int n = 0, open = -1;
     json_scan_init(&scan, s->text);
     while ((e = json_scan_next(&scan, &k, &v)) == OK) {

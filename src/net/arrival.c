@@ -419,8 +419,11 @@ void porch_pause(struct porch *p, bool paused)
 void porch_free(struct porch *p)
 {
     task_cancel(&p->deliver);
-    while (!list_empty(&p->all))
-        arrival_drop(CONTAINER(p->all.next, struct arrival, link));
+    while (!list_empty(&p->all)) {
+        struct arrival *a = CONTAINER(p->all.next, struct arrival, link);
+        assert(a->porch == p);
+        arrival_drop(a);
+    }
     if (p->o.tls != NULL)
         tls_server_unref(p->o.tls);
     p->o.tls = NULL;

@@ -39,6 +39,6 @@ void porch_pause(struct porch *p, bool paused);
 void porch_free(struct porch *p); /* all that is in it is closed */
 
 /* The timer of a server's struct tls_slots. */
-void arrival_slots_look(void *slots);
+void arrival_slots_look(void *arg);
 
 #endif
