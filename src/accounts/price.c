@@ -21,6 +21,7 @@ struct price {
     struct rates second; /* with above == 0: the fast mode's, if it has any */
 };
 
+#define GPT_LONG 272000
 #define FABLE_5_1                       \
     {                                   \
         10000, 12500, 20000, 250, 50000 \
@@ -78,6 +79,34 @@ static const struct price rows[] = {
      .second = {500, 625, 1000, 50, 2500}},
     {.model = "claude-haiku-4-5", .rates = {1000, 1250, 2000, 100, 5000}},
     {.model = "claude-3-5-haiku", .rates = {800, 1000, 1600, 80, 4000}},
+    /* OpenAI: where a write to the cache has no price of its own it is input like any other. */
+    {.model = "gpt-6-astra",
+     .rates = {10000, 12500, 12500, 1000, 50000},
+     .above = GPT_LONG,
+     .second = {20000, 25000, 25000, 2000, 75000}},
+    {.model = "gpt-6-sol",
+     .rates = {2000, 2500, 2500, 200, 10000},
+     .above = GPT_LONG,
+     .second = {4000, 5000, 5000, 400, 15000}},
+    {.model = "gpt-6-luna",
+     .rates = {100, 125, 125, 10, 500},
+     .above = GPT_LONG,
+     .second = {200, 250, 250, 20, 750}},
+    {.model = "gpt-5-6-sol",
+     .rates = {4000, 5000, 5000, 400, 20000},
+     .above = GPT_LONG,
+     .second = {8000, 10000, 10000, 800, 30000}},
+    {.model = "gpt-5-6-terra",
+     .rates = {2000, 2000, 2000, 200, 12000},
+     .above = GPT_LONG,
+     .second = {4000, 4000, 4000, 400, 18000}},
+    {.model = "gpt-5-6-luna",
+     .rates = {200, 200, 200, 20, 1200},
+     .above = GPT_LONG,
+     .second = {400, 400, 400, 40, 1800}},
+    {.model = "gpt-5-5", .rates = {5000, 5000, 5000, 500, 30000}},
+    {.model = "gpt-5-4", .rates = {2500, 2500, 2500, 250, 15000}},
+    {.model = "gpt-5-4-mini", .rates = {750, 750, 750, 75, 4500}},
 };
 
 static bool is_digits(const char *s, size_t n)
@@ -99,6 +128,11 @@ static bool is_suffix(const char *s)
         return true;
     if (strncmp(s, "-latest", 7) == 0)
         return is_suffix(s + 7);
+    if (strncmp(s, "-v1", 3) == 0) /* Bedrock */
+        return is_suffix(s + 3);
+    if (n >= 11 && s[0] == '-' && is_digits(s + 1, 4) && s[5] == '-' && is_digits(s + 6, 2) &&
+        s[8] == '-' && is_digits(s + 9, 2)) /* OpenAI */
+        return is_suffix(s + 11);
     return n >= 9 && s[0] == '-' && is_digits(s + 1, 8) && is_suffix(s + 9);
 }
 
@@ -106,8 +140,15 @@ static const struct price *price_find(const char *model)
 {
     char name[96];
     struct slice given = slice_of(model);
-    if (slice_starts(given, S("anthropic/")))
-        given = slice_sub(given, sizeof "anthropic/" - 1, given.n);
+    /* Of Bedrock's profiles only the global one costs the list price. */
+    static const char *const leads[] = {"anthropic/", "openai/", "global.anthropic.", "anthropic."};
+    for (size_t i = 0; i < sizeof leads / sizeof leads[0]; i++) {
+        struct slice lead = slice_of(leads[i]);
+        if (slice_starts(given, lead)) {
+            given = slice_sub(given, lead.n, given.n);
+            break;
+        }
+    }
     text_copy(name, sizeof name, given);
     for (char *c = name; *c != '\0'; c++) { /* resellers write claude-opus-5.5 */
         if (*c == '.')
@@ -146,7 +187,7 @@ int64_t price_nano_usd(const char *model, const struct usage *u, bool batch, con
     int64_t sum = bounded(u->input) * r->input + bounded(u->output) * r->output +
                   bounded(u->cache_read) * r->read + bounded(u->cache_write_5m) * r->write_5m +
                   bounded(u->cache_write_1h) * r->write_1h;
-    if (batch || strcmp(u->service_tier, "batch") == 0)
+    if (batch || strcmp(u->service_tier, "batch") == 0 || strcmp(u->service_tier, "flex") == 0)
         sum /= 2;
     if (p->us && strcmp(u->inference_geo, "us") == 0)
         sum += sum / 10;

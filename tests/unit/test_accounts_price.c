@@ -49,6 +49,15 @@ static void test_rows(void **state)
         {"anthropic/claude-sonnet-5.5", 200 + 250 + 400 + 10 + 1000},
         {"claude-haiku-4-5@20251001", 100 + 125 + 200 + 10 + 500},
         {"anthropic/claude-opus-5.5:beta", 400 + 500 + 800 + 20 + 2000},
+        {"global.anthropic.claude-sonnet-4-5-20250929-v1:0", 300 + 375 + 600 + 30 + 1500},
+        {"anthropic.claude-opus-4-6-v1", 500 + 625 + 1000 + 50 + 2500},
+        {"gpt-6-sol",
+         400 + 500 + 500 + 40 + 1500}, /* above 272,000: twice, and half as much again */
+        {"openai/gpt-6-luna", 20 + 25 + 25 + 2 + 75},
+        {"gpt-5.6-sol-2026-07-30", 800 + 1000 + 1000 + 80 + 3000},
+        {"gpt-5.5", 500 + 500 + 500 + 50 + 3000},
+        {"gpt-5.4", 250 + 250 + 250 + 25 + 1500},
+        {"gpt-5.4-mini", 75 + 75 + 75 + 7 + 450},
     };
     struct usage u = {.known = true,
                       .input = 1000000,
@@ -68,7 +77,9 @@ static void test_rows(void **state)
 static void test_unknown(void **state)
 {
     static const char *const models[] = {"",
-                                         "gpt-6-sol",
+                                         "gpt-6.1-sol",
+                                         "gpt-6-solar",
+                                         "us.anthropic.claude-opus-5",
                                          "claude",
                                          "claude-opus-4-9",
                                          "claude-opus-5-51",

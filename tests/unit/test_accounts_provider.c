@@ -111,122 +111,121 @@ static void test_rows(void **state)
 
 /* wire/compat-providers.md, azure.md, bedrock.md, vertex.md, gemini.md, ollama.md: whole addresses
  * of a call. */
+static const struct {
+    const char *provider, *settings;
+    enum dialect dialect;
+    enum api call;
+    bool stream;
+    const char *model, *url;
+} addresses[] = {
+    {"anthropic", "", DIALECT_ANTHROPIC, API_CHAT, true, "m",
+     "https://api.anthropic.com/v1/messages"},
+    {"anthropic", "", DIALECT_ANTHROPIC, API_COUNT, false, "m",
+     "https://api.anthropic.com/v1/messages/count_tokens"},
+    {"bedrock", "{\"region\":\"us-east-1\"}", DIALECT_ANTHROPIC, API_CHAT, false,
+     "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+     "https://bedrock-runtime.us-east-1.amazonaws.com/model/"
+     "us.anthropic.claude-sonnet-4-5-20250929-v1%3A0/invoke"},
+    {"bedrock", "{\"region\":\"us-east-1\"}", DIALECT_ANTHROPIC, API_CHAT, true,
+     "arn:aws:bedrock:us-east-1:1:inference-profile/x",
+     "https://bedrock-runtime.us-east-1.amazonaws.com/model/"
+     "arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fx/invoke-with-response-stream"},
+    {"bedrock-mantle", "{\"region\":\"us-east-1\"}", DIALECT_ANTHROPIC, API_COUNT, false, "m",
+     "https://bedrock-mantle.us-east-1.api.aws/anthropic/v1/messages/count_tokens"},
+    {"vertex-ai", "{\"region\":\"global\",\"project\":\"p\"}", DIALECT_ANTHROPIC, API_CHAT, false,
+     "claude-opus-5",
+     "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/anthropic/"
+     "models/claude-opus-5:rawPredict"},
+    {"vertex-ai", "{\"region\":\"eu\",\"project\":\"example.com:p\"}", DIALECT_ANTHROPIC, API_CHAT,
+     true, "claude-sonnet-4-5@20250929",
+     "https://aiplatform.eu.rep.googleapis.com/v1/projects/example.com:p/locations/eu/"
+     "publishers/anthropic/models/claude-sonnet-4-5@20250929:streamRawPredict"},
+    {"vertex-ai", "{\"region\":\"us-east5\",\"project\":\"p\"}", DIALECT_ANTHROPIC, API_COUNT,
+     false, "m",
+     "https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/us-east5/publishers/"
+     "anthropic/models/count-tokens:rawPredict"},
+    {"vertex-gemini", "{\"region\":\"global\",\"project\":\"p\"}", DIALECT_GEMINI, API_CHAT, true,
+     "gemini-2.5-pro",
+     "https://aiplatform.googleapis.com/v1beta1/projects/p/locations/global/publishers/google/"
+     "models/gemini-2.5-pro:streamGenerateContent?alt=sse"},
+    {"azure-foundry", "{\"resource\":\"r\"}", DIALECT_ANTHROPIC, API_CHAT, true, "m",
+     "https://r.services.ai.azure.com/anthropic/v1/messages"},
+    {"azure-openai", "{\"resource\":\"r\"}", DIALECT_OPENAI, API_CHAT, true, "my dep",
+     "https://r.openai.azure.com/openai/deployments/my%20dep/chat/completions"
+     "?api-version=2024-10-21"},
+    {"azure-openai", "{\"resource\":\"r\",\"api_version\":\"2025-04-01-preview\"}", DIALECT_OPENAI,
+     API_EMBEDDINGS, false, "e",
+     "https://r.openai.azure.com/openai/deployments/e/embeddings"
+     "?api-version=2025-04-01-preview"},
+    {"azure-openai", "{\"resource\":\"r\"}", DIALECT_RESPONSES, API_CHAT, true, "m",
+     "https://r.openai.azure.com/openai/v1/responses"},
+    {"azure-openai-v1", "{\"resource\":\"r\"}", DIALECT_OPENAI, API_CHAT, true, "m",
+     "https://r.openai.azure.com/openai/v1/chat/completions"},
+    {"gemini", "", DIALECT_GEMINI, API_CHAT, true, "gemini-2.5-pro",
+     "https://generativelanguage.googleapis.com/v1beta/models/"
+     "gemini-2.5-pro:streamGenerateContent?alt=sse"},
+    {"gemini", "", DIALECT_OPENAI, API_CHAT, true, "m",
+     "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions"},
+    {"zai", "", DIALECT_ANTHROPIC, API_CHAT, true, "m",
+     "https://api.z.ai/api/anthropic/v1/messages"},
+    {"zai", "", DIALECT_OPENAI, API_CHAT, true, "m",
+     "https://api.z.ai/api/coding/paas/v4/chat/completions"},
+    {"zai-api", "", DIALECT_OPENAI, API_CHAT, true, "m",
+     "https://api.z.ai/api/paas/v4/chat/completions"},
+    {"minimax", "", DIALECT_ANTHROPIC, API_CHAT, true, "m",
+     "https://api.minimax.io/anthropic/v1/messages"},
+    {"nanogpt", "", DIALECT_OPENAI, API_CHAT, true, "m",
+     "https://nano-gpt.com/api/v1/chat/completions"},
+    {"nanogpt", "", DIALECT_ANTHROPIC, API_CHAT, true, "m", "https://nano-gpt.com/api/v1/messages"},
+    {"kimi", "", DIALECT_ANTHROPIC, API_CHAT, true, "m",
+     "https://api.moonshot.ai/anthropic/v1/messages"},
+    {"kimi-coding", "", DIALECT_ANTHROPIC, API_COUNT, true, "m",
+     "https://api.kimi.com/coding/v1/messages/count_tokens"},
+    {"kimi-coding", "", DIALECT_OPENAI, API_CHAT, true, "m",
+     "https://api.kimi.com/coding/v1/chat/completions"},
+    {"deepseek", "", DIALECT_OPENAI, API_CHAT, true, "m",
+     "https://api.deepseek.com/chat/completions"},
+    {"deepseek", "", DIALECT_ANTHROPIC, API_CHAT, true, "m",
+     "https://api.deepseek.com/anthropic/v1/messages"},
+    {"qwen", "", DIALECT_OPENAI, API_CHAT, true, "m",
+     "https://dashscope-intl.aliyuncs.com/compatible-mode/v1/chat/completions"},
+    {"alibaba-coding-plan", "", DIALECT_ANTHROPIC, API_CHAT, true, "m",
+     "https://coding-intl.dashscope.aliyuncs.com/apps/anthropic/v1/messages"},
+    {"openrouter", "", DIALECT_RESPONSES, API_CHAT, true, "m",
+     "https://openrouter.ai/api/v1/responses"},
+    {"openrouter", "", DIALECT_ANTHROPIC, API_CHAT, true, "m",
+     "https://openrouter.ai/api/v1/messages"},
+    {"openai", "", DIALECT_OPENAI, API_CHAT, true, "m",
+     "https://api.openai.com/v1/chat/completions"},
+    {"openai", "", DIALECT_RESPONSES, API_COMPACT, false, "m",
+     "https://api.openai.com/v1/responses/compact"},
+    {"perplexity", "", DIALECT_OPENAI, API_CHAT, true, "m",
+     "https://api.perplexity.ai/chat/completions"},
+    {"cohere", "", DIALECT_OPENAI, API_CHAT, true, "m",
+     "https://api.cohere.ai/compatibility/v1/chat/completions"},
+    {"groq", "", DIALECT_OPENAI, API_MODELS, true, "m", "https://api.groq.com/openai/v1/models"},
+    {"ollama", "", DIALECT_OLLAMA, API_CHAT, true, "m", "http://localhost:11434/api/chat"},
+    {"ollama", "", DIALECT_OPENAI, API_EMBEDDINGS, true, "m",
+     "http://localhost:11434/v1/embeddings"},
+    {"ollama-cloud", "", DIALECT_ANTHROPIC, API_CHAT, true, "m", "https://ollama.com/v1/messages"},
+};
+
 static void test_addresses(void **state)
 {
-    static const struct {
-        const char *provider, *settings;
-        enum dialect dialect;
-        enum api call;
-        bool stream;
-        const char *model, *url;
-    } rows[] = {
-        {"anthropic", "", DIALECT_ANTHROPIC, API_CHAT, true, "m",
-         "https://api.anthropic.com/v1/messages"},
-        {"anthropic", "", DIALECT_ANTHROPIC, API_COUNT, false, "m",
-         "https://api.anthropic.com/v1/messages/count_tokens"},
-        {"bedrock", "{\"region\":\"us-east-1\"}", DIALECT_ANTHROPIC, API_CHAT, false,
-         "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
-         "https://bedrock-runtime.us-east-1.amazonaws.com/model/"
-         "us.anthropic.claude-sonnet-4-5-20250929-v1%3A0/invoke"},
-        {"bedrock", "{\"region\":\"us-east-1\"}", DIALECT_ANTHROPIC, API_CHAT, true,
-         "arn:aws:bedrock:us-east-1:1:inference-profile/x",
-         "https://bedrock-runtime.us-east-1.amazonaws.com/model/"
-         "arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fx/invoke-with-response-stream"},
-        {"bedrock-mantle", "{\"region\":\"us-east-1\"}", DIALECT_ANTHROPIC, API_COUNT, false, "m",
-         "https://bedrock-mantle.us-east-1.api.aws/anthropic/v1/messages/count_tokens"},
-        {"vertex-ai", "{\"region\":\"global\",\"project\":\"p\"}", DIALECT_ANTHROPIC, API_CHAT,
-         false, "claude-opus-5",
-         "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/anthropic/"
-         "models/claude-opus-5:rawPredict"},
-        {"vertex-ai", "{\"region\":\"eu\",\"project\":\"example.com:p\"}", DIALECT_ANTHROPIC,
-         API_CHAT, true, "claude-sonnet-4-5@20250929",
-         "https://aiplatform.eu.rep.googleapis.com/v1/projects/example.com:p/locations/eu/"
-         "publishers/anthropic/models/claude-sonnet-4-5@20250929:streamRawPredict"},
-        {"vertex-ai", "{\"region\":\"us-east5\",\"project\":\"p\"}", DIALECT_ANTHROPIC, API_COUNT,
-         false, "m",
-         "https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/us-east5/publishers/"
-         "anthropic/models/count-tokens:rawPredict"},
-        {"vertex-gemini", "{\"region\":\"global\",\"project\":\"p\"}", DIALECT_GEMINI, API_CHAT,
-         true, "gemini-2.5-pro",
-         "https://aiplatform.googleapis.com/v1beta1/projects/p/locations/global/publishers/google/"
-         "models/gemini-2.5-pro:streamGenerateContent?alt=sse"},
-        {"azure-foundry", "{\"resource\":\"r\"}", DIALECT_ANTHROPIC, API_CHAT, true, "m",
-         "https://r.services.ai.azure.com/anthropic/v1/messages"},
-        {"azure-openai", "{\"resource\":\"r\"}", DIALECT_OPENAI, API_CHAT, true, "my dep",
-         "https://r.openai.azure.com/openai/deployments/my%20dep/chat/completions"
-         "?api-version=2024-10-21"},
-        {"azure-openai", "{\"resource\":\"r\",\"api_version\":\"2025-04-01-preview\"}",
-         DIALECT_OPENAI, API_EMBEDDINGS, false, "e",
-         "https://r.openai.azure.com/openai/deployments/e/embeddings"
-         "?api-version=2025-04-01-preview"},
-        {"azure-openai", "{\"resource\":\"r\"}", DIALECT_RESPONSES, API_CHAT, true, "m",
-         "https://r.openai.azure.com/openai/v1/responses"},
-        {"azure-openai-v1", "{\"resource\":\"r\"}", DIALECT_OPENAI, API_CHAT, true, "m",
-         "https://r.openai.azure.com/openai/v1/chat/completions"},
-        {"gemini", "", DIALECT_GEMINI, API_CHAT, true, "gemini-2.5-pro",
-         "https://generativelanguage.googleapis.com/v1beta/models/"
-         "gemini-2.5-pro:streamGenerateContent?alt=sse"},
-        {"gemini", "", DIALECT_OPENAI, API_CHAT, true, "m",
-         "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions"},
-        {"zai", "", DIALECT_ANTHROPIC, API_CHAT, true, "m",
-         "https://api.z.ai/api/anthropic/v1/messages"},
-        {"zai", "", DIALECT_OPENAI, API_CHAT, true, "m",
-         "https://api.z.ai/api/coding/paas/v4/chat/completions"},
-        {"zai-api", "", DIALECT_OPENAI, API_CHAT, true, "m",
-         "https://api.z.ai/api/paas/v4/chat/completions"},
-        {"minimax", "", DIALECT_ANTHROPIC, API_CHAT, true, "m",
-         "https://api.minimax.io/anthropic/v1/messages"},
-        {"nanogpt", "", DIALECT_OPENAI, API_CHAT, true, "m",
-         "https://nano-gpt.com/api/v1/chat/completions"},
-        {"nanogpt", "", DIALECT_ANTHROPIC, API_CHAT, true, "m",
-         "https://nano-gpt.com/api/v1/messages"},
-        {"kimi", "", DIALECT_ANTHROPIC, API_CHAT, true, "m",
-         "https://api.moonshot.ai/anthropic/v1/messages"},
-        {"kimi-coding", "", DIALECT_ANTHROPIC, API_COUNT, true, "m",
-         "https://api.kimi.com/coding/v1/messages/count_tokens"},
-        {"kimi-coding", "", DIALECT_OPENAI, API_CHAT, true, "m",
-         "https://api.kimi.com/coding/v1/chat/completions"},
-        {"deepseek", "", DIALECT_OPENAI, API_CHAT, true, "m",
-         "https://api.deepseek.com/chat/completions"},
-        {"deepseek", "", DIALECT_ANTHROPIC, API_CHAT, true, "m",
-         "https://api.deepseek.com/anthropic/v1/messages"},
-        {"qwen", "", DIALECT_OPENAI, API_CHAT, true, "m",
-         "https://dashscope-intl.aliyuncs.com/compatible-mode/v1/chat/completions"},
-        {"alibaba-coding-plan", "", DIALECT_ANTHROPIC, API_CHAT, true, "m",
-         "https://coding-intl.dashscope.aliyuncs.com/apps/anthropic/v1/messages"},
-        {"openrouter", "", DIALECT_RESPONSES, API_CHAT, true, "m",
-         "https://openrouter.ai/api/v1/responses"},
-        {"openrouter", "", DIALECT_ANTHROPIC, API_CHAT, true, "m",
-         "https://openrouter.ai/api/v1/messages"},
-        {"openai", "", DIALECT_OPENAI, API_CHAT, true, "m",
-         "https://api.openai.com/v1/chat/completions"},
-        {"openai", "", DIALECT_RESPONSES, API_COMPACT, false, "m",
-         "https://api.openai.com/v1/responses/compact"},
-        {"perplexity", "", DIALECT_OPENAI, API_CHAT, true, "m",
-         "https://api.perplexity.ai/chat/completions"},
-        {"cohere", "", DIALECT_OPENAI, API_CHAT, true, "m",
-         "https://api.cohere.ai/compatibility/v1/chat/completions"},
-        {"groq", "", DIALECT_OPENAI, API_MODELS, true, "m",
-         "https://api.groq.com/openai/v1/models"},
-        {"ollama", "", DIALECT_OLLAMA, API_CHAT, true, "m", "http://localhost:11434/api/chat"},
-        {"ollama", "", DIALECT_OPENAI, API_EMBEDDINGS, true, "m",
-         "http://localhost:11434/v1/embeddings"},
-        {"ollama-cloud", "", DIALECT_ANTHROPIC, API_CHAT, true, "m",
-         "https://ollama.com/v1/messages"},
-    };
     (void)state;
-    for (size_t i = 0; i < COUNT(rows); i++) {
+    for (size_t i = 0; i < COUNT(addresses); i++) {
         char url[2048];
-        int n = open_with(rows[i].provider, "", rows[i].settings), k = 0;
+        int n = open_with(addresses[i].provider, "", addresses[i].settings), k = 0;
         if (n == 0)
-            fail_msg("%s: %s", rows[i].provider, why);
-        while (k < n && door[k].of->dialect != rows[i].dialect)
+            fail_msg("%s: %s", addresses[i].provider, why);
+        while (k < n && door[k].of->dialect != addresses[i].dialect)
             k++;
         assert_true(k < n);
         size_t base = strlen(door[k].base_url) - door[k].prefix.n;
-        text_format(url, sizeof url, "%.*s%s", (int)base, door[k].base_url,
-                    path_of(&door[k], rows[i].call, rows[i].stream, rows[i].model, "", ""));
-        assert_string_equal(url, rows[i].url);
+        text_format(
+            url, sizeof url, "%.*s%s", (int)base, door[k].base_url,
+            path_of(&door[k], addresses[i].call, addresses[i].stream, addresses[i].model, "", ""));
+        assert_string_equal(url, addresses[i].url);
     }
 }
 
@@ -367,7 +366,8 @@ static void test_door_for(void **state)
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct account a = {.provider = provider_find(slice_of(rows[i].provider))};
         struct account_row row = {.id = 1};
-        a.doors = account_doors_open(a.provider, &row, a.door, why, sizeof why);
+        a.doors = account_doors_open(a.provider, &row, door, why, sizeof why);
+        a.door = door;
         const struct account_door *d = account_door_for(&a, rows[i].client, rows[i].call);
         if ((d != NULL ? (int)d->of->dialect : -1) != rows[i].got)
             fail_msg("row %zu", i);
