@@ -18,6 +18,7 @@
 
 #define TOLD_MS   5000 /* for the end of a reply whose last event has come */
 #define HELD_MAX  (RELAY_HIGH * 4)
+#define JSON_HELD ((size_t)8192)      /* of a body that may be an error: longer ones are answers */
 #define MADE_KEEP 4096                /* of its memory, while nothing comes */
 #define MADE_MAX  ((size_t)128 << 20) /* of one translated event: codec bounds what comes in */
 
@@ -218,12 +219,18 @@ static int64_t silence_ms(const struct exchange *x)
     return relay_is_told(x) && ms > TOLD_MS ? TOLD_MS : ms;
 }
 
+/* The beginning of a body that may turn out to be an error is here. */
+static bool relay_has_json(const struct exchange *x)
+{
+    return !x->attempt.sse && !x->relay.committed && x->relay.held.len > 0;
+}
+
 static void relay_arm(struct exchange *x)
 {
     const struct relay *r = &x->relay;
     const struct config *c = x->g->config;
     int64_t now = loop_now(x->g->p.loop), at = r->last_at + silence_ms(x);
-    if (x->attempt.sse && !relay_is_told(x)) {
+    if ((x->attempt.sse && !relay_is_told(x)) || relay_has_json(x)) {
         int64_t next = r->committed ? r->client_at + c->ping_interval : r->hold_until;
         if (r->mid_event && next <= now) /* a ping is due, but there is no place for it */
             next = now + c->ping_interval;
@@ -297,11 +304,22 @@ static void relay_learn_late(struct exchange *x, const struct observation *o)
         relay_learn(x, &f);
 }
 
+/* Some say 200 and mean an error, in a body of a few lines (OpenRouter, Z.AI, MiniMax). */
+static bool relay_json_holds(const struct exchange *x, const struct observation *o, size_t more)
+{
+    bool asked = x->route.kind == ROUTE_CHAT || x->route.kind == ROUTE_COUNT;
+    return asked && x->attempt.translate == NULL && !o->blind &&
+           x->attempt.head->content_length < (int64_t)JSON_HELD &&
+           x->relay.held.len + more < JSON_HELD;
+}
+
 /* True while an opening without content should stay here: another account could still serve. */
 static bool relay_holds(const struct exchange *x, const struct observation *o, size_t more)
 {
-    return x->attempt.sse && !o->meaningful && !o->terminal && !o->blind &&
-           o->error == REPLY_ERROR_NONE && x->relay.held.len + more < HELD_MAX / 2;
+    if (!x->attempt.sse)
+        return relay_json_holds(x, o, more);
+    return !o->meaningful && !o->terminal && !o->blind && o->error == REPLY_ERROR_NONE &&
+           x->relay.held.len + more < HELD_MAX / 2;
 }
 
 /* Keeps bytes that end `tail` bytes after the last whole event. */
@@ -399,6 +417,7 @@ static void relay_gather(struct exchange *x, struct slice bytes)
 static bool relay_stops(struct exchange *x, const struct observation *o, struct slice bytes,
                         size_t boundary)
 {
+    struct relay *r = &x->relay;
     bool sse = x->attempt.sse, early = sse && !o->meaningful;
     if (early && o->error != REPLY_ERROR_NONE) {
         if (relay_failed_early(x, o))
@@ -414,7 +433,11 @@ static bool relay_stops(struct exchange *x, const struct observation *o, struct 
     }
     if (!relay_holds(x, o, bytes.n))
         return false;
+    if (!sse && r->held.len == 0)
+        r->hold_until = r->last_at + x->g->config->hold_back;
     relay_hold(x, bytes, boundary);
+    if (relay_has_json(x))
+        relay_arm(x);
     return true;
 }
 
@@ -489,7 +512,7 @@ static bool relay_json_lacks(const struct exchange *x, bool was_blind)
     const struct http_head *head = x->attempt.head;
     bool until_end = head->content_length < 0 && !head->chunked;
     bool asked = x->route.kind == ROUTE_CHAT || x->route.kind == ROUTE_COUNT;
-    if (!x->relay.committed)
+    if (!x->relay.committed && x->relay.held.len == 0)
         return asked;
     return until_end && !was_blind && attempt_see(x)->blind;
 }
@@ -567,6 +590,8 @@ void relay_end(struct exchange *x)
         relay_broken(x, ERR_EOF, "the reply ended early", "upstream_cut");
         return;
     }
+    if (!r->committed && !sse && o->error != REPLY_ERROR_NONE && relay_failed_early(x, o))
+        return;
     if (!r->committed)
         relay_commit(x);
     relay_give(x, S(""), 0);
@@ -653,7 +678,7 @@ void relay_tick(struct exchange *x)
     } else if (now - r->last_at >= silence_ms(x)) {
         relay_broken(x, ERR_TIMEOUT, "the provider fell silent", "timeout");
         return;
-    } else if (x->attempt.sse) {
+    } else if (x->attempt.sse || relay_has_json(x)) {
         if (!r->committed && now >= r->hold_until) {
             relay_commit(x);
             relay_push(x, slice_sub(buf_slice(&r->held), 0, r->held.len - r->tail));
