@@ -368,16 +368,24 @@ static bool is_renamed(const struct provider *p, struct slice asked)
     return p->names != NAMES_OWN && slice_istarts(asked, S("claude-"));
 }
 
-/* NULL: it does not have such a model; `asked` itself: it is called so, or as NAMES say. */
-static const char *provider_model(const struct provider *p, const char *asked)
+/* Anthropic's own row led elsewhere: some server that speaks like it, and may have any model. */
+static bool is_led_elsewhere(const struct account *a)
 {
+    const struct provider *p = a->provider;
+    return a->own_url[0] != '\0' && p->opus == NULL && p->cloud == NULL;
+}
+
+/* NULL: it does not have such a model; `asked` itself: it is called so, or as NAMES say. */
+static const char *provider_model(const struct account *a, const char *asked)
+{
+    const struct provider *p = a->provider;
     struct slice name = slice_of(asked);
     if (name.n == 0 || is_renamed(p, name) || (p->models != NULL && starts_any(name, p->models)))
         return asked;
     const char *other = stand_in(p, name);
     if (other != NULL)
         return other;
-    return p->models == NULL || !is_vendors(name) ? asked : NULL;
+    return p->models == NULL || !is_vendors(name) || is_led_elsewhere(a) ? asked : NULL;
 }
 
 bool account_model(const struct account *a, const char *asked, uint64_t turn, char *out,
@@ -390,7 +398,7 @@ bool account_model(const struct account *a, const char *asked, uint64_t turn, ch
         text_copy(out, size, m->deployment);
         return true;
     }
-    const char *name = provider_model(a->provider, asked);
+    const char *name = provider_model(a, asked);
     if (name == asked && is_renamed(a->provider, slice_of(asked)))
         name_claude(a->provider->names, slice_of(asked), m != NULL ? m->profile : S(""), out, size);
     else
@@ -401,6 +409,6 @@ bool account_model(const struct account *a, const char *asked, uint64_t turn, ch
 bool account_has_model(const struct account *a, const char *asked)
 {
     const struct models *m = a->models;
-    return provider_model(a->provider, asked) != NULL ||
+    return provider_model(a, asked) != NULL ||
            (m != NULL && (m->deployment.n > 0 || rule_find(m, slice_of(asked)) != NULL));
 }

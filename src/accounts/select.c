@@ -62,6 +62,8 @@ struct pick {
     char family[WINDOW_FAMILY_MAX];
     struct account *warm, *parent; /* NULL = nowhere, or of no interest */
     int64_t context;
+    const struct provider *provider; /* the last one that was asked for the model, and its answer */
+    bool provider_has;
     struct place place[ACCOUNTS_MAX]; /* in no order */
     uint8_t order[ACCOUNTS_MAX];      /* indices into it, best first */
     struct place rescue;              /* .account NULL: none */
@@ -79,6 +81,8 @@ static void pick_init(struct pick *p, struct account_set *set, const struct acco
     p->rescue.account = NULL;
     p->warm = p->parent = NULL;
     p->context = 0;
+    p->provider = NULL;
+    p->provider_has = false;
     p->others = NULL;
     p->others_n = 0;
     accounts_clock(set);
@@ -210,14 +214,26 @@ static bool is_asked_for(const struct pick *p, const struct account *a)
     return p->group != NULL && account_policy_in(&a->facts.policy, p->group->name);
 }
 
+/* Accounts of one provider that say nothing of models themselves all have the same. */
+static bool has_model(struct pick *p, const struct account *a)
+{
+    if (a->models != NULL || a->own_url[0] != '\0')
+        return account_has_model(a, p->wish->model);
+    if (p->provider != a->provider) {
+        p->provider = a->provider;
+        p->provider_has = account_has_model(a, p->wish->model);
+    }
+    return p->provider_has;
+}
+
 /* WHY_NONE: it can be asked for such a thing at all. */
-static enum why account_fits(const struct pick *p, const struct account *a)
+static enum why account_fits(struct pick *p, const struct account *a)
 {
     const struct account_wish *w = p->wish;
     if (w->dialect != DIALECT_COUNT && a->doors > 0 &&
         account_door_for(a, w->dialect, w->call) == NULL)
         return WHY_DIALECT;
-    return account_has_model(a, w->model) ? WHY_NONE : WHY_MODEL;
+    return has_model(p, a) ? WHY_NONE : WHY_MODEL;
 }
 
 /* WHY_NONE: it can serve, and is in its place. */

@@ -164,6 +164,26 @@ static void test_accounts(void **state)
     }
 }
 
+/* At an address of its own Anthropic's row is any server's; a cloud's and a vendor's stay theirs.
+ */
+static void test_own(void **state)
+{
+    static const struct {
+        const char *provider;
+        bool has;
+    } rows[] = {
+        {"anthropic", true}, {"console", true},  {"zai", false},
+        {"openai", false},   {"bedrock", false}, {"vertex-ai", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct account a = {.provider = provider_find(slice_of(rows[i].provider))};
+        assert_false(account_has_model(&a, "gemini-2.5-pro"));
+        text_copy(a.own_url, sizeof a.own_url, S("https://h.example"));
+        assert_int_equal(account_has_model(&a, "gemini-2.5-pro"), rows[i].has);
+    }
+}
+
 /* Names of any length and kind keep to their buffer. */
 static void test_bounds(void **state)
 {
@@ -219,7 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_map),      cmocka_unit_test(test_check),
         cmocka_unit_test(test_accounts), cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_group),
+        cmocka_unit_test(test_own),      cmocka_unit_test(test_group),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
