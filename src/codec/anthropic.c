@@ -1,6 +1,7 @@
 /* The Anthropic Messages dialect: what is read in requests, events, bodies and errors.
  * Facts: wire/anthropic-messages.md, sections 3 (requests), 5 and 6 (replies), 7 (errors). */
 #include "codec/anthropic.h"
+#include "codec/openai.h"
 #include "codec/scan.h"
 
 #include <string.h>
@@ -433,6 +434,8 @@ static bool body_read(struct reading *r, struct slice json)
     struct slice type = json_get_str(root, "type");
     if (slice_eq(type, S("message")))
         message_read(r, root);
+    else if (json_get_i64(json_get(root, "base_resp"), "status_code", 0) != 0)
+        (void)openai_error(0, root, &r->seen); /* MiniMax tells errors so in any dialect */
     else if (slice_eq(type, S("error")))
         anthropic_error(0, root, &r->seen);
     json_free(doc);

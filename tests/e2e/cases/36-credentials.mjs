@@ -125,7 +125,7 @@ for (const [what, words] of Object.entries(WORDS)) {
     for (const stream of [false, true]) equal((await gw.post(message({ stream }))).status, 200);
     const asked = (await prov.requests((r) => r.via !== 'token endpoint')).map((r) => r.answered);
     ok(asked.length >= 3, asked.join());
-    if (kind === 'zai') {
+    if (what === 'zai') {
       const shown = JSON.stringify(await gw.json(['account', 'show', kind]));
       const minutes = [end.getTime() - 60000, end.getTime(), end.getTime() + 60000].map((m) => new Date(m).toISOString().slice(0, 16));
       ok(minutes.some((m) => shown.includes(m)) || shown.includes(String(Math.floor(end.getTime() / 1000)).slice(0, 8)), `benched until ${end.toISOString()}: ${shown}`);
