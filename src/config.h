@@ -27,15 +27,15 @@ struct config {
     const char *tls_client_auth;                   /* off (default), optional, required */
     const char *trusted_proxy[CONFIG_TRUSTED_MAX]; /* blocks of addresses */
     int trusted_proxies;
-    const char *forwarded_header; /* x-forwarded-for (default), forwarded, off */
-    bool proxy_protocol;          /* on every listener: false */
-    const char *state_dir;        /* --state-dir, $SLUICE_STATE_DIR, $STATE_DIRECTORY,
-                                     $XDG_STATE_HOME/sluice, ~/.local/state/sluice */
-    const char *log_level;        /* debug, info (default), warn, error */
-    const char *log_format;       /* auto (default: text on a terminal), text, json */
-    const char *ca_file;          /* NULL: $SSL_CERT_FILE, then the system's */
-    const char *ca_env;           /* what $SSL_CERT_FILE held, NULL if unset; not an option */
-    const char *public_url;       /* NULL: from the request's Host */
+    const char *forwarded_header;   /* x-forwarded-for (default), forwarded, off */
+    bool proxy_protocol;            /* on every listener: false */
+    const char *state_dir;          /* --state-dir, $SLUICE_STATE_DIR, $STATE_DIRECTORY,
+                                       $XDG_STATE_HOME/sluice, ~/.local/state/sluice */
+    const char *log_level;          /* debug, info (default), warn, error */
+    const char *log_format;         /* auto (default: text on a terminal), text, json */
+    const char *ca_file;            /* NULL: $SSL_CERT_FILE, then the system's */
+    const char *ca_env;             /* what $SSL_CERT_FILE held, NULL if unset; not an option */
+    const char *public_url;         /* NULL: from the request's Host */
     const char *master_key_file;    /* NULL: `master.key` in the state folder */
     const char *master_key_command; /* says the key; run once, split at spaces, no shell */
     bool master_key_env;            /* $SLUICE_MASTER_KEY holds the key: false */

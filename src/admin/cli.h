@@ -46,7 +46,7 @@ bool cli_emit(struct buf *out);
 int cli_emit_end(struct buf *out, int code); /* the same for the last time, and frees it */
 int cli_complain(const char *why, int code); /* on standard error; returns `code` */
 
-int run_login(struct cli *x); /* cli_login.c */
+int run_login(struct cli *x);   /* cli_login.c */
 int run_restore(struct cli *x); /* cli_keep.c */
 int backup_prepare(struct cli *x);
 

@@ -167,8 +167,7 @@ static bool reply_claims(const struct message *m)
 {
     struct slice body = bytes_slice(&m->body);
     return m->complete && m->status / 100 == 2 && body.n > 0 &&
-           slice_search(body, S("error")) < 0 &&
-           slice_search(body, S("xception")) < 0 &&
+           slice_search(body, S("error")) < 0 && slice_search(body, S("xception")) < 0 &&
            slice_search(body, S("inferenceProfile")) < 0 && /* the gateway's own word */
            message_find(m, S("x-sluice-estimated"), NULL) == NULL;
 }
