@@ -137,8 +137,12 @@ static void cut_model(struct cut *c, const char *name)
 {
     const struct request_facts *f = &c->x->facts;
     const struct ask_target *t = &c->door->of->target;
-    if (t->body_has_no_model && c->x->route.kind == ROUTE_CHAT)
+    const char *path = c->door->of->path[c->x->route.front.call];
+    bool in_path = path != NULL && strstr(path, "{model}") != NULL;
+    if (t->body_has_no_model && in_path)
         splice_drop(&c->s, S("model"));
+    else if (in_path && f->model_span.to == 0)
+        return;
     else if (name[0] == '\0' || json_escape(&c->model, slice_of(name)) != OK)
         return;
     else if (f->model_span.to == 0)
