@@ -6,6 +6,19 @@
 #define ELEMENTS_MAX 32
 #define BYTES_MAX    2048
 
+/* "192.0.2.1:0" and "[2001:db8::1]:0", without the port. */
+static void node_text(struct addr *a)
+{
+    struct slice s = slice_of(a->text);
+    char host[ADDR_TEXT_MAX];
+    assert(slice_ends(s, S(":0")));
+    s = slice_sub(s, 0, s.n - 2);
+    if (s.p[0] == '[')
+        s = slice_sub(s, 1, s.n - 1);
+    text_copy(host, sizeof host, s);
+    text_copy(a->text, sizeof a->text, slice_of(host));
+}
+
 /* "192.0.2.1", "192.0.2.1:80", "[2001:db8::1]:80", and without brackets where no port can be. */
 static bool node_parse(struct slice s, struct addr *out)
 {
@@ -19,7 +32,11 @@ static bool node_parse(struct slice s, struct addr *out)
     bool port = !bare_v6 && (s.p[0] == '[' ? s.p[s.n - 1] != ']' : colons == 1);
     size_t n = text_format(text, sizeof text, bare_v6 ? "[%.*s]%s" : "%.*s%s", (int)s.n, s.p,
                            port ? "" : ":0");
-    return addr_parse((struct slice){text, n}, out) == OK;
+    if (addr_parse((struct slice){text, n}, out) != OK)
+        return false;
+    if (out->port == 0) /* nobody has said one: none is shown */
+        node_text(out);
+    return true;
 }
 
 /* The node of one element of Forwarded: "for=192.0.2.60;proto=http;by=203.0.113.43". */

@@ -66,7 +66,7 @@ struct tls_slots *tls_server_slots(struct tls_server *t);
 void tls_server_ref(struct tls_server *t);
 void tls_server_unref(struct tls_server *t);
 /* Have files changed, does a certificate expire? Every 30 s, by a timer. */
-void tls_server_look(void *server);
+void tls_server_look(void *arg);
 void tls_server_refused(struct tls_server *t); /* counts it */
 
 /* ---- what stream.c asks of a stream with TLS ------------------------------------------------- */

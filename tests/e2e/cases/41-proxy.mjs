@@ -126,7 +126,7 @@ test('behind: x-forwarded-for is believed from the right, and of trusted proxies
   equal((await from('203.0.113.9, 198.51.100.4')).status, 200);
   equal((await from(['10.0.0.1', '198.51.100.5:77', '127.0.0.1'])).status, 200);
   const seen = await clients(gw, 2);
-  ok(seen.includes('198.51.100.4:0') && seen.includes('198.51.100.5:77'), seen.join());
+  ok(seen.includes('198.51.100.4') && seen.includes('198.51.100.5:77'), seen.join());
   // wrong keys count for who sends them, not for the balancer
   const wrong = async (who) => (await through(t, plain, '').request('GET', '/v1/models', { 'x-api-key': 'slc_no', 'x-forwarded-for': who }).answer()).status;
   let last = 0;
