@@ -279,10 +279,14 @@ test('odd stream: message_stop, then silence with the connection open', async (t
 });
 
 test('odd provider: JSON that ends too early, where only the end of the connection could tell', async (t) => {
-  const { gw } = await alone(t, (sock) => { sock.end(`${JSON_HEAD}\r\n${MSG.slice(0, -20)}`); });
-  const a = await gw.post(message());
-  ok(!a.complete, `looks whole: ${a.text}`);
-  equal((await gw.booked(1))[0].end, 'upstream_cut');
+  // A short beginning has not gone out when the end comes; a long one has.
+  for (const [text, status, end] of [[MSG, 502, 'upstream_error'], [`{"x":"${'y'.repeat(9000)}",${MSG.slice(1)}`, 200, 'upstream_cut']]) {
+    const { gw } = await alone(t, (sock) => { sock.end(`${JSON_HEAD}\r\n${text.slice(0, -20)}`); });
+    const a = await gw.post(message());
+    equal(a.status, status);
+    ok(status !== 200 || !a.complete, `looks whole: ${a.text}`);
+    equal((await gw.booked(1))[0].end, end);
+  }
 });
 
 test('odd stream: two messages in one', async (t) => {

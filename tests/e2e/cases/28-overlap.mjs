@@ -93,12 +93,15 @@ test('overlap: 500 requests on an expired token over two processes: one renewal,
     equal(server.asked.length, 1, 'one renewal');
     for (const r of await prov.requests()) equal(r.key, pairs[1].access, 'only the new token is used');
     const rows = new Set();
-    for (let before = 0; ;) {
-      const { requests } = await gw.json(['requests', '--limit', '100', ...(before ? ['--before', String(before)] : [])]);
-      for (const r of requests) rows.add(r.row);
-      if (requests.length < 100) break;
-      before = requests[requests.length - 1].row;
-    }
+    const look = async () => {
+      for (let before = 0; ;) {
+        const { requests } = await gw.json(['requests', '--limit', '100', ...(before ? ['--before', String(before)] : [])]);
+        for (const r of requests) rows.add(r.row);
+        if (requests.length < 100) return rows.size >= 500;
+        before = requests[requests.length - 1].row;
+      }
+    };
+    await until(look, 20000, 'the rows of both, which two threads write a moment later');
     equal(rows.size, 500, 'every request of both is booked, each in a row of its own');
     for (const g of [gw, other]) ok(!g.logged().includes('store trouble'), 'two writers are no trouble');
   } finally { server.close(); }
