@@ -28,6 +28,9 @@
 #define ANSWER_HEAD_MAX 262144
 #define NEVER           INT64_MAX
 #define TRUSTED_MAX     64
+/* A head comes with its connection, in one piece: when room is needed, one that has taken longer
+ * can be spared. Short, for so many times a second can strangers fill all the places there are. */
+#define YOUNG_MS        100
 #define YOUNG_MIN       16 /* so many may always be without a head */
 #define SAY_MS          60000
 

@@ -106,7 +106,7 @@ void http_server_trust(struct http_server *s, const struct cidr *proxies, int n,
 /* Adds a connection; takes the stream over. One more than its source may have is aborted (trusted
  * proxies, this machine and unix sockets are no sources). Of the connections that have yet to
  * complete a head there are at most a quarter of all: the one that has taken longest, and more than
- * a second, makes room. At max_connections one that can be spared makes room:
+ * 100 ms, makes room. At max_connections one that can be spared makes room:
  * the one idle for longest after an answer, or one that has said nothing yet (see below). If there
  * is none the new one is aborted. */
 void http_server_add(struct http_server *s, struct stream *stream);

@@ -33,7 +33,7 @@ static struct conn *young_stale(const struct http_server *s)
     if (list_empty(&s->young))
         return NULL;
     struct conn *c = CONTAINER(s->young.next, struct conn, young);
-    return loop_now(s->loop) - c->young_at >= SILENT_MS ? c : NULL;
+    return loop_now(s->loop) - c->young_at >= YOUNG_MS ? c : NULL;
 }
 
 void young_enter(struct http_server *s, struct conn *c)
@@ -122,7 +122,7 @@ void server_watch(struct http_server *s)
     bool full = s->stats.connections >= s->limits.max_connections && server_spare(s) == NULL;
     full = full || (s->young_n >= young_max(s) && young_stale(s) == NULL);
     if (full)
-        timer_set(&s->silent, loop_now(s->loop) + SILENT_MS / 4);
+        timer_set(&s->silent, loop_now(s->loop) + YOUNG_MS / 2);
     else
         timer_stop(&s->silent);
     if (full == s->full)

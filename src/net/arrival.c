@@ -8,9 +8,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A peer that has kept us waiting for so long may be closed for another one. */
-#define PATIENCE_MS 1000
-#define LOOK_MS     250
+/* A peer that has kept us waiting for so long may be closed for another one: one that has yet to
+ * say its first words, which come with a connection; one whose answer to ours has to cross the
+ * network.
+ */
+#define PATIENCE_MS 100
+#define ANSWER_MS   1000
+#define LOOK_MS     50
 #define SAY_MS      10000
 #define PEEK        1024
 
@@ -187,6 +191,16 @@ static void on_handshake(void *arg, enum err e, const char *why)
     arrival_leave(a);
 }
 
+/* Has it kept us waiting for too long? */
+static bool arrival_idles(const struct arrival *a, int64_t now)
+{
+    if (a->state == ARRIVAL_HEADER)
+        return now - a->since >= PATIENCE_MS;
+    if (a->state != ARRIVAL_SHAKE || tls_busy(a->s->tls))
+        return false;
+    return now - a->since >= (tls_answered(a->s->tls) ? ANSWER_MS : PATIENCE_MS);
+}
+
 /* The oldest handshake that waits for its peer, for too long; NULL if there is none. */
 static struct arrival *slots_idle(struct tls_slots *slots, int64_t now)
 {
@@ -194,7 +208,7 @@ static struct arrival *slots_idle(struct tls_slots *slots, int64_t now)
         struct arrival *a = arrival_of_slot(k);
         if (now - a->since < PATIENCE_MS)
             break; /* oldest first */
-        if (!tls_busy(a->s->tls))
+        if (arrival_idles(a, now))
             return a;
     }
     return NULL;
@@ -353,19 +367,13 @@ bool porch_is_needed(const struct porch *p)
     return p->o.proxy || p->o.tls != NULL;
 }
 
-/* Is it the peer we wait for? */
-static bool arrival_idles(const struct arrival *a)
-{
-    return a->state == ARRIVAL_HEADER || (a->state == ARRIVAL_SHAKE && !tls_busy(a->s->tls));
-}
-
 /* Who can be closed for a newcomer; NULL: nobody. */
 static struct arrival *porch_idle(const struct porch *p)
 {
     int64_t now = loop_now(p->loop);
     for (const struct link *k = p->all.next; k != &p->all; k = k->next) {
         struct arrival *a = CONTAINER(k, struct arrival, link);
-        if (arrival_idles(a) && now - a->since >= PATIENCE_MS)
+        if (arrival_idles(a, now))
             return a;
     }
     return NULL;

@@ -234,8 +234,9 @@ struct listener_options {
     const struct cidr *trusted; /* copied; 64 at most */
     int trusted_n;
     int64_t header_ms, handshake_ms; /* deadlines: 3 s, 10 s */
-    /* Between accept and owner at one time. When so many are, one that has kept us waiting for a
-     * second is closed for each newcomer; is there none, newcomers wait in the kernel's queue. */
+    /* Between accept and owner at one time. When so many are, one that has kept us waiting (its
+     * first words for 100 ms, an answer for a second) is closed for each newcomer; is there none,
+     * newcomers wait in the kernel's queue. */
     int32_t max_arrivals;
 };
 void listener_set(struct listener *l, const struct listener_options *o); /* of a TCP listener */

@@ -47,6 +47,7 @@ struct tls {
     int result;
 
     bool busy;         /* a step is with the thread, or waits for its turn at the gate */
+    bool answered;     /* something has been sent */
     bool ready;        /* the handshake is over */
     bool orphan;       /* the stream's handle has closed while busy */
     bool eof;          /* the FIN came before the handshake was seen to be over */
@@ -189,6 +190,7 @@ static void after_step(struct tls *t)
     enum err e = t->fail_err;
     if (e == OK && t->hs_out.len > 0) /* may be the alert that says what is wrong */
         e = wire_send(t->s, t->hs_out.p, t->hs_out.len, &why);
+    t->answered |= t->hs_out.len > 0;
     buf_free(&t->hs_out);
     bool waits = t->result == MBEDTLS_ERR_SSL_WANT_READ || t->result == MBEDTLS_ERR_SSL_WANT_WRITE;
     if (t->result != 0 && !waits)
@@ -314,6 +316,11 @@ bool tls_free(struct stream *s)
 bool tls_ready(const struct tls *t)
 {
     return t->ready;
+}
+
+bool tls_answered(const struct tls *t)
+{
+    return t->answered;
 }
 
 bool tls_busy(const struct tls *t)

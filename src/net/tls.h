@@ -71,8 +71,9 @@ void tls_server_refused(struct tls_server *t); /* counts it */
 
 /* ---- what stream.c asks of a stream with TLS ------------------------------------------------- */
 
-bool tls_ready(const struct tls *t); /* the handshake is over */
-bool tls_busy(const struct tls *t);  /* the handshake waits for us, not for the peer */
+bool tls_ready(const struct tls *t);    /* the handshake is over */
+bool tls_busy(const struct tls *t);     /* the handshake waits for us, not for the peer */
+bool tls_answered(const struct tls *t); /* something has been sent in the handshake */
 /* Can it take ciphertext now? False while it holds enough that nobody has wanted yet. */
 bool tls_hungry(const struct stream *s);
 /* Ciphertext has come; may call the owner. */

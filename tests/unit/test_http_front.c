@@ -274,11 +274,11 @@ static void test_slow_heads(void **state)
         slow[i] = newcomer(s);
         sim_send(slow[i], S("GET /ok HTTP/1.1\r\nx-slow: "));
         settle(s);
-        advance(s, 10);
+        advance(s, 2);
     }
     assert_int_equal(connections(s), 25);
     assert_int_equal(crowded(s), 0);
-    advance(s, 1000);
+    advance(s, 100);
     s->client = newcomer(s); /* a good one: it is served at once, and the slowest is gone */
     assert_int_equal(crowded(s), 1);
     assert_true(slow[0]->rx_end != SIM_OPEN);
@@ -316,7 +316,7 @@ static void on_full(void *arg, bool full)
     t->room += !full;
 }
 
-/* In a rush nobody is slow yet: newcomers wait outside, for a second at most. */
+/* In a rush nobody is slow yet: newcomers wait outside, for a moment. */
 static void test_rush(void **state)
 {
     struct site *s = *state;
@@ -335,7 +335,7 @@ static void test_rush(void **state)
     assert_int_equal(t.room, 1);
     newcomer(s);
     assert_int_equal(t.full, 2);
-    advance(s, 1300);
+    advance(s, 200);
     assert_int_equal(t.room, 2); /* by themselves */
     assert_int_equal(crowded(s), 0);
 }
