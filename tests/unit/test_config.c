@@ -38,6 +38,8 @@ static int set_up(void **state)
     unsetenv("STATE_DIRECTORY");
     unsetenv("XDG_STATE_HOME");
     unsetenv("SSL_CERT_FILE");
+    unsetenv("SSL_CERT_PATH");
+    unsetenv("SSL_KEY_PATH");
     setenv("HOME", "/home/x", 1);
     text_copy(file, sizeof file, S("/tmp/sluice-config-XXXXXX"));
     int fd = mkstemp(file);
@@ -327,6 +329,88 @@ static void bad_flags_and_environment(void **state)
     assert_null(c);
 }
 
+/* Where clients connect, how, and by whom they may be brought. */
+static void doors(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *listen, *addr;
+        bool tls, proxy;
+    } ROWS[] = {
+        {"0.0.0.0:443", "0.0.0.0:443", true, false},
+        {"https://0.0.0.0:443", "0.0.0.0:443", true, false},
+        {"HTTPS://[::]:443/", "[::]:443", true, false},
+        {"http://127.0.0.1:80", "127.0.0.1:80", false, false},
+        {"proxy+http://[::1]:80", "[::1]:80", false, true},
+        {"proxy+https://10.0.0.1:80", "10.0.0.1:80", true, true},
+        {"proxy+10.0.0.1:80", "10.0.0.1:80", true, true},
+    };
+    static const struct {
+        const char *text, *says;
+    } BAD[] = {
+        {"listen: https://127.0.0.1:1", "needs a certificate"},
+        {"listen: proxy+http://127.0.0.1:1", "trusted_proxies"},
+        {"proxy_protocol: true", "trusted_proxies"},
+        {"listen: http://10.0.0.1:1", "not a loopback address"},
+        {"listen: ftp://127.0.0.1:1", "not a loopback address"},
+        {"listen: http://localhost:1", "is a name"},
+        {"tls_cert: a.pem", "1 certificates and 0 keys"},
+        {"tls_cert: [a.pem, b.pem]\ntls_key: a.key", "2 certificates and 1 keys"},
+        {"tls_client_auth: required", "needs tls_client_ca"},
+        {"tls_client_auth: required\ntls_client_ca: x", "needs tls_cert"},
+        {"tls_client_auth: never", "off, optional or required"},
+        {"trusted_proxies: 10.0.0.0/33", "trusted_proxies: `10.0.0.0/33`"},
+        {"trusted_proxies: [10.0.0.0/8, all]", "trusted_proxies: `all`"},
+        {"forwarded_header: x-real-ip", "x-forwarded-for, forwarded or off"},
+    };
+    struct config *c;
+    struct config_error e;
+    struct config_listen l;
+    for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
+        char text[256];
+        text_format(text, sizeof text,
+                    "tls_cert: a.pem\ntls_key: a.key\ntrusted_proxies: 10.0.0.0/8\nlisten: '%s'\n",
+                    ROWS[i].listen);
+        c = load_text(text);
+        config_listen_at(c, 0, &l);
+        assert_true(slice_eq(l.addr, slice_of(ROWS[i].addr)));
+        assert_int_equal(l.tls, ROWS[i].tls);
+        assert_int_equal(l.proxy, ROWS[i].proxy);
+        config_free(c);
+    }
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        file_write(BAD[i].text);
+        if (config_load(file, NULL, 0, &c, &e) == OK || strstr(e.text, BAD[i].says) == NULL)
+            fail_msg("%s: %s", BAD[i].text, e.text);
+    }
+}
+
+/* The names other programs use count together, and behind ours. */
+static void certificates_by_environment(void **state)
+{
+    (void)state;
+    setenv("SSL_CERT_PATH", "/e.pem", 1);
+    struct config *c = load(NULL, NULL, 0);
+    assert_int_equal(c->tls_certs, 0);
+    config_free(c);
+    setenv("SSL_KEY_PATH", "/e.key", 1);
+    c = load_text("tls_cert: /f.pem\ntls_key: /f.key\n");
+    assert_int_equal(c->tls_certs, 1);
+    assert_string_equal(c->tls_cert[0], "/e.pem");
+    assert_string_equal(c->tls_key[0], "/e.key");
+    config_free(c);
+    setenv("SLUICE_TLS_CERT", "/s.pem,/t.pem", 1);
+    setenv("SLUICE_TLS_KEY", "/s.key,/t.key", 1);
+    c = load(NULL, NULL, 0);
+    assert_int_equal(c->tls_certs, 2);
+    assert_string_equal(c->tls_cert[1], "/t.pem");
+    config_free(c);
+    unsetenv("SSL_CERT_PATH");
+    unsetenv("SSL_KEY_PATH");
+    unsetenv("SLUICE_TLS_CERT");
+    unsetenv("SLUICE_TLS_KEY");
+}
+
 static void too_much(void **state)
 {
     struct config *c = NULL;
@@ -510,6 +594,8 @@ int main(void)
         TEST(environment_in_values),
         TEST(bad_files),
         TEST(bad_flags_and_environment),
+        TEST(doors),
+        TEST(certificates_by_environment),
         TEST(too_much),
         TEST(dump_reads_back),
         TEST(dump_as_json),
