@@ -436,7 +436,7 @@ static bool relay_stops(struct exchange *x, const struct observation *o, struct 
     if (!sse && r->held.len == 0)
         r->hold_until = r->last_at + x->g->config->hold_back;
     relay_hold(x, bytes, boundary);
-    if (relay_has_json(x))
+    if (!relay_is_over(x) && relay_has_json(x)) /* over: there was no memory to hold them */
         relay_arm(x);
     return true;
 }
