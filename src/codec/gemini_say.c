@@ -8,6 +8,7 @@
  * Not said, for no other dialect has it: candidates but the first, code that ran on the server and
  * what came of it, grounding, citations, ratings; pieces of arguments, which come only on demand.
  */
+#include "codec/blocks.h"
 #include "codec/gemini.h"
 
 #include <string.h>
@@ -19,14 +20,11 @@ struct say_reader {
     char seed[40];   /* for ids that must be made up */
     struct map ids;  /* of calls so far; the values only say that they are there */
     struct buf room; /* a signature, arguments, logprobs */
-    bool started, finished, ended;
-    bool open; /* a block */
-    enum block_kind what;
+    struct blocks blocks;
+    bool finished, ended;
     int calls;
     enum stop_kind stop;
     struct usage usage;
-    say_fn *say; /* of the read that is going on */
-    void *arg;
 };
 
 static struct say_reader *reader_new(const struct say_context *c)
@@ -47,45 +45,7 @@ static void reader_free(struct say_reader *r)
     mem_free(r);
 }
 
-static enum err tell(struct say_reader *r, const struct say *s)
-{
-    return r->say(r->arg, s);
-}
-
-/* ---- blocks ---------------------------------------------------------------------------------- */
-
-static enum err block_close(struct say_reader *r)
-{
-    bool open = r->open;
-    r->open = false;
-    return open ? tell(r, &(struct say){.kind = SAY_CLOSE, .what = r->what}) : OK;
-}
-
-static enum err block_open(struct say_reader *r, enum block_kind what, struct slice id,
-                           struct slice name)
-{
-    struct say s = {.kind = SAY_OPEN, .what = what, .id = id, .name = name};
-    enum err e = block_close(r);
-    assert(!r->open && r->started);
-    assert(what != BLOCK_CALL || (id.n > 0 && name.n > 0));
-    if (e != OK)
-        return e;
-    r->what = what;
-    r->open = true;
-    return tell(r, &s);
-}
-
-static enum err block_delta(struct say_reader *r, struct slice text)
-{
-    struct say s = {.kind = SAY_DELTA, .what = r->what, .text = text};
-    assert(r->open);
-    return text.n > 0 ? tell(r, &s) : OK;
-}
-
-static bool is_open(const struct say_reader *r, enum block_kind what)
-{
-    return r->open && r->what == what;
-}
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 static enum err text_say(struct say_reader *r, enum block_kind what, struct slice text)
 {
@@ -93,9 +53,9 @@ static enum err text_say(struct say_reader *r, enum block_kind what, struct slic
     assert(what == BLOCK_TEXT || what == BLOCK_THINKING);
     if (text.n == 0)
         return OK;
-    if (!is_open(r, what))
-        e = block_open(r, what, S(""), S(""));
-    return e == OK ? block_delta(r, text) : e;
+    if (!blocks_is_open(&r->blocks, what))
+        e = blocks_open(&r->blocks, what, S(""), S(""));
+    return e == OK ? blocks_delta(&r->blocks, text) : e;
 }
 
 /* A thinking that is signed is over. */
@@ -105,16 +65,16 @@ static enum err sign_say(struct say_reader *r, struct slice wire)
     enum err e = OK;
     if (wire.n == 0)
         return OK;
-    if (!is_open(r, BLOCK_THINKING))
-        e = block_open(r, BLOCK_THINKING, S(""), S(""));
+    if (!blocks_is_open(&r->blocks, BLOCK_THINKING))
+        e = blocks_open(&r->blocks, BLOCK_THINKING, S(""), S(""));
     buf_clear(&r->room);
     if (e == OK)
         e = gemini_sign_read(wire, &r->room);
     s.text = buf_slice(&r->room);
-    assert(e != OK || (s.text.n > 0 && is_open(r, BLOCK_THINKING)));
+    assert(e != OK || (s.text.n > 0 && blocks_is_open(&r->blocks, BLOCK_THINKING)));
     if (e == OK)
-        e = tell(r, &s);
-    return e == OK ? block_close(r) : e;
+        e = blocks_tell(&r->blocks, &s);
+    return e == OK ? blocks_close(&r->blocks) : e;
 }
 
 /* ---- calls ----------------------------------------------------------------------------------- */
@@ -143,15 +103,15 @@ static enum err call_say(struct say_reader *r, const struct json_val *call)
     r->calls++;
     assert(r->calls > 0 && r->calls <= CALLS_MAX);
     id_settle(r, json_get_str(call, "id"), id);
-    enum err e = block_open(r, BLOCK_CALL, slice_of(id), name);
+    enum err e = blocks_open(&r->blocks, BLOCK_CALL, slice_of(id), name);
     buf_clear(&r->room);
     if (e == OK && json_type(args) == JSON_OBJECT)
         e = tree_print(&r->room, args);
     else if (e == OK)
         e = buf_puts(&r->room, S("{}"));
     if (e == OK)
-        e = block_delta(r, buf_slice(&r->room));
-    return e == OK ? block_close(r) : e;
+        e = blocks_delta(&r->blocks, buf_slice(&r->room));
+    return e == OK ? blocks_close(&r->blocks) : e;
 }
 
 /* ---- parts ----------------------------------------------------------------------------------- */
@@ -161,16 +121,16 @@ static enum err image_say(struct say_reader *r, const struct json_val *blob)
     struct slice media = gemini_str(blob, "mimeType"), data = json_get_str(blob, "data");
     if (!slice_istarts(media, S("image/")) || data.n == 0)
         return OK;
-    enum err e = block_open(r, BLOCK_IMAGE, S(""), media);
+    enum err e = blocks_open(&r->blocks, BLOCK_IMAGE, S(""), media);
     if (e == OK)
-        e = block_delta(r, data);
-    return e == OK ? block_close(r) : e;
+        e = blocks_delta(&r->blocks, data);
+    return e == OK ? blocks_close(&r->blocks) : e;
 }
 
 /* The signature of a text that goes on stands behind it, as it came. */
 static enum err plain_say(struct say_reader *r, struct slice text, struct slice sign)
 {
-    bool behind = is_open(r, BLOCK_TEXT);
+    bool behind = blocks_is_open(&r->blocks, BLOCK_TEXT);
     enum err e = behind ? OK : sign_say(r, sign);
     if (e == OK)
         e = text_say(r, BLOCK_TEXT, text);
@@ -244,7 +204,7 @@ static enum err logprobs_say(struct say_reader *r, const struct json_val *result
     jw_end_arr(&w);
     jw_end_obj(&w);
     s.text = buf_slice(&r->room);
-    return w.err == OK ? tell(r, &s) : w.err;
+    return w.err == OK ? blocks_tell(&r->blocks, &s) : w.err;
 }
 
 /* ---- responses ------------------------------------------------------------------------------- */
@@ -255,10 +215,10 @@ static enum err start_say(struct say_reader *r, const struct json_val *root)
                     .id = gemini_str(root, "responseId"),
                     .model = gemini_str(root, "modelVersion"),
                     .usage = r->usage};
-    if (r->started)
+    if (r->blocks.started)
         return OK;
-    r->started = true;
-    return tell(r, &s);
+    r->blocks.started = true;
+    return blocks_tell(&r->blocks, &s);
 }
 
 static enum err error_tell(struct say_reader *r, int status, const struct observation *o)
@@ -269,9 +229,9 @@ static enum err error_tell(struct say_reader *r, int status, const struct observ
                     .error_type = slice_of(o->error_type),
                     .text = slice_of(o->error_message)};
     assert(!r->ended && status >= 400 && o->error != REPLY_ERROR_NONE);
-    enum err e = block_close(r);
+    enum err e = blocks_close(&r->blocks);
     r->ended = true;
-    return e == OK ? tell(r, &s) : e;
+    return e == OK ? blocks_tell(&r->blocks, &s) : e;
 }
 
 static enum err error_say(struct say_reader *r, const struct json_val *root)
@@ -346,14 +306,14 @@ static enum err response_read(struct say_reader *r, const struct json_val *root)
 static enum err reply_end(struct say_reader *r)
 {
     struct say stop = {.kind = SAY_STOP, .stop = r->stop, .usage = r->usage};
-    assert(r->started && !r->ended);
-    enum err e = block_close(r);
+    assert(r->blocks.started && !r->ended);
+    enum err e = blocks_close(&r->blocks);
     if (stop.stop == STOP_END && r->calls > 0)
         stop.stop = STOP_CALLS;
     r->ended = true;
     if (e == OK)
-        e = tell(r, &stop);
-    return e == OK ? tell(r, &(struct say){.kind = SAY_END}) : e;
+        e = blocks_tell(&r->blocks, &stop);
+    return e == OK ? blocks_tell(&r->blocks, &(struct say){.kind = SAY_END}) : e;
 }
 
 /* One response, or a list of them: what a stream without alt=sse is, taken whole. */
@@ -373,8 +333,8 @@ static enum err reader_read(struct say_reader *r, struct slice event, struct sli
     struct json *doc = NULL;
     (void)event;
     assert(say != NULL);
-    r->say = say;
-    r->arg = arg;
+    r->blocks.say = say;
+    r->blocks.arg = arg;
     data = slice_trim(data);
     if (r->ended || (!whole && (data.n == 0 || slice_eq(data, S("[DONE]")))))
         return OK;
@@ -383,7 +343,7 @@ static enum err reader_read(struct say_reader *r, struct slice event, struct sli
         e = root_read(r, json_root(doc));
     json_free(doc);
     if (e == OK && whole && !r->ended)
-        e = r->started ? reply_end(r) : ERR_SYNTAX;
+        e = r->blocks.started ? reply_end(r) : ERR_SYNTAX;
     if (r->room.cap > 64 * 1024) /* one long call must not cost its memory until the end */
         buf_free(&r->room);
     return e;
@@ -391,8 +351,8 @@ static enum err reader_read(struct say_reader *r, struct slice event, struct sli
 
 static enum err reader_end(struct say_reader *r, say_fn *say, void *arg)
 {
-    r->say = say;
-    r->arg = arg;
+    r->blocks.say = say;
+    r->blocks.arg = arg;
     return r->finished && !r->ended ? reply_end(r) : OK;
 }
 

@@ -2,6 +2,7 @@
  *
  * Calls come whole and mostly without an id. Not said, for no other dialect has it: durations, and
  * the images that a few models draw. */
+#include "codec/blocks.h"
 #include "codec/ollama.h"
 #include "codec/openai.h"
 #include "codec/span.h"
@@ -15,12 +16,9 @@ struct say_reader {
     char seed[40];   /* for ids that must be made up */
     struct map ids;  /* of calls so far; the values only say that they are there */
     struct buf room; /* arguments, logprobs */
-    bool started, ended;
-    bool open; /* a block */
-    enum block_kind what;
+    struct blocks blocks;
+    bool ended;
     int calls;
-    say_fn *say; /* of the read that is going on */
-    void *arg;
 };
 
 static struct say_reader *reader_new(const struct say_context *c)
@@ -41,49 +39,16 @@ static void reader_free(struct say_reader *r)
     mem_free(r);
 }
 
-static enum err tell(struct say_reader *r, const struct say *s)
-{
-    return r->say(r->arg, s);
-}
-
-/* ---- blocks ---------------------------------------------------------------------------------- */
-
-static enum err block_close(struct say_reader *r)
-{
-    bool open = r->open;
-    r->open = false;
-    return open ? tell(r, &(struct say){.kind = SAY_CLOSE, .what = r->what}) : OK;
-}
-
-static enum err block_open(struct say_reader *r, enum block_kind what, struct slice id,
-                           struct slice name)
-{
-    struct say s = {.kind = SAY_OPEN, .what = what, .id = id, .name = name};
-    enum err e = block_close(r);
-    assert(!r->open && r->started);
-    assert(what != BLOCK_CALL || (id.n > 0 && name.n > 0));
-    if (e != OK)
-        return e;
-    r->what = what;
-    r->open = true;
-    return tell(r, &s);
-}
-
-static enum err block_delta(struct say_reader *r, struct slice text)
-{
-    struct say s = {.kind = SAY_DELTA, .what = r->what, .text = text};
-    assert(r->open);
-    return text.n > 0 ? tell(r, &s) : OK;
-}
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 static enum err text_say(struct say_reader *r, enum block_kind what, struct slice text)
 {
     enum err e = OK;
     if (text.n == 0)
         return OK;
-    if (!r->open || r->what != what)
-        e = block_open(r, what, S(""), S(""));
-    return e == OK ? block_delta(r, text) : e;
+    if (!blocks_is_open(&r->blocks, what))
+        e = blocks_open(&r->blocks, what, S(""), S(""));
+    return e == OK ? blocks_delta(&r->blocks, text) : e;
 }
 
 static void id_settle(struct say_reader *r, struct slice id, char out[CALL_ID_MAX])
@@ -108,7 +73,7 @@ static enum err call_say(struct say_reader *r, const struct json_val *call)
         return ERR_LIMIT;
     r->calls++;
     id_settle(r, json_get_str(call, "id"), id);
-    enum err e = block_open(r, BLOCK_CALL, slice_of(id), json_get_str(f, "name"));
+    enum err e = blocks_open(&r->blocks, BLOCK_CALL, slice_of(id), json_get_str(f, "name"));
     buf_clear(&r->room);
     if (e == OK && json_type(args) == JSON_OBJECT)
         e = tree_print(&r->room, args);
@@ -117,8 +82,8 @@ static enum err call_say(struct say_reader *r, const struct json_val *call)
     else if (e == OK)
         e = buf_puts(&r->room, S("{}"));
     if (e == OK)
-        e = block_delta(r, buf_slice(&r->room));
-    return e == OK ? block_close(r) : e;
+        e = blocks_delta(&r->blocks, buf_slice(&r->room));
+    return e == OK ? blocks_close(&r->blocks) : e;
 }
 
 /* ---- lines ----------------------------------------------------------------------------------- */
@@ -126,10 +91,10 @@ static enum err call_say(struct say_reader *r, const struct json_val *call)
 static enum err start_say(struct say_reader *r, const struct json_val *root)
 {
     struct say s = {.kind = SAY_START, .model = json_get_str(root, "model")};
-    if (r->started)
+    if (r->blocks.started)
         return OK;
-    r->started = true;
-    return tell(r, &s);
+    r->blocks.started = true;
+    return blocks_tell(&r->blocks, &s);
 }
 
 static enum err error_say(struct say_reader *r, const struct json_val *root)
@@ -139,9 +104,9 @@ static enum err error_say(struct say_reader *r, const struct json_val *root)
     assert(s.status >= 400 && o.error != REPLY_ERROR_NONE);
     s.error_type = slice_of(o.error_type);
     s.text = slice_of(o.error_message);
-    enum err e = block_close(r);
+    enum err e = blocks_close(&r->blocks);
     r->ended = true;
-    return e == OK ? tell(r, &s) : e;
+    return e == OK ? blocks_tell(&r->blocks, &s) : e;
 }
 
 /* A list of tokens, each as OpenAI has it. */
@@ -158,13 +123,13 @@ static enum err logprobs_say(struct say_reader *r, struct slice data)
     if (e == OK)
         e = buf_puts(&r->room, S("}"));
     s.text = buf_slice(&r->room);
-    return e == OK ? tell(r, &s) : e;
+    return e == OK ? blocks_tell(&r->blocks, &s) : e;
 }
 
 static enum err message_say(struct say_reader *r, const struct json_val *m)
 {
     const struct json_val *calls = json_get(m, "tool_calls");
-    assert(r->started && !r->ended);
+    assert(r->blocks.started && !r->ended);
     enum err e = text_say(r, BLOCK_THINKING, json_get_str(m, "thinking"));
     if (e == OK)
         e = text_say(r, BLOCK_TEXT, json_get_str(m, "content"));
@@ -176,15 +141,15 @@ static enum err message_say(struct say_reader *r, const struct json_val *m)
 static enum err reply_end(struct say_reader *r, const struct json_val *root)
 {
     struct say stop = {.kind = SAY_STOP, .stop = r->calls > 0 ? STOP_CALLS : STOP_END};
-    enum err e = block_close(r);
+    enum err e = blocks_close(&r->blocks);
     if (slice_eq(json_get_str(root, "done_reason"), S("length")))
         stop.stop = STOP_LENGTH;
     (void)ollama_usage(root, &stop.usage);
-    assert(!r->ended && !r->open);
+    assert(!r->ended && !r->blocks.open);
     r->ended = true;
     if (e == OK)
-        e = tell(r, &stop);
-    return e == OK ? tell(r, &(struct say){.kind = SAY_END}) : e;
+        e = blocks_tell(&r->blocks, &stop);
+    return e == OK ? blocks_tell(&r->blocks, &(struct say){.kind = SAY_END}) : e;
 }
 
 static enum err line_read(struct say_reader *r, const struct json_val *root, struct slice data,
@@ -196,7 +161,7 @@ static enum err line_read(struct say_reader *r, const struct json_val *root, str
         return ERR_SYNTAX;
     if (openai_says(json_get(root, "error")))
         return error_say(r, root);
-    if (json_type(m) != JSON_OBJECT && !(done && r->started))
+    if (json_type(m) != JSON_OBJECT && !(done && r->blocks.started))
         return ERR_SYNTAX;
     enum err e = start_say(r, root);
     if (e == OK)
@@ -212,8 +177,8 @@ static enum err reader_read(struct say_reader *r, struct slice event, struct sli
     struct json *doc = NULL;
     (void)event;
     assert(say != NULL);
-    r->say = say;
-    r->arg = arg;
+    r->blocks.say = say;
+    r->blocks.arg = arg;
     data = slice_trim(data);
     if (r->ended || (!whole && data.n == 0))
         return OK;
