@@ -44,9 +44,9 @@ static void row_keep(struct copy *c, struct row *r, size_t from, size_t to)
 
 static void row_drop(struct copy *c, struct row *r, size_t from, size_t to)
 {
-    if (r->any)
-        copy_to(c, r->end);
-    else if (!r->gone)
+    if (r->any && c->at <= r->end)
+        copy_to(c, r->end); /* once: several may go, one behind the other */
+    else if (!r->any && !r->gone)
         copy_to(c, from);
     r->gone = true;
     c->at = to;

@@ -266,6 +266,9 @@ static void test_strip(void **state)
         {M(H "," A(T "," X)), M(H "," A(X)), 1},
         {M(H "," A(X "," T)), M(H "," A(X)), 1},
         {M(H "," A(T "," R "," X "," T "," U "," R)), M(H "," A(X "," U)), 4},
+        {M(H "," A(X "," T "," R)), M(H "," A(X)), 2},
+        {M(H "," A(X " , " T " , " R " , " T " , " U)), M(H "," A(X " , " U)), 3},
+        {M(H "," A(T) "," A(R) "," A(T) " , " H), M(H " , " H), 3},
         {M(H "," A(T " , \n" X " ," U)), M(H "," A(X " ," U)), 1},
         {M(H " , " A(X " , " T " , " U) " , " RES), M(H " , " A(X " , " U) " , " RES), 1},
         /* a turn of nothing but thinking goes as a whole */
