@@ -1,5 +1,5 @@
 /* The clouds' credentials: what is configured, where requests go, and the messages of Azure. Those
- * of AWS are in cloud_aws.c, those of Google in cloud_google.c. */
+ * of AWS are in cloud_aws.c, of Google in cloud_google.c, of GitLab in cloud_gitlab.c. */
 #include "accounts/cloud.h"
 
 #include <stdarg.h>
@@ -29,7 +29,11 @@ const char *cloud_credential_name(enum credential_from f)
  * it. */
 static bool from_is_possible(enum cloud c, enum credential_from f)
 {
-    if (f == CREDENTIAL_ANY || f == CREDENTIAL_STATIC || f == CREDENTIAL_INSTANCE)
+    if (f == CREDENTIAL_ANY || f == CREDENTIAL_STATIC)
+        return true;
+    if (c == CLOUD_GITLAB)
+        return false;
+    if (f == CREDENTIAL_INSTANCE)
         return true;
     if (f == CREDENTIAL_CONTAINER)
         return c == CLOUD_AWS;
@@ -101,6 +105,9 @@ static enum err from_read(const struct json_val *v, struct cloud_config *out, ch
     text_copy(why, size,
               out->cloud == CLOUD_AZURE ? S("the setting \"credential\" is \"default\", \"static\" "
                                             "or \"instance\" for an account of Azure")
+              : out->cloud == CLOUD_GITLAB
+                  ? S("the setting \"credential\" is \"default\" or \"static\" for an account of "
+                      "GitLab")
               : out->cloud == CLOUD_GOOGLE
                   ? S("the setting \"credential\" is \"default\", \"static\", \"env\", \"profile\" "
                       "or \"instance\" for an account of Google")
@@ -178,6 +185,8 @@ enum grant cloud_grant(const struct cloud_config *c, bool has_secret)
         return given ? GRANT_FIXED : GRANT_AWS;
     case CLOUD_GOOGLE:
         return c->from == CREDENTIAL_INSTANCE ? GRANT_METADATA : GRANT_GOOGLE;
+    case CLOUD_GITLAB:
+        return GRANT_GITLAB;
     case CLOUD_NONE:
         break;
     }
@@ -229,7 +238,7 @@ enum err cloud_check(const struct cloud_config *c, struct slice secret, char *wh
     if (secret.n >= CLOUD_SECRET_MAX)
         return wrong(why, why_size, S("the secret is too long to be a key"));
     if (secret.n == 0) {
-        bool needs = g == GRANT_FIXED || g == GRANT_ENTRA ||
+        bool needs = g == GRANT_FIXED || g == GRANT_ENTRA || g == GRANT_GITLAB ||
                      (g == GRANT_GOOGLE && c->from == CREDENTIAL_STATIC);
         return needs ? wrong(why, why_size,
                              S("the secret is empty: put the provider's key into the file or on "

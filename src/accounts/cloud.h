@@ -1,5 +1,5 @@
-/* cloud: the credentials of accounts at Azure, AWS and Google: the messages, pure. Opened by
- * accounts.h; who sends them is cloud_fetch.c.
+/* cloud: the credentials of accounts at Azure, AWS, Google and GitLab: the messages, pure. Opened
+ * by accounts.h; who sends them is cloud_fetch.c.
  *
  * What a person gives is kept as the account's secret and settings. What a request carries is made
  * of it: at once (a key), or by asking somebody (a token endpoint, the machine's metadata service),
@@ -14,7 +14,7 @@
 
 /* ---- configuration --------------------------------------------------------------------------- */
 
-enum cloud { CLOUD_NONE, CLOUD_AZURE, CLOUD_AWS, CLOUD_GOOGLE };
+enum cloud { CLOUD_NONE, CLOUD_AZURE, CLOUD_AWS, CLOUD_GOOGLE, CLOUD_GITLAB };
 enum credential_from { /* the setting "credential"; which ones there are depends on the cloud */
                        CREDENTIAL_ANY,     /* "" or "default": the secret if there is one, else the
                                               cloud's chain */
@@ -57,6 +57,7 @@ enum grant {
     GRANT_GOOGLE,   /* a key of a service account signs an assertion, which buys a token */
     GRANT_METADATA, /* Azure and Google: the machine's metadata service has a token */
     GRANT_AWS,      /* AWS: keys from the environment, files, a container or the machine */
+    GRANT_GITLAB,   /* GitLab: the secret buys a token, which travels with companions */
 };
 enum grant cloud_grant(const struct cloud_config *c, bool has_secret);
 /* Checks a secret as a person gave it: JSON with an RSA key that can sign, keys of AWS, one word.
@@ -116,6 +117,24 @@ MUST_USE enum err google_assertion(const struct google_key *k, const struct clou
  * worker. ERR_SYNTAX, ERR_RANGE, ERR_CORRUPT: the private key. */
 MUST_USE enum err google_request(const struct google_key *k, const struct cloud_config *c,
                                  int64_t now, struct cloud_request *q);
+
+/* ---- GitLab's token ---------------------------------------------------------------------------
+ */
+
+/* Headers that a fetched credential brings along: they identify its owner, and go wherever it goes.
+ * A fetched value is the credential alone, or with such lines behind it: "TOKEN\nNAME: VALUE\n..."
+ */
+#define COMPANIONS_MAX     24
+#define COMPANION_TEXT_MAX 4096
+/* The next one of `lines`, which loses it; false behind the last. */
+bool companion_next(struct slice *lines, struct http_header *out);
+/* Good for half an hour, which the answer does not say (wire/compat-providers.md, GitLab). */
+#define GITLAB_LIFE_MS (INT64_C(1800) * 1000)
+MUST_USE enum err gitlab_request(const struct cloud_config *c, struct slice secret,
+                                 struct cloud_request *q);
+/* Appends the token and its companions; those that would speak for our own connection or
+ * credential (host, content-length, authorization, x-api-key, ...) are left out. */
+MUST_USE enum err gitlab_answer_read(struct slice body, struct buf *value);
 
 /* ---- AWS's keys ------------------------------------------------------------------------------ */
 

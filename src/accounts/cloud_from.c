@@ -305,6 +305,20 @@ static void aws_begin(struct fetch *f)
     }
 }
 
+/* ---- GitLab ---------------------------------------------------------------------------------- */
+
+static void gitlab_answered(struct fetch *f)
+{
+    struct buf value;
+    buf_init(&value, CLOUD_SECRET_MAX + COMPANION_TEXT_MAX);
+    if (gitlab_answer_read(buf_slice(&f->answer), &value) == OK)
+        fetch_done(f, AUTH_BEARER, buf_slice(&value),
+                   loop_wall(f->entry->set->loop) + GITLAB_LIFE_MS, GITLAB_LIFE_MS);
+    else
+        fetch_fail(f, ERR_PROTOCOL, "bad_answer", false, 0);
+    buf_wipe(&value);
+}
+
 /* ---- the beginning ----------------------------------------------------------------------------
  */
 
@@ -322,6 +336,9 @@ void fetch_begin(struct fetch *f)
         break;
     case GRANT_AWS:
         aws_begin(f);
+        break;
+    case GRANT_GITLAB:
+        fetch_ask(f, gitlab_request(&f->config, given_of(f), &f->q), gitlab_answered);
         break;
     case GRANT_REFRESH:
     case GRANT_FIXED:

@@ -17,10 +17,14 @@
 struct secret { /* the text of a credential header, or a refresh token; wiped at its end */
     struct secret *older; /* replaced, but perhaps still in flight */
     size_t n, lead;       /* lead: of text, "Bearer " that was not given */
+    size_t companions;    /* bytes behind the text: headers that go with it, see cloud.h */
     char text[];
 };
 /* "Bearer " is put in front for AUTH_BEARER, unless it is there. */
 struct secret *secret_new(enum auth_scheme auth, struct slice given, struct secret *older);
+/* What a fetch has brought: the credential, and its companions in the lines behind it. */
+struct secret *secret_fetched(enum auth_scheme auth, struct slice given, struct secret *older);
+struct slice secret_companions(const struct secret *s);
 void secrets_free(struct secret *s); /* and all that are older */
 struct slice secret_slice(const struct secret *s);
 bool secret_same(const struct secret *s, struct slice given); /* NULL is "" */

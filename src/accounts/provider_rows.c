@@ -34,10 +34,14 @@ static const struct cloud_config cognitive = {
 static const struct cloud_config bedrock = {.cloud = CLOUD_AWS, .service = "bedrock"};
 static const struct cloud_config mantle = {.cloud = CLOUD_AWS, .service = "bedrock-mantle"};
 static const struct cloud_config google = {.cloud = CLOUD_GOOGLE};
+static const struct cloud_config gitlab = {
+    .cloud = CLOUD_GITLAB,
+    .token_url = "https://gitlab.com/api/v4/ai/third_party_agents/direct_access"};
 
 /* ---- names of models ------------------------------------------------------------------------- */
 
 static const char *const claudes[] = {"claude-", "anthropic", NULL};
+static const char *const claudes_gitlab[] = {"claude-", "duo-chat-", "gpt-", NULL};
 static const char *const claudes_aws[] = {"anthropic.", "global.", "us.",     "eu.",  "jp.",
                                           "apac.",      "au.",     "us-gov.", "arn:", NULL};
 static const char *const gpts[] = {"gpt-",   "o1",  "o3",    "o4",           "chatgpt-",
@@ -478,6 +482,26 @@ const struct provider provider_rows[] = {
      .limits = LIMITS_OPENAI,
      .names = NAMES_ROUTER,
      .help = "Vercel's AI Gateway: models of all vendors, as VENDOR/MODEL"},
+    /* Not told by wire/: whether its proxies count tokens or list models (so they are not asked),
+     * and which betas they take. */
+    {.name = "gitlab",
+     .door = {LIKE_ANTHROPIC("https://cloud.gitlab.com/ai/v1/proxy", "/anthropic", AUTH_BEARER),
+              {.dialect = DIALECT_OPENAI,
+               .base_url = "https://cloud.gitlab.com/ai/v1/proxy",
+               .under = "/openai/v1",
+               .path = {[API_CHAT] = "/chat/completions"},
+               .stream = FRAMING_SSE,
+               .auth = AUTH_BEARER,
+               .target = {.max_completion_tokens = true}}},
+     .doors = 2,
+     .beta = "",
+     .cloud = &gitlab,
+     .limits = LIMITS_OPENAI,
+     .models = claudes_gitlab,
+     .settings = "token_url",
+     .help = "GitLab Duo: a personal access token (glpat-...), which buys a short-lived one; a "
+             "self-managed instance by --token-url https://gitlab.example.com. Claude's models "
+             "for clients of Messages, OpenAI's for the others, unless --dialect says one"},
     {.name = "kilo",
      .door = {OPENAI_DOOR("https://api.kilo.ai/api/gateway", NULL, PLAIN)},
      .doors = 1,

@@ -26,7 +26,7 @@ void secrets_free(struct secret *s)
 {
     while (s != NULL) {
         struct secret *older = s->older;
-        crypto_wipe(s->text, s->n);
+        crypto_wipe(s->text, s->n + s->companions);
         mem_free(s);
         s = older;
     }
@@ -37,18 +37,39 @@ struct slice secret_slice(const struct secret *s)
     return (struct slice){s->text, s->n};
 }
 
-struct secret *secret_new(enum auth_scheme auth, struct slice given, struct secret *older)
+static struct secret *secret_of(enum auth_scheme auth, struct slice given, struct slice companions,
+                                struct secret *older)
 {
     static const struct slice bearer = {"Bearer ", 7};
     bool prefix = auth == AUTH_BEARER && !slice_starts(given, bearer);
     size_t lead = prefix ? bearer.n : 0;
-    struct secret *s = mem_new(sizeof *s + lead + given.n + 1);
+    struct secret *s = mem_new(sizeof *s + lead + given.n + companions.n + 1);
     s->older = older;
     s->n = lead + given.n;
     s->lead = lead;
+    s->companions = companions.n;
     memcpy(s->text, bearer.p, lead);
     memcpy(s->text + lead, given.p, given.n);
+    if (companions.n > 0)
+        memcpy(s->text + s->n, companions.p, companions.n);
     return s;
+}
+
+struct secret *secret_new(enum auth_scheme auth, struct slice given, struct secret *older)
+{
+    return secret_of(auth, given, S(""), older);
+}
+
+struct secret *secret_fetched(enum auth_scheme auth, struct slice given, struct secret *older)
+{
+    struct slice rest = given, one = S("");
+    (void)slice_cut(&rest, '\n', &one);
+    return secret_of(auth, one, rest, older);
+}
+
+struct slice secret_companions(const struct secret *s)
+{
+    return (struct slice){s->text + s->n, s->companions};
 }
 
 bool secret_same(const struct secret *s, struct slice given)
@@ -92,7 +113,7 @@ void login_needed(struct entry *e, const char *reason)
 void credential_set(struct entry *e, enum auth_scheme auth, struct slice given)
 {
     struct account *a = &e->a;
-    e->secret = secret_new(auth, given, e->secret);
+    e->secret = secret_fetched(auth, given, e->secret);
     e->auth = auth;
     a->credential.name = slice_of(auth_header(auth));
     a->credential.value = a->credential.name.n > 0 ? secret_slice(e->secret) : S("");

@@ -25,6 +25,17 @@ enum auth_scheme auth_of_secret(enum auth_scheme s, struct slice secret)
     return s;
 }
 
+int account_sign_count(const struct account *a)
+{
+    const struct entry *e = CONTAINER(a, struct entry, a);
+    struct slice lines = e->secret != NULL ? secret_companions(e->secret) : S("");
+    struct http_header h;
+    int n = SIGV4_HEADERS;
+    while (companion_next(&lines, &h))
+        n++;
+    return n;
+}
+
 /* As the client writes it into the Host header. */
 static struct slice host_print(const struct http_target *t, char *out, size_t size)
 {
@@ -105,6 +116,10 @@ enum err account_sign(const struct account *a, const struct sign_request *r, int
     if (t != NULL && t->cloud.quota_project[0] != '\0')
         out[(*n)++] = (struct http_header){S("x-goog-user-project"),
                                            slice_of(t->cloud.quota_project)};
+    struct slice lines = secret_companions(e->secret);
+    while (*n < ACCOUNT_SIGN_HEADERS && companion_next(&lines, &out[*n]))
+        (*n)++;
+    assert(lines.n == 0);
     return OK;
 }
 

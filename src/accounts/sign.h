@@ -2,6 +2,7 @@
 #ifndef SLUICE_ACCOUNTS_SIGN_H
 #define SLUICE_ACCOUNTS_SIGN_H
 
+#include "accounts/cloud.h"
 #include "base/base.h"
 #include "http/http.h"
 
@@ -32,13 +33,16 @@ struct sign_request {      /* a request just as it goes out */
     int headers;
     struct slice body;
 };
-#define ACCOUNT_SIGN_HEADERS 5
-#define ACCOUNT_SIGN_MEMORY  2048 /* for keys and signatures; a bearer token may want more */
-/* The headers that make a request the account's own, of any account: none, a key, a bearer token, a
- * signature. To be asked again for each try, for a signature is good for five minutes. The values
- * are in `memory` or the account's, and stay while it is held and `memory` lives. `now` is wall ms.
- * A signature costs the SHA-256 of the body. ERR_STATE: there is no credential (see
- * account_token_get); ERR_SYNTAX: it is malformed; ERR_LIMIT: too much to sign. */
+#define ACCOUNT_SIGN_HEADERS (2 + COMPANIONS_MAX)
+/* So many at most, of this account as it is now. */
+int account_sign_count(const struct account *a);
+#define ACCOUNT_SIGN_MEMORY 2048 /* for keys and signatures; a bearer token may want more */
+/* The headers that make a request the account's own, of any account: none, a key, a bearer token
+ * and what was fetched with it, a signature. They take the place of a client's of the same name. To
+ * be asked again for each try, for a signature is good for five minutes. The values are in `memory`
+ * or the account's, and stay while it is held and `memory` lives. `now` is wall ms. A signature
+ * costs the SHA-256 of the body. ERR_STATE: there is no credential (see account_token_get);
+ * ERR_SYNTAX: it is malformed; ERR_LIMIT: too much to sign. */
 MUST_USE enum err account_sign(const struct account *a, const struct sign_request *r, int64_t now,
                                struct http_header out[ACCOUNT_SIGN_HEADERS], int *n, char *memory,
                                size_t size);

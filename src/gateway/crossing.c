@@ -478,8 +478,8 @@ int crossing_headers(const struct exchange *x, const struct account *a,
                      char beta[BETA_MAX])
 {
     const struct http_head *in = http_call_head(x->call);
-    int n = 0;
-    for (int i = 0; i < in->headers && n < HTTP_HEADERS_MAX - CROSSING_HEADERS; i++) {
+    int n = 0, max = HTTP_HEADERS_MAX - CROSSING_HEADERS - account_sign_count(a);
+    for (int i = 0; i < in->headers && n < max; i++) {
         struct slice name = in->header[i].name;
         if (!http_is_hop_header(name) && !is_kept_from_upstream(name) &&
             !http_connection_lists(in, name) && header_passes(x, d, name))
@@ -500,6 +500,16 @@ int crossing_headers(const struct exchange *x, const struct account *a,
 static bool is_signed(struct slice name)
 {
     return slice_eq(name, S("content-type")) || slice_starts(name, S("x-amzn-"));
+}
+
+/* Nobody but the account says who it is. */
+static int header_drop(struct http_header *h, int n, struct slice name)
+{
+    int kept = 0;
+    for (int i = 0; i < n; i++)
+        if (!slice_eq(h[i].name, name))
+            h[kept++] = h[i];
+    return kept;
 }
 
 enum err crossing_sign(const struct account *a, const struct account_door *d, struct slice method,
@@ -523,6 +533,7 @@ enum err crossing_sign(const struct account *a, const struct account_door *d, st
                                    .body = body};
     enum err e = account_sign(a, &r, now, own, &owns, memory, size);
     for (int i = 0; e == OK && i < owns; i++) {
+        *n = header_drop(h, *n, own[i].name);
         assert(*n < HTTP_HEADERS_MAX);
         h[(*n)++] = own[i];
     }

@@ -248,7 +248,7 @@ struct slice crossing_bytes(const struct exchange *x); /* the body to send */
 bool crossing_is_same(const struct exchange *x);       /* the door's dialect is the client's */
 bool crossing_is_alike(const struct exchange *x);      /* ... and so is its interface */
 #define BETA_MAX         2048
-#define CROSSING_HEADERS (6 + ACCOUNT_SIGN_HEADERS) /* those of our own, at most */
+#define CROSSING_HEADERS 6 /* those of our own besides account_sign_count, at most */
 /* The headers without the credential; returns how many. `beta` is memory for a longer
  * anthropic-beta list, for as long as `out` is used. */
 int crossing_headers(const struct exchange *x, const struct account *a,

@@ -113,7 +113,7 @@ static void tokens_import(struct rig *h, const struct script *s)
         const struct script_account *sa = &s->account[i];
         const struct account *a = accounts_by_name(h->house.accounts, sa->name);
         int64_t now = loop_wall(h->loop);
-        some = some || (a != NULL && a->provider->cloud != NULL && sa->secret.n == 0);
+        some = some || (a != NULL && a->provider->cloud != NULL && a->facts.token != TOKEN_NONE);
         if (sa->token.n == 0 || a == NULL)
             continue;
         some = true;

@@ -7,7 +7,9 @@
 
 static const struct cloud_config azure = {.cloud = CLOUD_AZURE},
                                  aws = {.cloud = CLOUD_AWS, .service = "bedrock"},
-                                 google = {.cloud = CLOUD_GOOGLE};
+                                 google = {.cloud = CLOUD_GOOGLE},
+                                 gitlab = {.cloud = CLOUD_GITLAB,
+                                           .token_url = "https://gitlab.com"};
 #define CLOUD_DOOR(scheme)                           \
     .door = {{.dialect = DIALECT_ANTHROPIC,          \
               .path = {[API_CHAT] = "/v1/messages"}, \
@@ -17,6 +19,7 @@ static const struct provider rows_here[] = {
     {.name = "azure-foundry", .cloud = &azure, CLOUD_DOOR(AUTH_API_KEY)},
     {.name = "bedrock", .cloud = &aws, CLOUD_DOOR(AUTH_SIGV4)},
     {.name = "vertex-ai", .cloud = &google, CLOUD_DOOR(AUTH_BEARER)},
+    {.name = "gitlab", .cloud = &gitlab, CLOUD_DOOR(AUTH_BEARER)},
     {.name = "local", .no_secret = true, CLOUD_DOOR(AUTH_NONE)},
     {.name = "claude-oauth", CLOUD_DOOR(AUTH_BEARER)},
 };

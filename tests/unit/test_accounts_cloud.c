@@ -15,7 +15,9 @@
 
 static const struct cloud_config azure = {.cloud = CLOUD_AZURE},
                                  aws = {.cloud = CLOUD_AWS, .service = "bedrock"},
-                                 google = {.cloud = CLOUD_GOOGLE};
+                                 google = {.cloud = CLOUD_GOOGLE},
+                                 gitlab = {.cloud = CLOUD_GITLAB,
+                                           .token_url = "https://gitlab.com"};
 
 /* ---- configuration --------------------------------------------------------------------------- */
 
@@ -60,6 +62,10 @@ static void test_config(void **state)
         {&aws, "{\"region\":\"01234567890123456789012345678901\"}", ERR_SYNTAX, CREDENTIAL_ANY},
         {&google, "{\"credential\":\"env\",\"quota_project\":\"p:1\"}", OK, CREDENTIAL_ENV},
         {&google, "{\"credential\":\"container\"}", ERR_SYNTAX, CREDENTIAL_ANY},
+        {&gitlab, "{\"credential\":\"static\"}", OK, CREDENTIAL_STATIC},
+        {&gitlab, "{\"credential\":\"instance\"}", ERR_SYNTAX, CREDENTIAL_ANY},
+        {&gitlab, "{\"credential\":\"env\"}", ERR_SYNTAX, CREDENTIAL_ANY},
+        {&gitlab, "{\"token_url\":\"https://gitlab.example.com\"}", OK, CREDENTIAL_ANY},
     };
     struct cloud_config c;
     char why[200];
@@ -140,6 +146,9 @@ static void test_check(void **state)
         {&azure, CANARY " x", ERR_SYNTAX},
         {&entra, CANARY, OK},
         {&entra, "", ERR_SYNTAX},
+        {&gitlab, "glpat-" CANARY, OK},
+        {&gitlab, "", ERR_SYNTAX},
+        {&gitlab, "a b", ERR_SYNTAX},
         {&entra, CANARY "\n", ERR_SYNTAX},
         {&aws, "", OK},
         {&aws, "AKID:" CANARY, OK},
@@ -302,6 +311,94 @@ static void test_azure(void **state)
     assert_int_equal(entra_request(&c, S(""), &q), ERR_STATE);
     assert_int_equal(entra_request(&azure, S("s"), &q), ERR_STATE);
     cloud_request_free(&q);
+}
+
+/* ---- GitLab ---------------------------------------------------------------------------------- */
+
+static void test_gitlab(void **state)
+{
+    static const char *const urls[] = {
+        "https://gitlab.com", "https://gitlab.com/",
+        "https://gitlab.com/api/v4/ai/third_party_agents/direct_access",
+        "https://gitlab.com/api/v4/ai/third_party_agents/direct_access/"};
+    struct cloud_request q;
+    (void)state;
+    for (size_t i = 0; i < COUNT(urls); i++) {
+        struct cloud_config c = gitlab;
+        cloud_request_init(&q);
+        text_copy(c.token_url, sizeof c.token_url, slice_of(urls[i]));
+        assert_int_equal(gitlab_request(&c, S("glpat-1"), &q), OK);
+        assert_string_equal(q.url, urls[2]);
+        assert_int_equal(q.method, HTTP_POST);
+        assert_string_equal(q.form, "application/json");
+        assert_string_equal(q.secret_name, "authorization");
+        assert_true(slice_eq(buf_slice(&q.secret), S("Bearer glpat-1")));
+        assert_body(&q, "{}");
+        assert_int_equal(gitlab_request(&c, S(""), &q), ERR_STATE);
+        cloud_request_free(&q);
+    }
+}
+
+static void test_gitlab_answer(void **state)
+{
+    static const struct {
+        const char *body, *value; /* NULL: refused */
+    } rows[] = {
+        {"{\"token\":\"t\",\"headers\":{\"X-Gitlab-Realm\":\"saas\",\"X-Gitlab-Instance-Id\":\"i "
+         "1\"}}",
+         "t\nx-gitlab-realm: saas\nx-gitlab-instance-id: i 1\n"},
+        {"{\"token\":\"t\"}", "t\n"},
+        {"{\"token\":\"t\",\"headers\":{\"a\":null,\"b\":7,\"c\":\"\"}}", "t\nb: 7\nc: \n"},
+        /* what is ours to say stays ours */
+        {"{\"token\":\"t\",\"headers\":{\"Host\":\"evil\",\"x-api-key\":\"k\",\"Authorization\":"
+         "\"k\","
+         "\"Content-Length\":\"0\",\"Transfer-Encoding\":\"chunked\",\"Connection\":\"close\","
+         "\"x\":\"y\"}}",
+         "t\nx: y\n"},
+        {"{\"token\":\"t\",\"headers\":{\"x\":\"a\\r\\nhost: evil\"}}", NULL},
+        {"{\"token\":\"t\",\"headers\":{\"x y\":\"a\"}}", NULL},
+        {"{\"token\":\"t\",\"headers\":{\"x:\":\"a\"}}", NULL},
+        {"{\"token\":\"t\",\"headers\":{\"\":\"a\"}}", NULL},
+        {"{\"token\":\"t\\nx: y\"}", NULL},
+        {"{\"token\":\"a b\"}", NULL},
+        {"{\"token\":\"\"}", NULL},
+        {"{}", NULL},
+        {"<html>", NULL},
+    };
+    struct buf value, many;
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        buf_init(&value, 8192);
+        enum err e = gitlab_answer_read(slice_of(rows[i].body), &value);
+        if ((e == OK) != (rows[i].value != NULL) ||
+            (e == OK && !slice_eq(buf_slice(&value), slice_of(rows[i].value))))
+            fail_msg("%s: %s <%.*s>", rows[i].body, err_name(e), (int)value.len, value.p);
+        buf_free(&value);
+    }
+    for (int n = COMPANIONS_MAX; n <= COMPANIONS_MAX + 1; n++) {
+        struct http_header h;
+        char name[48];
+        int found = 0;
+        buf_init(&many, 8192);
+        buf_init(&value, 8192);
+        assert_int_equal(buf_puts(&many, S("{\"token\":\"t\",\"headers\":{")), OK);
+        for (int i = 0; i < n; i++) {
+            text_format(name, sizeof name, "%s\"X-%d\":\"%d\"", i > 0 ? "," : "", i, i);
+            assert_int_equal(buf_puts(&many, slice_of(name)), OK);
+        }
+        assert_int_equal(buf_puts(&many, S("}}")), OK);
+        assert_int_equal(gitlab_answer_read(buf_slice(&many), &value),
+                         n <= COMPANIONS_MAX ? OK : ERR_LIMIT);
+        struct slice lines = slice_sub(buf_slice(&value), 2, value.len);
+        while (found < COMPANIONS_MAX && companion_next(&lines, &h)) {
+            text_format(name, sizeof name, "x-%d", found++);
+            assert_true(slice_eq(h.name, slice_of(name)));
+            assert_true(slice_eq(h.value, slice_of(name + 2)));
+        }
+        assert_int_equal(found, COMPANIONS_MAX);
+        buf_free(&many);
+        buf_free(&value);
+    }
 }
 
 /* ---- Google ---------------------------------------------------------------------------------- */
@@ -612,12 +709,13 @@ static void test_answer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_config),      cmocka_unit_test(test_grant),
-        cmocka_unit_test(test_check),       cmocka_unit_test(test_region),
-        cmocka_unit_test(test_target),      cmocka_unit_test(test_azure),
-        cmocka_unit_test(test_google_key),  cmocka_unit_test(test_google_service),
-        cmocka_unit_test(test_google_user), cmocka_unit_test(test_profile),
-        cmocka_unit_test(test_container),   cmocka_unit_test(test_imds),
+        cmocka_unit_test(test_config),        cmocka_unit_test(test_grant),
+        cmocka_unit_test(test_check),         cmocka_unit_test(test_region),
+        cmocka_unit_test(test_target),        cmocka_unit_test(test_gitlab),
+        cmocka_unit_test(test_gitlab_answer), cmocka_unit_test(test_azure),
+        cmocka_unit_test(test_google_key),    cmocka_unit_test(test_google_service),
+        cmocka_unit_test(test_google_user),   cmocka_unit_test(test_profile),
+        cmocka_unit_test(test_container),     cmocka_unit_test(test_imds),
         cmocka_unit_test(test_answer),
     };
 

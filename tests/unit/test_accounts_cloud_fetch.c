@@ -37,6 +37,7 @@ static void cloud_disk(const char *provider, const char *settings, const char *s
     assert_int_equal(tls_client_new(NULL, NULL, &tls, &why), OK);
     b.client = http_client_new(b.loop, &limits, tls);
     sim_host(b.loop, "entra", S("login.microsoftonline.com"), 443);
+    sim_host(b.loop, "gitlab", S("gitlab.com"), 443);
     sim_host(b.loop, "google", S("oauth2.googleapis.com"), 443);
     sim_host(b.loop, "imds", S("169.254.169.254"), 80);
     sim_host(b.loop, "imds6", S("fd00:ec2::254"), 80);
@@ -194,6 +195,34 @@ static void test_forced(void **state)
     assert_int_equal(asked(true, 1), OK);
     advance(MINUTE);
     assert_int_equal(b.a->generation, 2);
+    cloud_close();
+}
+
+/* What comes with the token goes where it goes, and leaves with it. */
+static void test_gitlab(void **state)
+{
+    (void)state;
+    cloud_open("gitlab", "", "glpat-" CANARY);
+    assert_int_equal(account_sign_count(b.a), SIGV4_HEADERS);
+    struct waiter x;
+    ask(&x, false, 0);
+    settle();
+    ASKED("POST /api/v4/ai/third_party_agents/direct_access HTTP/1.1\r\nhost: gitlab.com\r\n"
+          "*content-type: application/json\r\nauthorization: Bearer glpat-" CANARY
+          "\r\ncontent-length: 2\r\n\r\n{}");
+    reply(201, "", "{\"token\":\"tok1\",\"headers\":{\"X-Gitlab-Realm\":\"saas\"}}");
+    assert_int_equal(x.e, OK);
+    CREDENTIAL("Bearer tok1");
+    assert_signs("authorization", "Bearer tok1");
+    assert_signs("x-gitlab-realm", "saas");
+    assert_int_equal(account_sign_count(b.a), SIGV4_HEADERS + 1);
+    /* it is good for half an hour, of which the last quarter is not waited for */
+    int64_t again = until_asked(2);
+    assert_true(again >= 21 * MINUTE && again <= 24 * MINUTE);
+    reply(201, "", "{\"token\":\"tok2\",\"headers\":{\"X-Gitlab-Realm\":\"sm\",\"x-2\":\"b\"}}");
+    CREDENTIAL("Bearer tok2");
+    assert_signs("x-gitlab-realm", "sm");
+    assert_signs("x-2", "b");
     cloud_close();
 }
 
@@ -837,31 +866,19 @@ static int64_t log_clock(void *arg)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_entra),
-        cmocka_unit_test(test_background),
-        cmocka_unit_test(test_forced),
-        cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_backoff),
-        cmocka_unit_test(test_hangs),
-        cmocka_unit_test(test_overlong),
-        cmocka_unit_test(test_api_key),
-        cmocka_unit_test(test_azure_instance),
-        cmocka_unit_test(test_changed),
-        cmocka_unit_test(test_mended),
-        cmocka_unit_test(test_unreadable),
-        cmocka_unit_test(test_removed),
-        cmocka_unit_test(test_google),
-        cmocka_unit_test(test_google_address),
-        cmocka_unit_test(test_google_files),
-        cmocka_unit_test(test_aws_static),
-        cmocka_unit_test(test_aws_env),
-        cmocka_unit_test(test_aws_profile),
-        cmocka_unit_test(test_aws_container),
-        cmocka_unit_test(test_aws_instance),
-        cmocka_unit_test(test_aws_nowhere),
-        cmocka_unit_test(test_abandoned),
-        cmocka_unit_test(test_torture),
-        cmocka_unit_test(test_log), /* the last one */
+        cmocka_unit_test(test_entra),         cmocka_unit_test(test_gitlab),
+        cmocka_unit_test(test_background),    cmocka_unit_test(test_forced),
+        cmocka_unit_test(test_failures),      cmocka_unit_test(test_backoff),
+        cmocka_unit_test(test_hangs),         cmocka_unit_test(test_overlong),
+        cmocka_unit_test(test_api_key),       cmocka_unit_test(test_azure_instance),
+        cmocka_unit_test(test_changed),       cmocka_unit_test(test_mended),
+        cmocka_unit_test(test_unreadable),    cmocka_unit_test(test_removed),
+        cmocka_unit_test(test_google),        cmocka_unit_test(test_google_address),
+        cmocka_unit_test(test_google_files),  cmocka_unit_test(test_aws_static),
+        cmocka_unit_test(test_aws_env),       cmocka_unit_test(test_aws_profile),
+        cmocka_unit_test(test_aws_container), cmocka_unit_test(test_aws_instance),
+        cmocka_unit_test(test_aws_nowhere),   cmocka_unit_test(test_abandoned),
+        cmocka_unit_test(test_torture),       cmocka_unit_test(test_log), /* the last one */
     };
 
     crypto_init();

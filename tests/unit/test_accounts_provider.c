@@ -132,6 +132,10 @@ static const struct {
      "arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fx/invoke-with-response-stream"},
     {"bedrock-mantle", "{\"region\":\"us-east-1\"}", DIALECT_ANTHROPIC, API_COUNT, false, "m",
      "https://bedrock-mantle.us-east-1.api.aws/anthropic/v1/messages/count_tokens"},
+    {"gitlab", "", DIALECT_ANTHROPIC, API_CHAT, true, "claude-sonnet-4-5-20250929",
+     "https://cloud.gitlab.com/ai/v1/proxy/anthropic/v1/messages"},
+    {"gitlab", "", DIALECT_OPENAI, API_CHAT, true, "m",
+     "https://cloud.gitlab.com/ai/v1/proxy/openai/v1/chat/completions"},
     {"vertex-ai", "{\"region\":\"global\",\"project\":\"p\"}", DIALECT_ANTHROPIC, API_CHAT, false,
      "claude-opus-5",
      "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/anthropic/"
