@@ -255,7 +255,7 @@ static void arrival_open(struct arrival *a)
         return;
     }
     a->fd = -1;
-    a->s->peer = a->peer;
+    stream_set_peer(a->s, &a->peer);
     if (a->tls == NULL) {
         arrival_ready(a);
         return;

@@ -283,7 +283,7 @@ static void dial_won(struct dial *d, struct stream *s)
     timer_stop(&d->next);
     tries_drop(d);
     uv_os_fd_t fd;
-    if (!s->peer.is_unix && uv_fileno(&s->h.any, &fd) == 0)
+    if (s->h.any.type == UV_TCP && uv_fileno(&s->h.any, &fd) == 0)
         platform_tune(fd);
     if (d->tls == NULL) {
         dial_end(d, OK, NULL, s);
@@ -340,7 +340,6 @@ static void dial_try(struct dial *d)
     while (d->at < d->n) {
         const union sock *to = &d->addrs[d->at];
         struct attempt *a = attempt_new(d, true);
-        addr_from_sock(&a->s->peer, &to->any);
         int r = uv_tcp_connect(&a->req, &a->s->h.tcp, &to->any, on_connect);
         if (r == 0) {
             if (d->at < d->n)
@@ -435,7 +434,6 @@ static void dial_name(struct dial *d, struct slice host)
 static void dial_path(struct dial *d, const char *path)
 {
     struct attempt *a = attempt_new(d, false);
-    addr_unix(&a->s->peer);
     uv_pipe_connect(&a->req, &a->s->h.pipe, path, on_connect); /* fails in a later turn only */
 }
 

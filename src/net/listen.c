@@ -7,10 +7,12 @@
 #include "net/platform.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define ACCEPTS_A_TURN 64
+#define LAST_ACCEPTS   4096 /* more than a queue holds */
 #define STARVED_MS     100
 #define STARVED_LOG_MS 60000
 #define CROWDED_MS     100 /* the porch is full: look again */
@@ -25,8 +27,9 @@ struct listener {
     char *path; /* of a unix socket */
     dev_t dev;  /* which file at path is ours */
     ino_t ino;
-    bool paused; /* by the owner */
-    bool closed;
+    bool paused;  /* by the owner */
+    bool retired; /* nobody new: the descriptor is gone, the porch may be lived in */
+    bool closed, poll_closed;
     struct timer starved; /* armed: out of descriptors, or of room: accepting rests */
     struct porch porch;
     int64_t logged_at; /* monotonic; 0: never */
@@ -37,6 +40,8 @@ static void on_ready(uv_poll_t *h, int status, int events);
 static void poll_update(struct listener *l)
 {
     assert(!l->closed);
+    if (l->retired)
+        return;
     bool on = !l->paused && !timer_armed(&l->starved);
     int r = on ? uv_poll_start(&l->poll, UV_READABLE, on_ready) : uv_poll_stop(&l->poll);
     assert(r == 0);
@@ -77,10 +82,12 @@ static void accepted(struct listener *l, int fd, const struct sockaddr_storage *
         stream_abort(s);
         return;
     }
+    struct addr who;
     if (tcp)
-        addr_from_sock(&s->peer, (const struct sockaddr *)peer);
+        addr_from_sock(&who, (const struct sockaddr *)peer);
     else
-        addr_unix(&s->peer);
+        addr_unix(&who);
+    stream_set_peer(s, &who);
     l->ops->on_accept(l->owner, s); /* may pause or close the listener */
 }
 
@@ -100,22 +107,33 @@ static bool has_room(struct listener *l)
     return false;
 }
 
-static void on_ready(uv_poll_t *h, int status, int events)
+static bool may_accept(struct listener *l)
 {
-    struct listener *l = h->data;
-    (void)events;
-    (void)status; /* an error shows again in accept */
-    for (int i = 0; i < ACCEPTS_A_TURN && !l->paused && !l->closed && has_room(l); i++) {
+    return !l->paused && !l->closed && !timer_armed(&l->starved) && has_room(l);
+}
+
+/* Takes in `n` of those who wait at most; true when nobody is left. */
+static bool accept_some(struct listener *l, int n)
+{
+    while (n-- > 0 && may_accept(l)) {
         struct sockaddr_storage peer;
         int fd = platform_accept(l->fd, !l->addr.is_unix, &peer);
         if (fd == -EAGAIN)
-            return;
+            return true;
         if (fd < 0) {
             starve(l, fd);
-            return;
+            return false;
         }
         accepted(l, fd, &peer);
     }
+    return false;
+}
+
+static void on_ready(uv_poll_t *h, int status, int events)
+{
+    (void)events;
+    (void)status; /* an error shows again in accept */
+    (void)accept_some(h->data, ACCEPTS_A_TURN);
 }
 
 static void unix_remember(struct listener *l, const char *path)
@@ -160,15 +178,11 @@ static enum err open_err(int r)
     }
 }
 
-static enum err open_any(struct loop *loop, const struct addr *a, const char *path, bool shared,
-                         const struct listener_ops *ops, void *owner, struct listener **out)
+/* A listener on `fd`, which it takes, also when it fails. */
+static enum err open_on(struct loop *loop, int fd, const char *path, const struct listener_ops *ops,
+                        void *owner, struct listener **out)
 {
-    assert(ops->on_accept != NULL && (path != NULL || (a != NULL && !a->is_unix)));
-    if (fault_here())
-        return ERR_IO;
-    int fd = path != NULL ? platform_listen_unix(path, shared) : open_tcp(a, shared);
-    if (fd < 0)
-        return open_err(fd);
+    assert(fd >= 0 && ops->on_accept != NULL);
     struct listener *l = NEW(struct listener);
     if (uv_poll_init(&loop->uv, &l->poll, fd) < 0) {
         close(fd);
@@ -194,6 +208,16 @@ static enum err open_any(struct loop *loop, const struct addr *a, const char *pa
     return OK;
 }
 
+static enum err open_any(struct loop *loop, const struct addr *a, const char *path, bool shared,
+                         const struct listener_ops *ops, void *owner, struct listener **out)
+{
+    assert(path != NULL || (a != NULL && !a->is_unix));
+    if (fault_here())
+        return ERR_IO;
+    int fd = path != NULL ? platform_listen_unix(path, shared) : open_tcp(a, shared);
+    return fd < 0 ? open_err(fd) : open_on(loop, fd, path, ops, owner, out);
+}
+
 enum err listener_open(struct loop *loop, const struct addr *a, const char *path,
                        const struct listener_ops *ops, void *owner, struct listener **out)
 {
@@ -204,6 +228,34 @@ enum err listener_open_shared(struct loop *loop, const struct addr *a, const cha
                               const struct listener_ops *ops, void *owner, struct listener **out)
 {
     return open_any(loop, a, path, true, ops, owner, out);
+}
+
+enum err listener_adopt(struct loop *loop, int fd, const struct listener_ops *ops, void *owner,
+                        struct listener **out)
+{
+    struct addr a;
+    if (!listening_at(fd, &a))
+        return ERR_SYNTAX;
+    enum err e = platform_adopt(fd) < 0 ? ERR_IO : OK;
+    return e != OK ? e : open_on(loop, fd, NULL, ops, owner, out);
+}
+
+bool listening_at(int fd, struct addr *out)
+{
+    struct sockaddr_storage bound;
+    socklen_t len = sizeof bound;
+    memset(&bound, 0, sizeof bound);
+    if (!platform_is_listening(fd) || getsockname(fd, (struct sockaddr *)&bound, &len) != 0 ||
+        (bound.ss_family != AF_INET && bound.ss_family != AF_INET6))
+        return false;
+    addr_from_sock(out, (const struct sockaddr *)&bound);
+    return true;
+}
+
+int listener_fd(const struct listener *l)
+{
+    assert(!l->retired && !l->closed);
+    return l->fd;
 }
 
 bool listener_is_lost(const struct listener *l)
@@ -236,22 +288,52 @@ void listener_stats_get(const struct listener *l, struct listener_stats *out)
     *out = l->porch.stats;
 }
 
+static void listener_free(void *mem)
+{
+    struct listener *l = mem;
+    assert(l->closed && l->poll_closed);
+    mem_free(l->path);
+    mem_free(l);
+}
+
 static void on_closed(uv_handle_t *h)
 {
     struct listener *l = h->data;
     l->loop->open--;
-    mem_free(l->path);
-    mem_free(l);
+    l->poll_closed = true;
+    if (l->closed)
+        listener_free(l);
+}
+
+static void descriptor_close(struct listener *l)
+{
+    l->retired = true;
+    timer_stop(&l->starved);
+    uv_close((uv_handle_t *)&l->poll, on_closed);
+    close(l->fd);
+    l->fd = -1;
+}
+
+bool listener_retire(struct listener *l, bool at_once)
+{
+    assert(!l->closed);
+    if (l->retired)
+        return true;
+    if (!accept_some(l, LAST_ACCEPTS) && !at_once)
+        return false;
+    descriptor_close(l);
+    return true;
 }
 
 void listener_close(struct listener *l)
 {
     assert(!l->closed);
     l->closed = true;
-    timer_stop(&l->starved);
     porch_free(&l->porch);
     if (l->path != NULL && !listener_is_lost(l)) /* a successor may have put its own there */
         (void)unlink(l->path);
-    uv_close((uv_handle_t *)&l->poll, on_closed);
-    close(l->fd);
+    if (!l->retired)
+        descriptor_close(l);
+    else if (l->poll_closed) /* a callback of ours may be on the stack */
+        loop_bury(l->loop, l, listener_free);
 }

@@ -222,7 +222,7 @@ static bool resolver_settle(struct loop *l)
 void loop_free(struct loop *l)
 {
     while (!list_empty(&l->finishing))
-        stream_abort(CONTAINER(l->finishing.next, struct stream, finishing));
+        stream_abort(CONTAINER(l->finishing.next, struct farewell, link)->s);
     signals_close(l);
     uv_close((uv_handle_t *)&l->clock, on_closed);
     uv_close((uv_handle_t *)&l->turn, on_closed);

@@ -29,6 +29,7 @@ struct loop {
     struct resolver *resolver;
     struct loop *left;       /* the next one left behind by loop_free */
     struct tls_scratch *tls; /* NULL until the first TLS stream */
+    struct slice rest[STREAM_IOV]; /* of the stream_write that is on the stack */
     /* Every read of every stream lands here: a connection owns no buffer while no bytes are in it.
      */
     char read_buf[NET_READ_SIZE];

@@ -1,4 +1,5 @@
 /* stream: plain byte pipes over libuv, and the life of a stream with or without TLS. */
+#include "net/addr.h"
 #include "net/platform.h"
 #include "net/stream.h"
 #include "net/tls.h"
@@ -190,6 +191,25 @@ void stream_read(struct stream *s, bool on)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+static void rest_clear(struct stream *s)
+{
+    if (s->rest != s->loop->rest)
+        mem_free(s->rest);
+    s->rest = NULL;
+    s->rest_n = 0;
+}
+
+/* What is left of a write that could not go out whole outlives the call. */
+static void rest_keep(struct stream *s)
+{
+    assert(s->rest == s->loop->rest);
+    s->rest = NULL;
+    if (s->rest_n == 0)
+        return;
+    s->rest = mem_new((size_t)s->rest_n * sizeof s->rest[0]);
+    memcpy(s->rest, s->loop->rest, (size_t)s->rest_n * sizeof s->rest[0]);
+}
+
 size_t rest_size(const struct stream *s)
 {
     size_t n = 0;
@@ -319,6 +339,7 @@ static void push_on(struct stream *s)
     if (e == ERR_AGAIN)
         return;
     s->writing = false;
+    rest_clear(s);
     if (e != OK)
         stream_fail(s, e, why);
     else
@@ -329,10 +350,11 @@ enum err stream_write(struct stream *s, const struct slice *v, int n)
 {
     assert(n >= 0 && n <= STREAM_IOV);
     assert(s->state == STREAM_OPEN || s->state == STREAM_DEAD);
-    assert(!s->writing && s->rest_n == 0);
+    assert(!s->writing && s->rest == NULL && s->rest_n == 0);
     assert(s->ops != NULL);
     if (s->state == STREAM_DEAD)
         return ERR_RESET;
+    s->rest = s->loop->rest;
     for (int i = 0; i < n; i++) {
         if (v[i].n > 0)
             s->rest[s->rest_n++] = v[i];
@@ -340,8 +362,11 @@ enum err stream_write(struct stream *s, const struct slice *v, int n)
     const char *why = NULL;
     enum err e = fault_here() ? ERR_RESET : push(s, &why);
     s->writing = e == ERR_AGAIN;
+    if (s->writing)
+        rest_keep(s);
+    else
+        rest_clear(s);
     if (e != OK && e != ERR_AGAIN) {
-        s->rest_n = 0;
         s->state = STREAM_DEAD;
         unarm(s);
     }
@@ -364,7 +389,8 @@ static void on_deadline(void *arg)
 
 struct stream *stream_new(struct loop *l, bool tcp)
 {
-    struct stream *s = NEW(struct stream);
+    struct stream *s = mem_new(offsetof(struct stream, h) +
+                               (tcp ? sizeof(uv_tcp_t) : sizeof(uv_pipe_t)));
     int r = tcp ? uv_tcp_init(&l->uv, &s->h.tcp) : uv_pipe_init(&l->uv, &s->h.pipe, 0);
     assert(r == 0); /* allocates nothing, opens nothing */
     (void)r;
@@ -372,8 +398,6 @@ struct stream *stream_new(struct loop *l, bool tcp)
     s->loop = l;
     l->open++;
     task_init(&s->deliver, on_deliver, s);
-    timer_init(&s->deadline, l, on_deadline, s);
-    list_init(&s->finishing);
     return s;
 }
 
@@ -386,9 +410,28 @@ void stream_own(struct stream *s, const struct stream_ops *ops, void *owner)
     s->owner = owner;
 }
 
+void stream_set_peer(struct stream *s, const struct addr *a)
+{
+    assert(s->peer == NULL);
+    s->peer = NEW(struct addr);
+    *s->peer = *a;
+}
+
+/* Who was dialled is asked for only when somebody wants to know. */
 const struct addr *stream_peer(const struct stream *s)
 {
-    return &s->peer;
+    struct stream *mine = (struct stream *)(uintptr_t)s; /* only what it remembers changes */
+    struct sockaddr_storage to = {.ss_family = AF_UNSPEC};
+    int size = sizeof to;
+    struct addr a = {.port = 0};
+    if (s->peer != NULL)
+        return s->peer;
+    if (s->h.any.type != UV_TCP)
+        addr_unix(&a);
+    else if (uv_tcp_getpeername(&s->h.tcp, (struct sockaddr *)&to, &size) == 0)
+        addr_from_sock(&a, (const struct sockaddr *)&to);
+    stream_set_peer(mine, &a);
+    return s->peer;
 }
 
 bool stream_is_tls(const struct stream *s)
@@ -406,8 +449,11 @@ const char *stream_tls_version(const struct stream *s)
 void stream_release(struct stream *s)
 {
     assert(s->state == STREAM_CLOSED && s->queued == 0);
-    assert(!timer_armed(&s->deadline));
+    assert(s->rest == NULL);
+    assert(s->farewell == NULL || !timer_armed(&s->farewell->deadline));
     s->loop->open--;
+    mem_free(s->farewell);
+    mem_free(s->peer);
     mem_free(s);
 }
 
@@ -424,12 +470,13 @@ static void stream_close(struct stream *s)
     s->state = STREAM_CLOSED;
     s->ops = NULL;
     s->owner = NULL;
-    s->rest_n = 0;
+    rest_clear(s);
     task_cancel(&s->deliver);
-    timer_stop(&s->deadline);
-    if (!list_empty(&s->finishing))
+    if (s->farewell != NULL) {
+        timer_stop(&s->farewell->deadline);
+        list_remove(&s->farewell->link);
         s->loop->finishing_n--;
-    list_remove(&s->finishing);
+    }
     uv_close(&s->h.any, on_closed);
 }
 
@@ -448,7 +495,7 @@ void stream_fail(struct stream *s, enum err e, const char *why)
     }
     s->state = STREAM_DEAD;
     s->writing = false;
-    s->rest_n = 0;
+    rest_clear(s);
     unarm(s);
     if (s->ops != NULL)
         s->ops->on_error(s->owner, e, why);
@@ -464,7 +511,7 @@ static void on_shutdown(uv_shutdown_t *req, int status)
         return;
     }
     s->state = STREAM_LINGER;
-    timer_set(&s->deadline, loop_now(s->loop) + LINGER_MS);
+    timer_set(&s->farewell->deadline, loop_now(s->loop) + LINGER_MS);
 }
 
 /* Hands everything that is still unsent to the kernel or, copied, to libuv. */
@@ -489,11 +536,11 @@ static void finishing_bound(struct loop *l)
     if (l->finishing_n <= l->finishing_max)
         return;
     struct link *at = l->finishing.next;
-    while (at != &l->finishing && CONTAINER(at, struct stream, finishing)->queued > 0)
+    while (at != &l->finishing && CONTAINER(at, struct farewell, link)->s->queued > 0)
         at = at->next;
     if (at == &l->finishing)
         at = l->finishing.next;
-    stream_close(CONTAINER(at, struct stream, finishing));
+    stream_close(CONTAINER(at, struct farewell, link)->s);
     assert(l->finishing_n <= l->finishing_max);
 }
 
@@ -508,12 +555,17 @@ static void stream_wind_up(struct stream *s)
     if (s->last != LAST_NONE)
         s->ended = true;
     task_cancel(&s->deliver);
-    list_push(&s->loop->finishing, &s->finishing);
+    struct farewell *f = NEW(struct farewell);
+    f->s = s;
+    list_init(&f->link);
+    timer_init(&f->deadline, s->loop, on_deadline, s);
+    s->farewell = f;
+    list_push(&s->loop->finishing, &f->link);
     s->loop->finishing_n++;
-    timer_set(&s->deadline, loop_now(s->loop) + FLUSH_MS);
+    timer_set(&f->deadline, loop_now(s->loop) + FLUSH_MS);
     stream_arm(s); /* a peer stuck in writing would not read */
     struct loop *l = s->loop;
-    if (uv_shutdown(&s->shutdown, &s->h.stream, on_shutdown) < 0)
+    if (uv_shutdown(&f->shutdown, &s->h.stream, on_shutdown) < 0)
         stream_close(s);
     finishing_bound(l);
 }

@@ -16,13 +16,17 @@ enum stream_state { STREAM_OPEN, STREAM_DEAD, STREAM_FLUSH, STREAM_LINGER, STREA
 
 struct tls;
 
+/* What only the end of a stream needs. */
+struct farewell {
+    struct link link; /* in loop->finishing */
+    struct stream *s;
+    struct timer deadline; /* FLUSH and LINGER */
+    uv_shutdown_t shutdown;
+};
+
+/* There are two of them in every stream of events that is held for minutes: what a stream needs
+ * now and then is not kept in it. */
 struct stream {
-    union {
-        uv_handle_t any;
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } h;
     struct loop *loop;
     const struct stream_ops *ops; /* NULL: nobody's */
     void *owner;
@@ -37,17 +41,24 @@ struct stream {
     enum err last_err;
     const char *last_why;
     struct task deliver;           /* hidden bytes, or `last`, for an owner who began to read */
-    size_t queued;                 /* requests in libuv's hands */
-    struct slice rest[STREAM_IOV]; /* the owner's bytes that nobody has taken yet */
+    /* The owner's bytes that nobody has taken yet: in loop->rest while stream_write is on the
+     * stack, in memory of their own while a write is outstanding, NULL else. */
+    struct slice *rest;
     int rest_n;
-    struct link finishing; /* in loop->finishing */
-    struct timer deadline; /* FLUSH and LINGER */
-    uv_shutdown_t shutdown;
-    struct addr peer;
+    uint32_t queued;           /* requests in libuv's hands */
+    struct addr *peer;         /* NULL: nobody has asked yet */
+    struct farewell *farewell; /* from FLUSH on */
+    union {                    /* last: a TCP stream has no room for a pipe's handle */
+        uv_handle_t any;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } h;
 };
 
 /* Without a socket yet: dial connects it, listen opens it. */
 struct stream *stream_new(struct loop *l, bool tcp);
+void stream_set_peer(struct stream *s, const struct addr *a); /* copied */
 
 /* Raw bytes to the wire; what the kernel does not take is copied and queued (ERR_AGAIN, not
  * bounded: the caller bounds it). Any other error: the connection is broken, the caller reports. */
