@@ -1,8 +1,7 @@
 /* links: base store */
 #include "store_bench.h"
+#include "store_disk.h"
 
-#include <signal.h>
-#include <sqlite3.h>
 #include <sys/resource.h>
 
 #include "store/inside.h"
@@ -277,203 +276,56 @@ static void test_file_size_limit(void **state)
 
 /* ---- a disk whose nth operation fails ------------------------------------------------------- */
 
-/* A layer over SQLite's own file system that counts writes, syncs and truncations, lets the nth of
- * them fail, and knows which files hold bytes that no sync has covered. */
-static struct {
-    sqlite3_vfs vfs, *real;
-    sqlite3_io_methods io;
-    int64_t count, fail_at;
-    bool unsynced_log;
-} shim;
-
-struct shim_file {
-    sqlite3_file base;
-    bool is_log;
-    sqlite3_file *real;
-};
-
-static sqlite3_file *real_of(sqlite3_file *f)
-{
-    return ((struct shim_file *)(void *)f)->real;
-}
-
-static bool shim_fails(void)
-{
-    return ++shim.count == shim.fail_at;
-}
-
-static int shim_close(sqlite3_file *f)
-{
-    sqlite3_file *r = real_of(f);
-    return r->pMethods != NULL ? r->pMethods->xClose(r) : SQLITE_OK;
-}
-static int shim_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
-{
-    return real_of(f)->pMethods->xRead(real_of(f), p, n, at);
-}
-static int shim_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
-{
-    if (shim_fails()) /* torn: half of it arrives */
-        return real_of(f)->pMethods->xWrite(real_of(f), p, n / 2, at) == SQLITE_OK
-                   ? SQLITE_IOERR_WRITE
-                   : SQLITE_IOERR;
-    if (((struct shim_file *)(void *)f)->is_log)
-        shim.unsynced_log = true;
-    return real_of(f)->pMethods->xWrite(real_of(f), p, n, at);
-}
-static int shim_truncate(sqlite3_file *f, sqlite3_int64 size)
-{
-    if (shim_fails())
-        return SQLITE_IOERR_TRUNCATE;
-    return real_of(f)->pMethods->xTruncate(real_of(f), size);
-}
-static int shim_sync(sqlite3_file *f, int flags)
-{
-    if (shim_fails())
-        return SQLITE_IOERR_FSYNC;
-    if (((struct shim_file *)(void *)f)->is_log)
-        shim.unsynced_log = false;
-    return real_of(f)->pMethods->xSync(real_of(f), flags);
-}
-static int shim_size(sqlite3_file *f, sqlite3_int64 *size)
-{
-    return real_of(f)->pMethods->xFileSize(real_of(f), size);
-}
-static int shim_lock(sqlite3_file *f, int level)
-{
-    return real_of(f)->pMethods->xLock(real_of(f), level);
-}
-static int shim_unlock(sqlite3_file *f, int level)
-{
-    return real_of(f)->pMethods->xUnlock(real_of(f), level);
-}
-static int shim_reserved(sqlite3_file *f, int *out)
-{
-    return real_of(f)->pMethods->xCheckReservedLock(real_of(f), out);
-}
-static int shim_control(sqlite3_file *f, int op, void *arg)
-{
-    return real_of(f)->pMethods->xFileControl(real_of(f), op, arg);
-}
-static int shim_sector(sqlite3_file *f)
-{
-    return real_of(f)->pMethods->xSectorSize(real_of(f));
-}
-static int shim_traits(sqlite3_file *f)
-{
-    return real_of(f)->pMethods->xDeviceCharacteristics(real_of(f));
-}
-static int shim_map(sqlite3_file *f, int page, int size, int extend, void volatile **out)
-{
-    return real_of(f)->pMethods->xShmMap(real_of(f), page, size, extend, out);
-}
-static int shim_shm_lock(sqlite3_file *f, int at, int n, int flags)
-{
-    return real_of(f)->pMethods->xShmLock(real_of(f), at, n, flags);
-}
-static void shim_barrier(sqlite3_file *f)
-{
-    real_of(f)->pMethods->xShmBarrier(real_of(f));
-}
-static int shim_unmap(sqlite3_file *f, int drop)
-{
-    return real_of(f)->pMethods->xShmUnmap(real_of(f), drop);
-}
-
-static int shim_open(sqlite3_vfs *v, sqlite3_filename name, sqlite3_file *f, int flags, int *out)
-{
-    struct shim_file *s = (struct shim_file *)(void *)f;
-    (void)v;
-    s->real = (sqlite3_file *)(void *)(s + 1);
-    s->is_log = (flags & SQLITE_OPEN_WAL) != 0;
-    s->base.pMethods = &shim.io;
-    return shim.real->xOpen(shim.real, name, s->real, flags, out);
-}
-
-static void shim_install(void)
-{
-    shim.real = sqlite3_vfs_find(NULL);
-    shim.vfs = *shim.real;
-    shim.vfs.zName = "shim";
-    shim.vfs.pNext = NULL;
-    shim.vfs.szOsFile = (int)sizeof(struct shim_file) + shim.real->szOsFile;
-    shim.vfs.xOpen = shim_open;
-    shim.io = (sqlite3_io_methods){.iVersion = 2,
-                                   .xClose = shim_close,
-                                   .xRead = shim_read,
-                                   .xWrite = shim_write,
-                                   .xTruncate = shim_truncate,
-                                   .xSync = shim_sync,
-                                   .xFileSize = shim_size,
-                                   .xLock = shim_lock,
-                                   .xUnlock = shim_unlock,
-                                   .xCheckReservedLock = shim_reserved,
-                                   .xFileControl = shim_control,
-                                   .xSectorSize = shim_sector,
-                                   .xDeviceCharacteristics = shim_traits,
-                                   .xShmMap = shim_map,
-                                   .xShmLock = shim_shm_lock,
-                                   .xShmBarrier = shim_barrier,
-                                   .xShmUnmap = shim_unmap};
-    shim.fail_at = 0;
-    assert_int_equal(sqlite3_vfs_register(&shim.vfs, 1), SQLITE_OK);
-}
-
-static void shim_remove(void)
-{
-    assert_int_equal(sqlite3_vfs_unregister(&shim.vfs), SQLITE_OK);
-}
-
 /* What a person was told is stored is on the disk, not in the kernel's memory. */
 static void test_changes_are_durable(void **state)
 {
     struct bench *b = *state;
     struct got g = {0};
     bench_close(b);
-    shim_install();
+    disk_install();
     bench_open(b);
     records_put(b, 0, 10);
     bench_pass(&b->loop, BATCH_WAIT_MS);
-    assert_true(shim.unsynced_log); /* records do not wait for the platter */
+    assert_true(disk.unsynced_log); /* records do not wait for the platter */
     struct account_row row = account_add(b, "work", "sk").account[0];
-    assert_false(shim.unsynced_log);
+    assert_false(disk.unsynced_log);
     records_put(b, 0, 10);
     bench_pass(&b->loop, BATCH_WAIT_MS);
-    assert_true(shim.unsynced_log); /* and did not learn to */
+    assert_true(disk.unsynced_log); /* and did not learn to */
     row.secret = S("sk-2");
     assert_int_equal(account_update(b, &row).e, OK);
-    assert_false(shim.unsynced_log);
+    assert_false(disk.unsynced_log);
     records_put(b, 0, 10);
     bench_pass(&b->loop, BATCH_WAIT_MS);
-    assert_true(shim.unsynced_log);
+    assert_true(disk.unsynced_log);
     assert_int_equal(token_swap(b, row.id, 0, "access", "refresh").e, OK);
-    assert_false(shim.unsynced_log);
+    assert_false(disk.unsynced_log);
     records_put(b, 0, 10);
     bench_pass(&b->loop, BATCH_WAIT_MS);
-    assert_true(shim.unsynced_log);
+    assert_true(disk.unsynced_log);
     assert_int_equal(token_note(b, row.id, 1, BENCH_WALL), OK);
-    assert_false(shim.unsynced_log);
+    assert_false(disk.unsynced_log);
     assert_int_equal(key_add(b, "aaaaaaaa", "ci"), OK);
-    assert_false(shim.unsynced_log);
+    assert_false(disk.unsynced_log);
     store_key_revoke(b->s, "aaaaaaaa", 1, got_word, &g);
     ANSWERED(b, &g);
-    assert_false(shim.unsynced_log);
+    assert_false(disk.unsynced_log);
     records_put(b, 0, 10);
     bench_pass(&b->loop, BATCH_WAIT_MS);
     g = (struct got){0};
     store_key_update(b->s, &(struct key_row){.id = "aaaaaaaa", .name = "x"}, got_word, &g);
     ANSWERED(b, &g);
     assert_int_equal(g.e, OK);
-    assert_false(shim.unsynced_log);
+    assert_false(disk.unsynced_log);
     store_object_put(b->s, S("obj"), 1, BENCH_WALL);
     bench_settle(&b->loop);
-    assert_false(shim.unsynced_log);
+    assert_false(disk.unsynced_log);
     records_put(b, 0, 10);
     bench_pass(&b->loop, BATCH_WAIT_MS);
     assert_int_equal(account_remove(b, 1), OK);
-    assert_false(shim.unsynced_log);
+    assert_false(disk.unsynced_log);
     bench_close(b);
-    shim_remove();
+    disk_remove();
     bench_open(b);
 }
 
@@ -499,14 +351,14 @@ static void test_every_disk_operation_fails_once(void **state)
     size_t accounts = 0, records = 0;
     int failed = 0;
     bench_close(b);
-    shim_install();
+    disk_install();
     bench_open(b);
     for (int round = 0; round < 60; round++) {
         uint64_t before = stats_of(b).failures;
-        shim.fail_at = shim.count + 1 + round;
+        disk_fail(TROUBLE_TORN, round, false);
         (void)round_of_work(b, round, &accounts);
         records += 40;
-        shim.fail_at = 0;
+        disk_heal();
         bench_pass(&b->loop, 2 * RETRY_OTHER_MS);
         failed += stats_of(b).failures > before;
         assert_int_equal(stats_of(b).records_dropped, 0);
@@ -521,7 +373,7 @@ static void test_every_disk_operation_fails_once(void **state)
     }
     assert_true(failed > 10);
     bench_close(b);
-    shim_remove();
+    disk_remove();
     bench_open(b);
     assert_int_equal(records_count(b), records);
     assert_int_equal(accounts_load(b).n, accounts);
