@@ -1,13 +1,17 @@
-/* What the two ends of the benchmark share: an epoll loop's worth of small tools. Linux only. */
+/* What the two ends of the benchmark share: time, HTTP heads, stamps. Linux only. */
 #ifndef BENCH_PEER_H
 #define BENCH_PEER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/resource.h>
 #include <time.h>
 
+/* The same clock for both ends: an event carries the time at which it was sent. */
 static inline int64_t now_us(void)
 {
     struct timespec t;
@@ -19,6 +23,25 @@ static inline void die(const char *what)
 {
     perror(what);
     exit(1);
+}
+
+/* As many descriptors as the machine allows. */
+static inline void raise_descriptors(void)
+{
+    struct rlimit lim;
+    getrlimit(RLIMIT_NOFILE, &lim);
+    lim.rlim_cur = lim.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &lim);
+}
+
+/* NAME=VALUE among the arguments, or the default. */
+static inline const char *word(int argc, char **argv, const char *name, const char *none)
+{
+    size_t n = strlen(name);
+    for (int i = 1; i < argc; i++)
+        if (strncmp(argv[i], name, n) == 0 && argv[i][n] == '=')
+            return argv[i] + n + 1;
+    return none;
 }
 
 /* Length of the head with its blank line, 0 when it is not complete. */
@@ -43,6 +66,15 @@ static inline const char *head_find(const char *head, size_t n, const char *name
         }
     }
     return NULL;
+}
+
+/* An event's text begins with '@' and the time it was sent at, in us, in so many digits. */
+#define STAMP_DIGITS 16
+
+static inline void stamp_put(char *digits, int64_t at)
+{
+    for (int i = STAMP_DIGITS - 1; i >= 0; i--, at /= 10)
+        digits[i] = (char)('0' + at % 10);
 }
 
 #endif
