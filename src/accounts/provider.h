@@ -26,6 +26,20 @@ enum api {
     API_KINDS
 };
 
+/* A value of anthropic-beta that a door takes. What is not in its list does not go there: a
+ * client's next release has betas that nobody has heard of, and an unknown one is a 400 for each of
+ * its requests. So one goes that is not sure to be known only with a body that would be refused
+ * without it. */
+struct beta_rule {
+    const char *beta;
+    const char *as;   /* what it is called there; NULL = the same */
+    const char *with; /* only with a body that holds this text; NULL = with any */
+};
+struct beta_bound { /* a top-level member that is refused unless one of these betas goes with it */
+    const char *member;
+    const char *const *betas; /* NULL-terminated */
+};
+
 #define PROVIDER_DOORS 3
 struct provider_door {
     enum dialect dialect;
@@ -46,8 +60,13 @@ struct provider_door {
     const char *query;        /* is appended, settings as above; NULL = none */
     bool beta_in_body;        /* anthropic-beta travels in the body as anthropic_beta */
     /* NULL-terminated, or NULL: top-level members that it refuses and that are taken out of a body
-     * that otherwise passes; values of anthropic-beta likewise. */
-    const char *const *drop, *const *drop_beta;
+     * that otherwise passes. */
+    const char *const *drop;
+    /* Likewise the only ones that it takes; NULL: all. These three are for bodies of other
+     * interfaces: clients of its own know best what it takes. */
+    const char *const *keep;
+    const struct beta_rule *betas;  /* ends with a .beta of NULL; NULL: any */
+    const struct beta_bound *bound; /* ends with a .member of NULL; NULL: none */
 };
 
 enum limits_style { /* how its replies tell of limits, beside what all do (retry-after, status) */

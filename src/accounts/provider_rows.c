@@ -70,32 +70,57 @@ static const char *const drop_new[] = {
     "context_management", "output_config", "diagnostics", "mcp_servers", "container",
     "service_tier",       "inference_geo", "speed",       "fallbacks",   "thread",
     "compaction",         "cache_control", NULL};
-static const char *const drop_bedrock[] = {
-    "metadata",  "service_tier", "cache_control", "container", "mcp_servers", "inference_geo",
-    "fallbacks", "diagnostics",  "speed",         "thread",    NULL};
-static const char *const drop_vertex[] = {"container",     "mcp_servers", "service_tier",
-                                          "inference_geo", "fallbacks",   "diagnostics",
-                                          "thread",        NULL};
 static const char *const drop_foundry[] = {"fallbacks", NULL};
 static const char *const drop_mistral[] = {"stream_options", "store", "user", "logit_bias", NULL};
 static const char *const drop_cohere[] = {"parallel_tool_calls", "store", NULL};
 static const char *const drop_cerebras[] = {"frequency_penalty", "presence_penalty", "logit_bias",
                                             NULL};
-/* Of what the partners do not have, and answer 400 to. */
-#define PARTNER_BETAS                                                                             \
-    "oauth-2025-04-20", "claude-code-20250219", "oidc-federation-2026-04-01",                     \
-        "mcp-client-2025-04-04", "mcp-client-2025-11-20", "mcp-client-2026-09-15",                \
-        "code-execution-2025-05-22", "advisor-tool-2026-03-01", "managed-agents-2026-04-01",      \
-        "server-side-fallback-2026-06-01", "server-side-fallback-2026-07-01",                     \
-        "fallback-credit-2026-06-01", "fallback-credit-2026-07-01", "message-threads-2026-08-12", \
-        "message-batches-2024-09-24", "files-api-2025-04-14", "skills-2025-10-02",                \
-        "fast-mode-2026-02-01", "prompt-caching-2024-07-31", "token-counting-2024-11-01",         \
-        "extended-cache-ttl-2025-04-11", "prompt-caching-scope-2026-01-05",                       \
-        "thinking-token-count-2026-05-13", "thinking-display-updates-2026-08-18",                 \
-        "redact-thinking-2026-02-12", "mid-conversation-system-2026-04-07",                       \
-        "mid-conversation-tool-changes-2026-07-01", "per-turn-control-2026-07-01"
-static const char *const drop_betas[] = {PARTNER_BETAS, NULL};
-static const char *const drop_betas_aws[] = {PARTNER_BETAS, "web-search-2025-03-05", NULL};
+
+/* ---- what partners take of Anthropic's API --------------------------------------------------- */
+
+/* wire/bedrock.md section 2, wire/vertex.md "Body and header differences",
+ * wire/anthropic-messages.md section 3; "model" and "stream" are seen to by the target. */
+#define PARTNER_MEMBERS                                                                          \
+    "messages", "max_tokens", "system", "stop_sequences", "temperature", "top_p", "top_k",       \
+        "tools", "tool_choice", "thinking", "output_config", "output_format", "model", "stream", \
+        "context_management", "anthropic_version"
+static const char *const keep_bedrock[] = {PARTNER_MEMBERS, "anthropic_beta", NULL};
+static const char *const keep_vertex[] = {PARTNER_MEMBERS, "anthropic_beta", "metadata",
+                                          "cache_control", "compaction",     NULL};
+
+/* Betas by the vendors' own lists, as peers forward them; those of 2026 that are not told of
+ * everywhere only where they are used. Anthropic's one beta for tool search and examples is two of
+ * theirs. */
+#define PARTNER_BETAS                                                                           \
+    {"interleaved-thinking-2025-05-14", NULL, NULL}, {"context-1m-2025-08-07", NULL, NULL},     \
+        {"context-management-2025-06-27", NULL, NULL}, {"computer-use-2025-01-24", NULL, NULL}, \
+        {"computer-use-2025-11-24", NULL, NULL}, {"tool-search-tool-2025-10-19", NULL, NULL},   \
+        {"compact-2026-01-12", NULL, "compact_20260112"},                                       \
+        {"mid-conversation-tool-changes-2026-07-01", NULL, "\"tool_addition\""},                \
+        {"mid-conversation-tool-changes-2026-07-01", NULL, "\"tool_removal\""},                 \
+    {                                                                                           \
+        "advanced-tool-use-2025-11-20", "tool-search-tool-2025-10-19", "\"defer_loading\""      \
+    }
+static const struct beta_rule betas_bedrock[] = {
+    PARTNER_BETAS,
+    {"effort-2025-11-24", NULL, NULL},
+    {"fine-grained-tool-streaming-2025-05-14", NULL, NULL},
+    {"token-efficient-tools-2025-02-19", NULL, NULL},
+    {"output-128k-2025-02-19", NULL, NULL},
+    {"dev-full-thinking-2025-05-14", NULL, NULL},
+    {"computer-use-2024-10-22", NULL, NULL},
+    {"tool-examples-2025-10-29", NULL, NULL},
+    {"advanced-tool-use-2025-11-20", "tool-examples-2025-10-29", "\"input_examples\""},
+    {NULL, NULL, NULL}};
+static const struct beta_rule betas_vertex[] = {PARTNER_BETAS,
+                                                {"effort-2025-11-24", NULL, "\"effort\""},
+                                                {"web-search-2025-03-05", NULL, "\"web_search_"},
+                                                {"compact-2026-09-04", NULL, "\"compaction\""},
+                                                {NULL, NULL, NULL}};
+static const char *const managing[] = {"context-management-2025-06-27", "compact-2026-01-12", NULL};
+static const char *const compacting[] = {"compact-2026-09-04", NULL};
+static const struct beta_bound bound_partner[] = {
+    {"context_management", managing}, {"compaction", compacting}, {NULL, NULL}};
 
 /* ---- doors ----------------------------------------------------------------------------------- */
 
@@ -196,8 +221,9 @@ const struct provider provider_rows[] = {
                           .body_has_no_stream = true,
                           .version = {"bedrock-2023-05-31", 18}},
                .beta_in_body = true,
-               .drop = drop_bedrock,
-               .drop_beta = drop_betas_aws}},
+               .keep = keep_bedrock,
+               .betas = betas_bedrock,
+               .bound = bound_partner}},
      .doors = 1,
      .beta = "",
      .cloud = &bedrock,
@@ -236,8 +262,9 @@ const struct provider provider_rows[] = {
                       .no_images_by_url = true,
                       .body_has_no_model = true,
                       .version = {"vertex-2023-10-16", 17}},
-           .drop = drop_vertex,
-           .drop_beta = drop_betas}},
+           .keep = keep_vertex,
+           .betas = betas_vertex,
+           .bound = bound_partner}},
      .doors = 1,
      .beta = "",
      .cloud = &google,

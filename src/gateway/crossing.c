@@ -74,32 +74,50 @@ static bool list_holds(struct slice list, struct slice value)
     return false;
 }
 
-/* Adds what the door knows of a list, each once. What does not fit is left out: the door would
- * refuse a list of that length. */
-static void betas_add(struct buf *all, struct slice list, const struct provider_door *d)
+struct cut { /* a body on its way through the knife */
+    const struct exchange *x;
+    const struct account *account;
+    const struct account_door *door;
+    struct splice s;
+    struct buf model, version, beta; /* what is put in */
+};
+
+/* What does not fit is left out: the door would refuse a list of that length. */
+static void beta_add(struct buf *all, struct slice one)
 {
+    size_t before = all->len;
+    if (one.n == 0 || list_holds(buf_slice(all), one))
+        return;
+    if ((before > 0 && buf_puts(all, S(",")) != OK) || buf_puts(all, one) != OK)
+        all->len = before;
+}
+
+/* Adds what the door knows of a list, each once, by the names that it has there. */
+static void betas_add(const struct cut *c, struct buf *all, struct slice list)
+{
+    const struct beta_rule *rules = c->door->of->betas;
     struct slice part;
     while (slice_cut(&list, ',', &part)) {
         part = slice_trim(part);
-        size_t before = all->len;
-        if (part.n == 0 || is_one_of(part, d->drop_beta) || list_holds(buf_slice(all), part))
-            continue;
-        if ((before > 0 && buf_puts(all, S(",")) != OK) || buf_puts(all, part) != OK)
-            all->len = before;
+        if (rules == NULL)
+            beta_add(all, part);
+        for (const struct beta_rule *r = rules; r != NULL && r->beta != NULL; r++)
+            if (slice_eq(part, slice_of(r->beta)) &&
+                (r->with == NULL || slice_search(c->s.text, slice_of(r->with)) >= 0))
+                beta_add(all, r->as != NULL ? slice_of(r->as) : part);
     }
 }
 
-static void betas_of_head(const struct exchange *x, const struct account *a,
-                          const struct provider_door *d, struct buf *all)
+static void betas_of_head(const struct cut *c, struct buf *all)
 {
-    const struct http_head *in = http_call_head(x->call);
+    const struct http_head *in = http_call_head(c->x->call);
     for (int i = 0; i < in->headers; i++)
         if (slice_eq(in->header[i].name, S("anthropic-beta")))
-            betas_add(all, in->header[i].value, d);
-    betas_add(all, slice_of(a->provider->beta), d);
+            betas_add(c, all, in->header[i].value);
+    betas_add(c, all, slice_of(c->account->provider->beta));
 }
 
-static void betas_of_body(struct slice list, const struct provider_door *d, struct buf *all)
+static void betas_of_body(const struct cut *c, struct slice list, struct buf *all)
 {
     struct json *doc = NULL;
     struct slice one;
@@ -107,7 +125,7 @@ static void betas_of_body(struct slice list, const struct provider_door *d, stru
         return;
     for (size_t i = 0; i < json_len(json_root(doc)); i++)
         if (json_str(json_at(json_root(doc), i), &one))
-            betas_add(all, one, d);
+            betas_add(c, all, one);
     json_free(doc);
 }
 
@@ -125,13 +143,11 @@ static enum err betas_print(struct slice all, struct buf *out)
 
 /* ---- the same dialect: splicing -------------------------------------------------------------- */
 
-struct cut { /* a body on its way through the knife */
-    const struct exchange *x;
-    const struct account *account;
-    const struct account_door *door;
-    struct splice s;
-    struct buf model, version, beta; /* what is put in */
-};
+/* The client speaks the door's own interface. */
+static bool cut_is_alike(const struct cut *c)
+{
+    return wire_of(c->door) == c->x->route.front.wire;
+}
 
 static void cut_model(struct cut *c, const char *name)
 {
@@ -182,39 +198,46 @@ static void cut_version(struct cut *c)
             splice_drop(&c->s, S("anthropic_version"));
         return;
     }
-    if (told && wire_of(c->door) == c->x->route.front.wire)
+    if (told && cut_is_alike(c))
         return; /* its clients know best which one they mean */
     if (json_escape(&c->version, t->version) == OK)
         splice_set(&c->s, S("anthropic_version"), buf_slice(&c->version));
 }
 
-/* Betas travel in a header, or at AWS in the body. */
+/* Betas travel in a header, or at AWS in the body. Gathers those that go. */
 static void cut_betas(struct cut *c, struct crossing *out)
 {
     const struct provider_door *d = c->door->of;
     struct span v = {0, 0};
-    buf_clear(&out->beta);
-    if (!d->beta_in_body && d->drop_beta == NULL && c->x->route.front.wire == WIRE_PLAIN)
-        return; /* the header passes as it is */
     bool told = splice_find(c->s.text, S("anthropic_beta"), &v);
-    if (told)
-        betas_of_body(slice_sub(c->s.text, v.from, v.to), d, &out->beta);
-    size_t known = out->beta.len;
-    betas_of_head(c->x, c->account, d, &out->beta);
-    if (!d->beta_in_body) {
-        bool moved = told && c->x->route.front.wire == WIRE_BEDROCK;
-        if (moved)
-            splice_drop(&c->s, S("anthropic_beta"));
-        if (!moved && d->drop_beta == NULL)
-            buf_clear(&out->beta);
-        return;
-    }
-    if (out->beta.len == 0)
-        splice_drop(&c->s, S("anthropic_beta"));
-    else if ((!told || known != out->beta.len || d->drop_beta != NULL) &&
-             betas_print(buf_slice(&out->beta), &c->beta) == OK)
-        splice_set(&c->s, S("anthropic_beta"), buf_slice(&c->beta));
     buf_clear(&out->beta);
+    out->betas = !cut_is_alike(c) && (d->betas != NULL || c->x->route.front.wire == WIRE_BEDROCK);
+    if (!d->beta_in_body && !out->betas)
+        return; /* the header passes as it is */
+    if (d->beta_in_body && told && cut_is_alike(c))
+        return; /* and so does the body */
+    if (told)
+        betas_of_body(c, slice_sub(c->s.text, v.from, v.to), &out->beta);
+    betas_of_head(c, &out->beta);
+    if (!d->beta_in_body || out->beta.len == 0)
+        splice_drop(&c->s, S("anthropic_beta"));
+    else if (betas_print(buf_slice(&out->beta), &c->beta) == OK)
+        splice_set(&c->s, S("anthropic_beta"), buf_slice(&c->beta));
+}
+
+/* What a partner does not know it refuses, and so it does the half of a beta. */
+static void cut_members(struct cut *c, const struct crossing *out)
+{
+    const struct provider_door *d = c->door->of;
+    if (d->keep != NULL)
+        splice_keep(&c->s, d->keep);
+    for (const struct beta_bound *b = d->bound; b != NULL && b->member != NULL; b++) {
+        bool goes = false;
+        for (const char *const *beta = b->betas; *beta != NULL; beta++)
+            goes = goes || list_holds(buf_slice(&out->beta), slice_of(*beta));
+        if (!goes)
+            splice_drop(&c->s, slice_of(b->member));
+    }
 }
 
 static void cut_rest(struct cut *c, struct crossing *out)
@@ -243,6 +266,8 @@ static enum err crossing_splice(struct exchange *x, const struct account *a,
     if (d->of->dialect == DIALECT_ANTHROPIC) {
         cut_version(&c);
         cut_betas(&c, out);
+        if (!cut_is_alike(&c))
+            cut_members(&c, out);
     }
     cut_stream(&c);
     cut_rest(&c, out);
@@ -333,7 +358,7 @@ static enum err crossing_body(struct exchange *x, const struct account *a,
     crossing_forget_body(x);
     codec_names_free(c->names);
     c->names = NULL;
-    c->usage_wished = c->own = false;
+    c->usage_wished = c->own = c->betas = false;
     buf_init(&c->body, 2 * x->body.max + 65536);
     enum err e = OK;
     if (!same)
@@ -408,7 +433,7 @@ static bool header_passes(const struct exchange *x, const struct account_door *d
     if (to != WIRE_PLAIN && slice_eq(name, S("anthropic-version")))
         return false;
     if (slice_eq(name, S("anthropic-beta")))
-        return !d->of->beta_in_body && x->crossing.beta.len == 0;
+        return !d->of->beta_in_body && !x->crossing.betas;
     if (to != x->route.front.wire &&
         (slice_eq(name, S("accept")) || slice_starts(name, S("x-amzn-"))))
         return false;
@@ -466,7 +491,9 @@ static int headers_anthropic(const struct exchange *x, const struct account *a,
         out[n++] = (struct http_header){S("anthropic-version"), S("2023-06-01")};
     if (d->of->beta_in_body)
         return n;
-    if (d->of->dialect == x->route.front.dialect && x->crossing.beta.len > 0) {
+    if (d->of->dialect == x->route.front.dialect && x->crossing.betas) {
+        if (x->crossing.beta.len == 0)
+            return n;
         out[n] = (struct http_header){S("anthropic-beta"), buf_slice(&x->crossing.beta)};
         return n + 1;
     }

@@ -86,7 +86,8 @@ struct crossing {
     bool own;                       /* ... if this is set */
     bool usage_wished;              /* it asks for an event that the client did not ask for */
     struct names *names;            /* what the reply must undo */
-    struct buf beta;                /* anthropic-beta in place of the client's; "" = as it is */
+    bool betas;                     /* anthropic-beta is ... */
+    struct buf beta;                /* ... this in place of the client's; "" = none */
     struct buf path;                /* and query */
 };
 

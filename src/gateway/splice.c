@@ -57,18 +57,47 @@ void splice_put(struct splice *s, struct span cut, struct slice put)
         s->edit[s->n++] = (struct splice_edit){cut, put};
 }
 
+static bool is_gone(const struct splice *s, size_t from)
+{
+    for (int i = 0; i < s->n_gone; i++)
+        if (s->gone[i].at.from == from)
+            return true;
+    return false;
+}
+
+static void member_drop(struct splice *s, struct slice key, size_t end)
+{
+    size_t from = key_span(s->text, key).from;
+    if (is_gone(s, from))
+        return;
+    s->full = s->full || s->n_gone == SPLICE_MAX;
+    if (!s->full)
+        s->gone[s->n_gone++].at = (struct span){from, end};
+}
+
 void splice_drop(struct splice *s, struct slice key)
 {
     struct json_scan scan;
     struct slice k;
     struct span v;
     json_scan_init(&scan, s->text);
+    while (json_scan_next(&scan, &k, &v) == OK)
+        if (key_is(s->text, k, key))
+            member_drop(s, k, v.to);
+}
+
+void splice_keep(struct splice *s, const char *const *keys)
+{
+    struct json_scan scan;
+    struct slice k;
+    struct span v;
+    json_scan_init(&scan, s->text);
     while (json_scan_next(&scan, &k, &v) == OK) {
-        if (!key_is(s->text, k, key))
-            continue;
-        s->full = s->full || s->n_gone == SPLICE_MAX;
-        if (!s->full)
-            s->gone[s->n_gone++].at = (struct span){key_span(s->text, k).from, v.to};
+        bool known = false;
+        for (const char *const *key = keys; *key != NULL && !known; key++)
+            known = key_is(s->text, k, slice_of(*key));
+        if (!known)
+            member_drop(s, k, v.to);
     }
 }
 
@@ -102,14 +131,6 @@ static int edit_compare(const void *a, const void *b)
     if (x->cut.from != y->cut.from)
         return x->cut.from < y->cut.from ? -1 : 1;
     return x->cut.to < y->cut.to ? -1 : x->cut.to > y->cut.to;
-}
-
-static bool is_gone(const struct splice *s, size_t from)
-{
-    for (int i = 0; i < s->n_gone; i++)
-        if (s->gone[i].at.from == from)
-            return true;
-    return false;
 }
 
 struct walk {           /* over the members, in their order */

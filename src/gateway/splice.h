@@ -32,6 +32,8 @@ bool splice_find(struct slice text, struct slice key, struct span *value);
 void splice_put(struct splice *s, struct span cut, struct slice put);
 /* The members of that name go, with the comma that parts them from their neighbours. */
 void splice_drop(struct splice *s, struct slice key);
+/* The members of all other names go: `keys` ends with a NULL. */
+void splice_keep(struct splice *s, const char *const *keys);
 /* A member more, in front of the others. */
 void splice_add(struct splice *s, struct slice key, struct slice value);
 /* The value of a member, which is added if there is none. */

@@ -10,9 +10,11 @@
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-/* What is done to a body: "-KEY" drops, "=KEY VALUE" sets, "+KEY VALUE" adds; "|" parts them. */
+/* What is done to a body: "-KEY" drops, "=KEY VALUE" sets, "+KEY VALUE" adds, "!"
+ * leaves only a and model; "|" parts them. */
 static enum err spliced(const char *text, const char *what, struct buf *out)
 {
+    static const char *const kept[] = {"a", "model", NULL};
     struct splice s;
     struct slice rest = slice_of(what), word, key;
     splice_init(&s, slice_of(text));
@@ -21,6 +23,8 @@ static enum err spliced(const char *text, const char *what, struct buf *out)
         (void)slice_cut(&value, ' ', &key);
         if (word.p[0] == '-')
             splice_drop(&s, key);
+        else if (word.p[0] == '!')
+            splice_keep(&s, kept);
         else if (word.p[0] == '=')
             splice_set(&s, key, value);
         else
@@ -47,6 +51,10 @@ static void test_table(void **state)
         {"{\"a\":1,\"b\":2,\"c\":3}", "-a|-c", "{\"b\":2}"},
         {"{\"a\":1,\"b\":2,\"c\":3}", "-a|-b|-c", "{}"},
         {"{\"a\":1,\"b\":2}", "-a|-b|+x 9", "{\"x\":9}"},
+        {"{\"a\":1,\"b\":2,\"c\":3}", "!", "{\"a\":1}"},
+        {"{\"b\":2,\"mod\\u0065l\":3,\"b\":4}", "!|-b", "{\"mod\\u0065l\":3}"},
+        {"{\"b\":2,\"a\":3}", "-a|!|+x 9", "{\"x\":9}"},
+        {"{\"b\":2}", "!", "{}"},
         {"{\"a\":1,\"b\":2}", "-a|+x 9|+y 8", "{\"x\":9,\"y\":8,\"b\":2}"},
         {"{}", "+x 9", "{\"x\":9}"},
         {"{}", "-x", "{}"},
