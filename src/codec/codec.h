@@ -140,9 +140,10 @@ const struct observation *observer_see(const struct observer *o);
 struct ref_watch {
     uint8_t matched, len;
     bool value;
-    char id[REQUEST_REF_MAX];
+    char *id; /* of REQUEST_REF_MAX bytes; NULL while nothing like one has come */
 };
 void ref_watch_init(struct ref_watch *w);
+void ref_watch_free(struct ref_watch *w);
 /* Takes `*bytes` from the front; true when an id is in w->id: ask again for the rest. */
 bool ref_watch_next(struct ref_watch *w, struct slice *bytes);
 

@@ -202,6 +202,12 @@ void ref_watch_init(struct ref_watch *w)
     *w = (struct ref_watch){0};
 }
 
+void ref_watch_free(struct ref_watch *w)
+{
+    mem_free(w->id);
+    w->id = NULL;
+}
+
 /* The longest end of `b` that the member may begin with. */
 static size_t begins_at_end(struct slice b)
 {
@@ -241,13 +247,17 @@ static bool watch_value(struct ref_watch *w, struct slice *b)
         return false;
     }
     w->matched = 0;
-    if (!w->value || (c != '"' && w->len + 1u >= sizeof w->id))
+    if (!w->value || (c != '"' && w->len + 1u >= REQUEST_REF_MAX))
         return false; /* null, or no id of ours */
     if (c != '"') {
         w->matched = FILE_ID_N;
+        if (w->id == NULL)
+            w->id = mem_new(REQUEST_REF_MAX);
         w->id[w->len++] = c;
         return false;
     }
+    if (w->len == 0)
+        return false;
     w->id[w->len] = '\0';
     return slice_starts(slice_of(w->id), S(FILE_BEGIN));
 }
@@ -255,7 +265,7 @@ static bool watch_value(struct ref_watch *w, struct slice *b)
 bool ref_watch_next(struct ref_watch *w, struct slice *bytes)
 {
     while (bytes->n > 0) {
-        assert(w->matched <= FILE_ID_N && w->len < sizeof w->id);
+        assert(w->matched <= FILE_ID_N && w->len < REQUEST_REF_MAX);
         if (w->matched < FILE_ID_N)
             watch_name(w, bytes);
         else if (watch_value(w, bytes))

@@ -66,7 +66,7 @@ static void attempt_translate(struct exchange *x, enum framing in)
     struct ask_facts facts;
     struct slice asked = slice_of(x->record.model_asked);
     if (asked.n == 0)
-        asked = slice_of(x->facts.model);
+        asked = slice_of(x->plan->facts.model);
     codec_ask_facts(f->dialect, buf_slice(&x->body), &facts);
     const struct translate_plan plan = {.from = a->door->of->dialect,
                                         .to = f->dialect,
@@ -163,7 +163,7 @@ static void note_upstream_id(struct exchange *x, const struct http_head *head)
     const struct slice *id = NULL;
     for (size_t i = 0; i < sizeof names / sizeof *names && id == NULL; i++)
         id = http_find(head, names[i]);
-    text_copy(x->record.upstream_id, sizeof x->record.upstream_id, id != NULL ? *id : S(""));
+    text_copy(x->plan->upstream_id, sizeof x->plan->upstream_id, id != NULL ? *id : S(""));
 }
 
 static void attempt_on_head(void *owner, const struct http_head *head)
@@ -381,7 +381,7 @@ void attempt_go(struct exchange *x)
 /* What cannot be said in this account's dialect another's may say; that is no failure of his. */
 static void attempt_unsaid(struct exchange *x, const char *why)
 {
-    x->unsaid = why;
+    x->plan->unsaid = why;
     log_info("cannot be translated", LF_STR("req", x->record.id),
              LF_STR("account", x->attempt.account->name), LF_STR("why", why));
     attempt_drop(x);
@@ -437,7 +437,9 @@ void attempt_release(struct gateway *g, struct account *a)
 void attempt_drop(struct exchange *x)
 {
     struct attempt *a = &x->attempt;
-    account_token_forget(&a->wait);
+    if (x->plan != NULL)
+        account_token_forget(&x->plan->wait);
+    ref_watch_free(&a->watch);
     if (a->request != NULL)
         http_request_abort(a->request);
     observer_free(a->observer);

@@ -8,7 +8,7 @@
     (INT64_C(5) * 60 * 1000) /* so long the provider keeps a cache that is not used */
 #define WARM_LONG (INT64_C(60) * 60 * 1000)
 
-static struct record_attempt *last_attempt(struct record *r)
+static struct record_attempt *last_attempt(struct draft *r)
 {
     assert(r->attempts > 0);
     return &r->attempt[r->attempts < STORE_ATTEMPTS ? r->attempts - 1 : STORE_ATTEMPTS - 1];
@@ -16,10 +16,11 @@ static struct record_attempt *last_attempt(struct record *r)
 
 void exchange_note_attempt(struct exchange *x, const char *reason)
 {
-    struct record *r = &x->record;
+    struct draft *r = &x->record;
     assert(x->attempt.account != NULL);
     if (x->attempt.noted)
         return;
+    assert(x->plan != NULL); /* there is no room for one more without it */
     x->attempt.noted = true;
     if (r->attempts >= STORE_ATTEMPTS)
         memmove(&r->attempt[0], &r->attempt[1], (STORE_ATTEMPTS - 1) * sizeof r->attempt[0]);
@@ -38,10 +39,9 @@ void exchange_amend_attempt(struct exchange *x, const char *reason)
     last_attempt(&x->record)->reason = reason;
 }
 
-static void book_usage(struct exchange *x)
+static void book_usage(const struct exchange *x, struct record *r)
 {
     const struct observation *o = attempt_see(x);
-    struct record *r = &x->record;
     const struct usage *u = &o->usage;
     r->usage_known = u->known;
     r->input = u->input;
@@ -57,15 +57,14 @@ static void book_usage(struct exchange *x)
     text_copy(r->model_answered, sizeof r->model_answered, slice_of(o->model));
     if (!u->known || x->route.kind != ROUTE_CHAT)
         return;
-    const char *date = "", *model = o->model[0] != '\0' ? o->model : x->facts.model;
+    const char *date = "", *model = o->model[0] != '\0' ? o->model : x->model;
     r->cost_nano_usd = price_nano_usd(model, u, false, &date);
     text_copy(r->price_date, sizeof r->price_date, slice_of(date));
 }
 
 /* Clients ask small things on the side under the session's name; the long talk is still there. */
-static int64_t context_of(const struct exchange *x)
+static int64_t context_of(const struct exchange *x, const struct record *r)
 {
-    const struct record *r = &x->record;
     int64_t now = loop_wall(x->g->p.loop), before = 0;
     int64_t context = r->input + r->cache_read + r->cache_write_5m + r->cache_write_1h + r->output;
     if (!r->usage_known) /* four bytes are about a token */
@@ -76,22 +75,20 @@ static int64_t context_of(const struct exchange *x)
 }
 
 /* What was answered, wholly or in part, the provider has read, and keeps for a while. */
-static void book_warm(struct exchange *x)
+static void book_warm(struct exchange *x, const struct record *r)
 {
-    const struct record *r = &x->record;
-    bool hour = r->cache_write_1h > 0 || x->facts.cache_1h;
+    bool hour = r->cache_write_1h > 0 || x->cache_1h;
     if (x->route.kind != ROUTE_CHAT || x->conversation == 0 || !x->relay.committed ||
         x->attempt.status >= 300)
         return;
     accounts_warm(x->g->p.accounts, x->conversation, x->attempt.account,
-                  hour ? WARM_LONG : WARM_SHORT, context_of(x), loop_wall(x->g->p.loop));
+                  hour ? WARM_LONG : WARM_SHORT, context_of(x, r), loop_wall(x->g->p.loop));
 }
 
 /* Totals in memory move at the same moment as the book. */
-static void book_totals(struct exchange *x)
+static void book_totals(struct exchange *x, const struct record *r)
 {
     struct gateway_stats *st = &x->g->stats;
-    const struct record *r = &x->record;
     st->tokens.input += r->input;
     st->tokens.output += r->output;
     st->tokens.cache_read += r->cache_read;
@@ -101,26 +98,54 @@ static void book_totals(struct exchange *x)
         st->cost_nano_usd += r->cost_nano_usd;
 }
 
+/* What is known before the end. */
+static void book_open(const struct exchange *x, struct record *r)
+{
+    const struct draft *d = &x->record;
+    *r = (struct record){.at = d->at,
+                         .route = d->route,
+                         .end = "",
+                         .stream = x->stream_asked,
+                         .status = d->status,
+                         .attempts = d->attempts,
+                         .ttfb_ms = d->ttfb_ms,
+                         .duration_ms = (int32_t)(loop_now(x->g->p.loop) - x->opened_at),
+                         .bytes_in = d->bytes_in,
+                         .cost_nano_usd = -1};
+    size_t n = (size_t)(d->attempts < STORE_ATTEMPTS ? d->attempts : STORE_ATTEMPTS);
+    memcpy(r->attempt, d->attempt, n * sizeof r->attempt[0]);
+    text_copy(r->id, sizeof r->id, slice_of(d->id));
+    text_copy(r->key_id, sizeof r->key_id, slice_of(d->key_id));
+    text_copy(r->key_name, sizeof r->key_name, slice_of(d->key_name));
+    text_copy(r->model_asked, sizeof r->model_asked, slice_of(d->model_asked));
+    text_copy(r->group, sizeof r->group, slice_of(d->group));
+    text_copy(r->why, sizeof r->why, slice_of(d->why));
+    text_copy(r->upstream_id, sizeof r->upstream_id, slice_of(d->upstream_id));
+    if (x->conversation != 0)
+        text_format(r->session, sizeof r->session, "%016" PRIx64, x->conversation);
+    if (x->call == NULL)
+        return;
+    text_copy(r->client, sizeof r->client, slice_of(http_call_peer(x->call)->text));
+    r->bytes_out = http_bytes_out(x->call);
+}
+
 void exchange_book(struct exchange *x, const char *end)
 {
     if (x->counted)
         return;
     x->counted = true;
-    struct record *r = &x->record;
+    struct record whole, *r = &whole;
+    book_open(x, r);
     r->end = end;
-    r->duration_ms = (int32_t)(loop_now(x->g->p.loop) - x->opened_at);
-    r->cost_nano_usd = -1;
     if (attempt_see(x) != NULL) {
-        book_usage(x);
-        book_warm(x);
+        book_usage(x, r);
+        book_warm(x, r);
     }
-    if (x->call != NULL)
-        r->bytes_out = http_bytes_out(x->call);
-    book_totals(x);
+    book_totals(x, r);
     store_record(x->g->p.store, r);
     log_info("request", LF_STR("req", r->id), LF_STR("key", r->key_name), LF_STR("route", r->route),
              LF_STR("model", r->model_asked), LF_INT("status", r->status), LF_STR("end", end),
-             LF_STR("account", r->attempts > 0 ? last_attempt(r)->account : ""),
+             LF_STR("account", r->attempts > 0 ? last_attempt(&x->record)->account : ""),
              LF_STR("group", r->group), LF_STR("why", r->why), LF_INT("attempts", r->attempts),
              LF_INT("ttfb_ms", r->ttfb_ms), LF_INT("dur_ms", r->duration_ms),
              LF_INT("in", r->input), LF_INT("out", r->output), LF_INT("cr", r->cache_read),

@@ -10,28 +10,28 @@
 
 static bool exchange_may_try(const struct exchange *x)
 {
-    return x->record.attempts < x->g->config->max_attempts && x->tried_n < EXCHANGE_TRIED_MAX;
+    return x->record.attempts < x->g->config->max_attempts && x->plan->tried_n < EXCHANGE_TRIED_MAX;
 }
 
 struct account_wish exchange_wish(const struct exchange *x)
 {
     return (struct account_wish){.group = x->group[0] != '\0' ? x->group : NULL,
-                                 .model = x->facts.model,
+                                 .model = x->plan->facts.model,
                                  .conversation = x->conversation,
                                  .parent = x->parent,
-                                 .dice = x->dice,
+                                 .dice = x->plan->dice,
                                  .dialect = x->route.front.dialect,
                                  .call = x->route.front.call,
-                                 .pinned = x->pinned != 0 ? x->pinned : x->forced,
-                                 .tried = x->tried,
-                                 .tried_n = x->tried_n};
+                                 .pinned = x->pinned != 0 ? x->pinned : x->plan->forced,
+                                 .tried = x->plan->tried,
+                                 .tried_n = x->plan->tried_n};
 }
 
 static void exchange_choose(struct exchange *x, struct account_choice *c)
 {
     struct account_wish w = exchange_wish(x);
     accounts_choose(x->g->p.accounts, &w, loop_wall(x->g->p.loop), c);
-    text_copy(x->record.group, sizeof x->record.group, slice_of(c->group));
+    text_copy(x->plan->group, sizeof x->plan->group, slice_of(c->group));
 }
 
 /* ---- standing in line ------------------------------------------------------------------------ */
@@ -71,11 +71,11 @@ static void wait_begin(struct exchange *x, int64_t at)
 static int64_t wait_limit(struct exchange *x)
 {
     int64_t now = loop_now(x->g->p.loop);
-    if (x->wait_until == 0) {
-        x->wait_until = now + x->g->config->queue_timeout;
-        x->warm_until = now + WARM_MS;
+    if (x->plan->wait_until == 0) {
+        x->plan->wait_until = now + x->g->config->queue_timeout;
+        x->plan->warm_until = now + WARM_MS;
     }
-    return x->wait_until;
+    return x->plan->wait_until;
 }
 
 /* A warm cache is worth one more try, but not the last one: that is for somebody else. */
@@ -92,15 +92,15 @@ static bool exchange_waits_warm(struct exchange *x, const struct account_choice 
     struct loop *l = x->g->p.loop;
     const struct account *a = c->worth_waiting;
     int64_t now = loop_now(l), until = wait_limit(x);
-    if (until > x->warm_until)
-        until = x->warm_until;
+    if (until > x->plan->warm_until)
+        until = x->plan->warm_until;
     if (now >= until || !exchange_may_try(x) || !warm_is_worth_it(x))
         return false;
     int64_t in = a != NULL ? c->worth_until - loop_wall(l) : until - now;
     if (in < 0)
         in = 0;
-    x->tried_n = 0; /* it may be the one that has just said: not now */
-    x->waits_for = a != NULL ? a->id : c->ready[0]->id;
+    x->plan->tried_n = 0; /* it may be the one that has just said: not now */
+    x->plan->waits_for = a != NULL ? a->id : c->ready[0]->id;
     x->for_slot = true;
     x->for_retry = false;
     wait_begin(x, now + in + 1 < until ? now + in + 1 : until);
@@ -128,8 +128,8 @@ static bool exchange_waits(struct exchange *x, const struct account_choice *c,
     if (rested)
         until = now + in + 1;
     if (!slot && !h->retry)
-        x->tried_n = 0; /* who failed before the wait may do better after it */
-    x->waits_for = 0;
+        x->plan->tried_n = 0; /* who failed before the wait may do better after it */
+    x->plan->waits_for = 0;
     x->for_slot = slot;
     x->for_retry = h->retry;
     wait_begin(x, until);
@@ -181,8 +181,8 @@ static void words_add_others(struct words *w, struct exchange *x, const struct a
 
 static void note_why(struct exchange *x, const struct account_choice *c, int chosen)
 {
-    struct words w = {.text = x->record.why, .size = sizeof x->record.why};
-    x->record.why[0] = '\0';
+    struct words w = {.text = x->plan->why, .size = sizeof x->plan->why};
+    x->plan->why[0] = '\0';
     if (chosen >= 0)
         words_add(&w, "", why_name(c->why[chosen]));
     else
@@ -198,8 +198,8 @@ static void note_why(struct exchange *x, const struct account_choice *c, int cho
 
 static void exchange_take(struct exchange *x, struct account *a)
 {
-    x->tried[x->tried_n++] = a->id;
-    x->waits_for = 0;
+    x->plan->tried[x->plan->tried_n++] = a->id;
+    x->plan->waits_for = 0;
     retry_take(x, a);
     attempt_start(x, a);
 }
@@ -255,7 +255,7 @@ void exchange_learn(struct exchange *x, const struct limit_verdict *v, enum repl
 {
     const struct attempt *a = &x->attempt;
     struct reply_facts r = {
-        .status = a->status, .head = a->head, .in_stream = in_stream, .model = x->facts.model};
+        .status = a->status, .head = a->head, .in_stream = in_stream, .model = x->model};
     if (a->door != NULL && x->crossing.model[0] != '\0')
         r.model = x->crossing.model;
     if (a->door != NULL)
@@ -278,9 +278,9 @@ void exchange_next(struct exchange *x, const struct limit_verdict *v, const char
     log_info("attempt failed", LF_STR("req", x->record.id),
              LF_STR("account", x->attempt.account->name), LF_STR("reason", reason),
              LF_INT("status", x->attempt.status));
-    x->last = *v;
-    x->last.reason = reason;
-    x->last_failure = failure;
+    x->plan->last = *v;
+    x->plan->last.reason = reason;
+    x->plan->last_failure = failure;
     x->retrying = retry_is_due_to(v);
     bool maybe_made = x->state != X_ADMIT && x->state != X_DIAL && x->state != X_TOKEN &&
                       failure != OK && exchange_makes(x);
@@ -334,18 +334,18 @@ static void fail_full(struct exchange *x, const struct account_choice *c)
 static void fail_last(struct exchange *x)
 {
     char text[256];
-    const char *why = x->last.reason;
+    const char *why = x->plan->last.reason;
     text_format(text, sizeof text, "sluice: no account could serve this request (last: %s).", why);
     if (strcmp(why, "overloaded") == 0)
         answer_error(x, 529, text, 5, true, "overloaded");
     else if (strcmp(why, "rate_limited") == 0 || strcmp(why, "throttled") == 0)
         answer_error(x, 429, text, 5, true, "rate_limited");
-    else if (x->last_failure == ERR_TIMEOUT)
+    else if (x->plan->last_failure == ERR_TIMEOUT)
         answer_error(x, 504, text, -1, true, "timeout");
-    else if (x->last_failure == ERR_BUSY || x->last_failure == ERR_NOMEM)
+    else if (x->plan->last_failure == ERR_BUSY || x->plan->last_failure == ERR_NOMEM)
         answer_error(x, 503, "sluice: out of a resource this request needs; try again.", 5, true,
                      "overloaded");
-    else if (x->last.login_needed || strcmp(why, "login_needed") == 0)
+    else if (x->plan->last.login_needed || strcmp(why, "login_needed") == 0)
         answer_error(x, 503, text, -1, false, "no_account");
     else
         answer_error(x, 502, text, -1, true, "upstream_error");
@@ -356,7 +356,7 @@ static void fail_none(struct exchange *x, const struct account_choice *c)
 {
     char text[256];
     const char *group = x->group;
-    if (x->pinned == 0 && x->forced != 0)
+    if (x->pinned == 0 && x->plan->forced != 0)
         text_format(text, sizeof text,
                     "sluice: the account that this request asks for cannot serve it now; see "
                     "`sluice account list`.");
@@ -385,14 +385,14 @@ static bool fail_unfit(struct exchange *x, const struct account_choice *c)
     char text[320];
     if (x->record.attempts > 0 || c->n + c->full + c->cooling + c->paused + c->login > 0)
         return false;
-    if (x->unsaid != NULL) {
+    if (x->plan->unsaid != NULL) {
         text_format(text, sizeof text, "sluice: no account serves this request as it is: %s.",
-                    x->unsaid);
+                    x->plan->unsaid);
         answer_error(x, 400, text, -1, false, "refused");
     } else if (c->no_model > 0) {
         text_format(text, sizeof text,
                     "sluice: no account has the model \"%s\"; see `sluice account list`.",
-                    x->facts.model);
+                    x->plan->facts.model);
         answer_error(x, 404, text, -1, false, "refused");
     } else if (c->no_dialect > 0) {
         answer_error(x, 404, "sluice: no account offers this call.", -1, false, "refused");
@@ -409,8 +409,8 @@ void exchange_fail(struct exchange *x)
         estimate_answer(x); /* nobody need be ready for that */
         return;
     }
-    if (x->unsaid == NULL)
-        x->tried_n = 0; /* to see when the first one comes back, whoever it is */
+    if (x->plan->unsaid == NULL)
+        x->plan->tried_n = 0; /* to see when the first one comes back, whoever it is */
     exchange_choose(x, &c);
     if (x->record.attempts == 0)
         note_why(x, &c, -1);

@@ -30,7 +30,7 @@ bool crossing_is_alike(const struct exchange *x)
 
 void crossing_init(struct crossing *c)
 {
-    *c = (struct crossing){.of = NULL};
+    *c = (struct crossing){.model = ""};
     buf_init(&c->body, 0);
     buf_init(&c->beta, BETA_MAX);
     buf_init(&c->path, HTTP_LINE_MAX);
@@ -151,7 +151,7 @@ static bool cut_is_alike(const struct cut *c)
 
 static void cut_model(struct cut *c, const char *name)
 {
-    const struct request_facts *f = &c->x->facts;
+    const struct request_facts *f = &c->x->plan->facts;
     const struct ask_target *t = &c->door->of->target;
     const char *path = c->door->of->path[c->x->route.front.call];
     bool in_path = path != NULL && strstr(path, "{model}") != NULL;
@@ -171,7 +171,7 @@ static void cut_stream(struct cut *c)
 {
     const struct exchange *x = c->x;
     const struct front *f = &x->route.front;
-    struct slice body = buf_slice(&x->body), want = x->facts.stream ? S("true") : S("false");
+    struct slice body = buf_slice(&x->body), want = x->plan->facts.stream ? S("true") : S("false");
     struct span v;
     if (x->route.kind != ROUTE_CHAT || f->dialect == DIALECT_GEMINI)
         return;
@@ -180,7 +180,7 @@ static void cut_stream(struct cut *c)
         return;
     }
     bool told = splice_find(body, S("stream"), &v);
-    if (!f->stream_in_path || (!told && !x->facts.stream))
+    if (!f->stream_in_path || (!told && !x->plan->facts.stream))
         return;
     if (!told || !slice_eq(slice_sub(body, v.from, v.to), want))
         splice_set(&c->s, S("stream"), want);
@@ -326,14 +326,14 @@ bool crossing_may_count(const struct exchange *x)
 static void crossing_model(const struct exchange *x, const struct account *a,
                            const struct account_door *d, char *out, size_t size)
 {
-    const char *asked = x->facts.model;
+    const char *asked = x->plan->facts.model;
     enum wire w = wire_of(d);
     if (w != WIRE_PLAIN && w == x->route.front.wire && !x->aliased)
         asked = x->record.model_asked; /* in that cloud's own words */
     if (asked[0] == '\0')
         text_copy(out, size, S(""));
     else
-        (void)account_model(a, asked, x->turn, out, size);
+        (void)account_model(a, asked, x->plan->turn, out, size);
 }
 
 static enum err crossing_path(struct exchange *x, const struct account *a,
@@ -343,7 +343,7 @@ static enum err crossing_path(struct exchange *x, const struct account *a,
     bool alike = d->of->dialect == x->route.front.dialect && wire_of(d) == x->route.front.wire &&
                  d->of->dialect != DIALECT_GEMINI;
     buf_clear(&x->crossing.path);
-    return account_door_path(a, d, x->route.front.call, x->facts.stream, slice_of(name), in->path,
+    return account_door_path(a, d, x->route.front.call, x->plan->facts.stream, slice_of(name), in->path,
                              alike ? in->query : S(""), &x->crossing.path);
 }
 
@@ -371,14 +371,14 @@ static enum err crossing_body(struct exchange *x, const struct account *a,
     }
     x->g->stats.buffered += (int64_t)c->body.len;
     c->of = d->of;
-    text_copy(c->model, sizeof c->model, slice_of(name));
+    text_copy(x->plan->model_there, sizeof x->plan->model_there, slice_of(name));
     return OK;
 }
 
 enum crossed crossing_make(struct exchange *x, const char **why)
 {
     const struct account *a = x->attempt.account;
-    char name[sizeof x->crossing.model];
+    char name[sizeof x->plan->model_there];
     const struct account_door *d = account_door_for(a, x->route.front.dialect, x->route.front.call);
     x->attempt.door = d;
     *why = "This account does not offer this call";
@@ -476,7 +476,7 @@ static int header_accept(const struct exchange *x, const struct account_door *d,
 {
     if (d->of->stream != FRAMING_AWS || has_header(out, n, "accept"))
         return n;
-    out[n] = (struct http_header){S("accept"), x->facts.stream
+    out[n] = (struct http_header){S("accept"), x->plan->facts.stream
                                                    ? S("application/vnd.amazon.eventstream")
                                                    : S("application/json")};
     return n + 1;

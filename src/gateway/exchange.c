@@ -86,17 +86,14 @@ static void exchange_timer(void *arg)
 
 static void record_open(struct exchange *x, const struct http_head *head)
 {
-    struct record *r = &x->record;
+    struct draft *r = &x->record;
     uint8_t random[10];
     r->at = loop_wall(x->g->p.loop);
     r->ttfb_ms = -1;
-    r->cost_nano_usd = -1;
     r->route = x->route.name;
-    r->end = "";
     crypto_random(random, sizeof random);
     text_uuid7(r->id, r->at, random);
-    text_copy(r->client, sizeof r->client, slice_of(http_call_peer(x->call)->text));
-    memcpy(&x->dice, random, sizeof x->dice);
+    memcpy(&x->plan->dice, random, sizeof x->plan->dice);
     talk_open(x, head);
 }
 
@@ -128,7 +125,7 @@ static bool exchange_refused(struct exchange *x, const struct http_head *head)
         return false;
     if (a == AUTH_OK) {
         text_copy(x->record.key_id, sizeof x->record.key_id, slice_of(key->id));
-        text_copy(x->record.key_name, sizeof x->record.key_name, slice_of(key->name));
+        text_copy(x->plan->key_name, sizeof x->plan->key_name, slice_of(key->name));
         text_copy(x->group, sizeof x->group, slice_of(key->group));
         model_of_key(x, key);
         int64_t now = x->record.at;
@@ -154,16 +151,15 @@ static struct exchange *exchange_new(struct gateway *g, struct http_call *call)
     x->g = g;
     x->call = call;
     x->opened_at = loop_now(g->p.loop);
-    x->facts.max_tokens = -1;
     list_init(&x->link);
     list_init(&x->line);
     list_push(&g->exchanges, &x->link);
     buf_init(&x->body, (size_t)g->config->max_body);
     buf_init(&x->reply, COLLECT_MAX);
-    buf_init(&x->first, COLLECT_MAX);
     crossing_init(&x->crossing);
     relay_init(&x->relay);
-    x->turn = g->stats.requests;
+    plan_begin(x);
+    x->plan->turn = g->stats.requests;
     timer_init(&x->timer, g->p.loop, exchange_timer, x);
     g->stats.active++;
     g->stats.requests++;
@@ -233,7 +229,8 @@ static void exchange_body(void *arg, struct slice bytes)
 static bool exchange_scan(struct exchange *x)
 {
     const char *why = NULL;
-    if (codec_request_scan(x->route.front.dialect, buf_slice(&x->body), &x->facts, &why) != OK) {
+    if (codec_request_scan(x->route.front.dialect, buf_slice(&x->body), &x->plan->facts, &why) !=
+        OK) {
         char text[256];
         text_format(text, sizeof text, "sluice: %s", why);
         answer_error(x, 400, text, -1, false, "refused");
@@ -242,8 +239,9 @@ static bool exchange_scan(struct exchange *x)
     talk_settle(x);
     if (!model_settle(x))
         return false;
-    x->record.stream = x->facts.stream;
-    x->sse_asked = x->facts.stream && x->route.kind == ROUTE_CHAT;
+    x->stream_asked = x->plan->facts.stream;
+    x->cache_1h = x->plan->facts.cache_1h;
+    x->sse_asked = x->plan->facts.stream && x->route.kind == ROUTE_CHAT;
     return true;
 }
 
@@ -252,7 +250,6 @@ void exchange_free(void *arg)
     struct exchange *x = arg;
     buf_free(&x->body);
     buf_free(&x->reply);
-    buf_free(&x->first);
     crossing_free(&x->crossing);
     relay_free(&x->relay);
     mem_free(x);
@@ -328,6 +325,7 @@ void exchange_done(struct exchange *x)
     x->call = NULL;
     x->g->stats.active--;
     exchange_forget_body(x);
+    plan_end(x);
     assert(x->g->stats.active >= 0 && x->g->stats.buffered >= 0);
     list_remove(&x->link);
     if (x->lookups > 0)

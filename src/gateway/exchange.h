@@ -4,6 +4,7 @@
  *   front.c     what the gateway says itself, as the client's API says it
  *   auth.c      whose request it is
  *   talk.c      which conversation it belongs to
+ *   plan.c      what is known until the reply is on its way, and what is kept then
  *   exchange.c  the states, the one mover, what the client's connection tells
  *   model.c     which model the request means, and at which account
  *   pin.c       what lives on one account: found in requests, remembered from replies
@@ -75,13 +76,12 @@ struct attempt {             /* rebuilt from zero on every try */
     bool learnt;                 /* what went wrong after the commit */
     struct ref_watch watch;      /* for files it makes */
     int64_t generation;          /* of the token the request was sent with */
-    struct token_wait wait;      /* in X_TOKEN */
 };
 
 /* What the request is on the other side. */
 struct crossing {
     const struct provider_door *of; /* whose body it is, with .model; NULL = there is none */
-    char model[96];                 /* as it is called there */
+    const char *model;              /* as it is called there; in the plan */
     struct buf body;                /* goes out in place of the client's ... */
     bool own;                       /* ... if this is set */
     bool usage_wished;              /* it asks for an event that the client did not ask for */
@@ -112,6 +112,45 @@ struct talk { /* what the head says of the conversation, hashed; 0 = nothing */
     uint64_t session, agent, above;
 };
 
+/* What is known of the record before its end; texts are in the plan, or kept. */
+struct draft {
+    char id[TEXT_UUID_MAX], key_id[STORE_KEYID_MAX];
+    int64_t at;
+    const char *route, *key_name, *model_asked, *group, *why, *upstream_id;
+    struct record_attempt *attempt;
+    int32_t attempts; /* may exceed STORE_ATTEMPTS: the last ones are kept */
+    int32_t status, ttfb_ms;
+    int64_t bytes_in;
+};
+
+/* See plan.c: gone, by plan_settle, once the reply has outlasted its first read. */
+struct plan {
+    struct link link; /* in g->plans */
+    struct request_facts facts;
+    char key_name[STORE_NAME_MAX], model_asked[STORE_MODEL_MAX], why[STORE_WHY_MAX];
+    char upstream_id[64], group[STORE_GROUP_MAX]; /* group: whose accounts were looked at */
+    struct record_attempt attempt[STORE_ATTEMPTS];
+    char model_there[96];
+    char key_model[96]; /* for requests of this key that name none */
+    int64_t tried[EXCHANGE_TRIED_MAX];
+    int tried_n;
+    struct talk talk;
+    uint64_t dice;
+    int64_t forced;            /* account id that the client asks for by name, 0 = any */
+    uint64_t turn;             /* for models that take turns */
+    const char *unsaid;        /* NULL, or why it could not be translated for an account */
+    struct limit_verdict last; /* of the last failed attempt */
+    enum err last_failure;
+    int64_t wait_until;     /* loop_now: no wait is longer, 0 = there was none yet */
+    int64_t warm_until;     /* ... for a warm cache */
+    int64_t waits_for;      /* account id that alone will do, 0 = any */
+    struct token_wait wait; /* in X_TOKEN */
+    int stripped;           /* messages of the body that was repaired */
+    struct buf first;       /* the error that led to a repair, for when that fails too */
+    int first_status;       /* 0 = there was none */
+    char first_id[64];      /* its request-id */
+};
+
 struct exchange {
     struct gateway *g;
     struct link link; /* in g->exchanges */
@@ -119,33 +158,23 @@ struct exchange {
     struct http_call *call; /* NULL once the answer has ended */
     struct timer timer;     /* the one deadline; meaning by state */
     struct route route;
-    struct buf body; /* the request's */
-    struct request_facts facts;
+    struct buf body;   /* the request's */
+    struct plan *plan; /* NULL once the reply is on its way */
+    char *kept;        /* ... and then the texts of the record */
     struct attempt attempt;
     struct crossing crossing;
     struct buf reply; /* a collected reply, or the gateway's own answer */
     struct relay relay;
     struct models_fan *fan;
-    int64_t tried[EXCHANGE_TRIED_MAX];
-    int tried_n;
-    char group[STORE_GROUP_MAX]; /* of accounts, as the key names it; "" = the default */
-    struct talk talk;
+    char group[STORE_GROUP_MAX];   /* of accounts, as the key names it; "" = the default */
+    const char *model;             /* that is meant; in the plan */
     uint64_t conversation, parent; /* 0 = none */
-    uint64_t dice;
-    int64_t pinned;            /* account id, 0 = any */
-    int64_t forced;            /* account id that the client asks for by name, 0 = any */
-    uint64_t turn;             /* for models that take turns */
-    char key_model[96];        /* for requests of this key that name none */
-    bool aliased;              /* the group has another name for the model */
-    const char *unsaid;        /* NULL, or why it could not be translated for an account */
-    int64_t opened_at;         /* loop_now */
-    struct limit_verdict last; /* of the last failed attempt */
-    enum err last_failure;
+    int64_t pinned;                /* account id, 0 = any */
+    int64_t opened_at;             /* loop_now */
+    bool aliased;                  /* the group has another name for the model */
+    bool cache_1h;                 /* asks for a prompt cache that lasts an hour */
     /* in line */
     struct link line;   /* in g->line */
-    int64_t wait_until; /* loop_now: no wait is longer, 0 = there was none yet */
-    int64_t warm_until; /* ... for a warm cache */
-    int64_t waits_for;  /* account id that alone will do, 0 = any */
     int64_t called_for; /* account id whose free slot is kept for it, 0 = none */
     bool called;        /* looks in the next turn */
     bool for_slot;      /* waits for a free slot of an account */
@@ -154,17 +183,14 @@ struct exchange {
     bool retry_held;    /* counts into g->retries */
     bool pin_clash;     /* it names what lives on different accounts */
     bool in_thread;     /* the reply's message will be named by the next turn */
+    bool stream_asked;  /* by the request, whatever it is for */
     bool sse_asked;
-    bool replayed;     /* a refused token has been renewed once already */
-    int stripped;      /* messages of the body that was repaired */
-    bool repaired;     /* its thinking has been left out */
-    bool counted;      /* booked, or not worth booking */
-    int lookups;       /* answers of the store that are on their way */
-    int made;          /* ids remembered of its reply */
-    struct buf first;  /* the error that led to a repair, for when that fails too */
-    int first_status;  /* 0 = there was none */
-    char first_id[64]; /* its request-id */
-    struct record record;
+    bool replayed; /* a refused token has been renewed once already */
+    bool repaired; /* its thinking has been left out */
+    bool counted;  /* booked, or not worth booking */
+    int lookups;   /* answers of the store that are on their way */
+    int made;      /* ids remembered of its reply */
+    struct draft record;
 };
 
 /* Conversations whose thinking an account has refused; a later one takes the place of an earlier
@@ -198,10 +224,18 @@ struct gateway {
     struct link probes;
     struct buf models; /* cached union, see models.c */
     char models_group[STORE_GROUP_MAX];
-    struct buf spare; /* memory for the next relay that gathers */
+    struct buf spare;  /* memory for the next relay that gathers */
+    struct link plans; /* ... and for the next exchanges */
+    int plans_n;
     int64_t models_at;
     struct strikes strikes;
 };
+
+/* plan.c */
+void plan_begin(struct exchange *x);
+void plan_settle(struct exchange *x); /* the reply is on its way, and goes on; idempotent */
+void plan_end(struct exchange *x);
+void plan_forget(struct gateway *g);
 
 /* talk.c */
 void talk_open(struct exchange *x, const struct http_head *head);

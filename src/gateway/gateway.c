@@ -15,6 +15,7 @@ struct gateway *gateway_new(const struct gateway_parts *p)
     list_init(&g->line);
     list_init(&g->guesses);
     list_init(&g->probes);
+    list_init(&g->plans);
     buf_init(&g->models, MODELS_MAX);
     buf_init(&g->spare, RELAY_MAX);
     return g;
@@ -224,6 +225,7 @@ void gateway_free(struct gateway *g)
         probe_over(p, ERR_CANCELED, "shutting down");
     }
     pin_forget(g);
+    plan_forget(g);
     buf_free(&g->models);
     buf_free(&g->spare);
     mem_free(g);

@@ -18,7 +18,7 @@ static bool line_fits(const struct exchange *x, const struct account *a)
 {
     if (x->pinned != 0)
         return x->pinned == a->id;
-    if (x->waits_for != 0 && x->waits_for != a->id)
+    if (x->plan->waits_for != 0 && x->plan->waits_for != a->id)
         return false;
     return x->record.group[0] == '\0' || account_policy_in(&a->facts.policy, x->record.group);
 }

@@ -53,7 +53,7 @@ void model_of_key(struct exchange *x, const struct key_row *key)
     if (key->settings[0] == '\0' || json_parse(slice_of(key->settings), &doc) != OK)
         return;
     struct slice model = json_get_str(json_root(doc), "model");
-    text_copy(x->key_model, sizeof x->key_model, model);
+    text_copy(x->plan->key_model, sizeof x->plan->key_model, model);
     json_free(doc);
 }
 
@@ -79,7 +79,7 @@ bool model_forced(struct exchange *x)
     struct account *a = accounts_by_name(x->g->p.accounts, *name);
     if (!account_is_ours(x, a))
         return model_refuse(x, "sluice: x-sluice-account names no account that this key may use.");
-    x->forced = a->id;
+    x->plan->forced = a->id;
     return true;
 }
 
@@ -92,7 +92,7 @@ static bool force_by_name(struct exchange *x, char *model)
         return true;
     if (!account_is_ours(x, a))
         return model_refuse(x, "sluice: the model names an account that this key may not use.");
-    x->forced = a->id;
+    x->plan->forced = a->id;
     return true;
 }
 
@@ -104,25 +104,25 @@ static bool model_of_path(struct exchange *x)
     const struct front *f = &x->route.front;
     if (x->route.model.n == 0)
         return true;
-    if (!route_model(x->route.model, x->facts.model, sizeof x->facts.model)) {
+    if (!route_model(x->route.model, x->plan->facts.model, sizeof x->plan->facts.model)) {
         answer_error(x, 400, "sluice: the model in the path is no name of a model.", -1, false,
                      "refused");
         return false;
     }
     if (f->stream_in_path)
-        x->facts.stream = f->streams;
+        x->plan->facts.stream = f->streams;
     return true;
 }
 
 bool model_settle(struct exchange *x)
 {
-    struct request_facts *f = &x->facts;
+    struct request_facts *f = &x->plan->facts;
     char alias[sizeof f->model];
     if (!model_of_path(x) || !model_forced(x))
         return false;
-    text_copy(x->record.model_asked, sizeof x->record.model_asked, slice_of(f->model));
+    text_copy(x->plan->model_asked, sizeof x->plan->model_asked, slice_of(f->model));
     if (f->model[0] == '\0')
-        text_copy(f->model, sizeof f->model, slice_of(x->key_model));
+        text_copy(f->model, sizeof f->model, slice_of(x->plan->key_model));
     if (f->model[0] == '\0')
         return true; /* the provider will say that there is none */
     if (strlen(f->model) + 1 == sizeof f->model) {
@@ -134,7 +134,7 @@ bool model_settle(struct exchange *x)
                                            x->group[0] != '\0' ? x->group : GROUP_DEFAULT);
     if (!force_by_name(x, f->model))
         return false;
-    if (g == NULL || !group_model(g, f->model, x->turn, alias, sizeof alias))
+    if (g == NULL || !group_model(g, f->model, x->plan->turn, alias, sizeof alias))
         return true;
     text_copy(f->model, sizeof f->model, slice_of(alias));
     return force_by_name(x, f->model);

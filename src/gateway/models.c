@@ -318,7 +318,7 @@ void models_start(struct exchange *x)
     assert(x->fan == NULL && x->state == X_BODY);
     w.dialect = DIALECT_COUNT; /* whoever */
     accounts_choose(g->p.accounts, &w, loop_wall(g->p.loop), &c);
-    text_copy(x->record.group, sizeof x->record.group, slice_of(c.group));
+    text_copy(x->plan->group, sizeof x->plan->group, slice_of(c.group));
     bool fresh = loop_now(g->p.loop) - g->models_at < FAN_CACHE_MS;
     bool same = strcmp(g->models_group, x->group) == 0;     /* another key may see other accounts */
     if (same && g->models.len > 0 && (fresh || c.n == 0)) { /* an old list is better than none */

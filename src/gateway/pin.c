@@ -87,7 +87,7 @@ void pin_find(struct exchange *x)
     refs.n = 0;
     refs.thread = false;
     if (pin_reads_body(x))
-        codec_request_refs(x->route.front.dialect, buf_slice(&x->body), &x->facts, &refs);
+        codec_request_refs(x->route.front.dialect, buf_slice(&x->body), &x->plan->facts, &refs);
     x->in_thread = refs.thread;
     exchange_move(x, X_ADMIT);
     pin_ask(x, x->route.object);

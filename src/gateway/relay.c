@@ -201,8 +201,11 @@ void relay_rest(struct exchange *x)
 {
     if (x->relay.made.cap > MADE_KEEP)
         buf_free(&x->relay.made);
-    if (!relay_is_over(x))
-        (void)relay_flush(x, false);
+    if (relay_is_over(x))
+        return;
+    (void)relay_flush(x, false);
+    if (x->relay.committed)
+        plan_settle(x);
 }
 
 /* The message's own end has come: what is still missing is the provider's way of saying so. */

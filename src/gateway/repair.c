@@ -15,11 +15,11 @@
 static void repair_keep(struct exchange *x)
 {
     relay_mask(x);
-    x->first_status = x->attempt.status;
-    text_copy(x->first_id, sizeof x->first_id, slice_of(x->record.upstream_id));
-    buf_free(&x->first);
-    x->first = x->reply;
-    buf_init(&x->reply, x->first.max);
+    x->plan->first_status = x->attempt.status;
+    text_copy(x->plan->first_id, sizeof x->plan->first_id, slice_of(x->record.upstream_id));
+    buf_free(&x->plan->first);
+    x->plan->first = x->reply;
+    buf_init(&x->reply, x->plan->first.max);
 }
 
 static bool repair_fits(const struct exchange *x)
@@ -46,7 +46,7 @@ static bool repair_body(struct exchange *x, int before)
     x->g->stats.buffered += (int64_t)out.len - (int64_t)x->body.len;
     buf_free(&x->body);
     x->body = out;
-    x->stripped = done.messages;
+    x->plan->stripped = done.messages;
     log_info("thinking left out", LF_STR("req", x->record.id),
              LF_STR("account", x->attempt.account->name), LF_INT("blocks", done.gone));
     return true;
@@ -85,7 +85,7 @@ void repair_learn(struct exchange *x)
 {
     if (!x->repaired || x->conversation == 0)
         return;
-    *moved_of(x) = (struct moved){x->conversation, x->attempt.account->id, x->stripped};
+    *moved_of(x) = (struct moved){x->conversation, x->attempt.account->id, x->plan->stripped};
 }
 
 void repair_ahead(struct exchange *x)
@@ -97,7 +97,7 @@ void repair_ahead(struct exchange *x)
         (x->route.kind != ROUTE_CHAT && x->route.kind != ROUTE_COUNT))
         return;
     assert(messages > 0);
-    if (repair_body(x, messages) && x->stripped < messages)
+    if (repair_body(x, messages) && x->plan->stripped < messages)
         *m = (struct moved){0}; /* the talk has been written anew */
 }
 
@@ -105,16 +105,16 @@ bool repair_failed(struct exchange *x)
 {
     struct http_header h[3];
     int n = 0;
-    if (x->first_status == 0 || x->attempt.status < 400)
+    if (x->plan->first_status == 0 || x->attempt.status < 400)
         return false;
     h[n++] = (struct http_header){S("content-type"), S("application/json")};
     h[n++] = (struct http_header){S("x-sluice-request-id"), slice_of(x->record.id)};
-    if (x->first_id[0] != '\0')
-        h[n++] = (struct http_header){S("request-id"), slice_of(x->first_id)};
+    if (x->plan->first_id[0] != '\0')
+        h[n++] = (struct http_header){S("request-id"), slice_of(x->plan->first_id)};
     attempt_drop(x);
     buf_free(&x->reply);
-    x->reply = x->first;
-    buf_init(&x->first, x->reply.max);
-    answer_send(x, x->first_status, h, n, "client_error");
+    x->reply = x->plan->first;
+    buf_init(&x->plan->first, x->reply.max);
+    answer_send(x, x->plan->first_status, h, n, "client_error");
     return true;
 }

@@ -70,7 +70,7 @@ static bool has_waited(const struct exchange *x)
 {
     if (x->g->config->queue_timeout == 0) /* nobody may */
         return true;
-    return x->wait_until != 0 && loop_now(x->g->p.loop) >= x->wait_until;
+    return x->plan->wait_until != 0 && loop_now(x->g->p.loop) >= x->plan->wait_until;
 }
 
 bool retry_may(const struct exchange *x, const struct account *a)

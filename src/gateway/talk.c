@@ -34,7 +34,7 @@ static uint64_t header_hash(const struct http_head *head, const char *name)
 
 void talk_open(struct exchange *x, const struct http_head *head)
 {
-    struct talk *t = &x->talk;
+    struct talk *t = &x->plan->talk;
     t->session = header_hash(head, "x-claude-code-session-id");
     t->agent = header_hash(head, "x-claude-code-agent-id");
     t->above = header_hash(head, "x-claude-code-parent-agent-id");
@@ -42,8 +42,8 @@ void talk_open(struct exchange *x, const struct http_head *head)
 
 void talk_settle(struct exchange *x)
 {
-    struct talk *t = &x->talk;
-    uint64_t session = t->session != 0 ? t->session : x->facts.conversation;
+    struct talk *t = &x->plan->talk;
+    uint64_t session = t->session != 0 ? t->session : x->plan->facts.conversation;
     x->conversation = x->parent = 0;
     if (session == 0)
         return;
@@ -54,7 +54,6 @@ void talk_settle(struct exchange *x)
         x->parent = t->above != 0 ? blend(session, t->above) : session;
     }
     assert(x->conversation != 0);
-    text_format(x->record.session, sizeof x->record.session, "%016" PRIx64, x->conversation);
 }
 
 static bool hex_read(struct slice text, uint64_t *out)

@@ -35,8 +35,9 @@ void token_await(struct exchange *x, bool forced)
     struct attempt *a = &x->attempt;
     exchange_move(x, X_TOKEN);
     timer_set(&x->timer, loop_now(x->g->p.loop) + TOKEN_WAIT_MS);
-    a->wait = (struct token_wait){.done = token_done, .arg = x};
-    account_token_get(x->g->p.accounts, a->account, forced, a->generation, &a->wait);
+    account_token_forget(&x->plan->wait);
+    x->plan->wait = (struct token_wait){.done = token_done, .arg = x};
+    account_token_get(x->g->p.accounts, a->account, forced, a->generation, &x->plan->wait);
 }
 
 bool token_replays(struct exchange *x)
@@ -59,6 +60,6 @@ bool token_replays(struct exchange *x)
 
 void token_timeout(struct exchange *x)
 {
-    account_token_forget(&x->attempt.wait);
+    account_token_forget(&x->plan->wait);
     token_failed(x, ERR_TIMEOUT);
 }

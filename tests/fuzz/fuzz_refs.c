@@ -28,6 +28,7 @@ static void watch(struct ids *out, struct slice bytes, size_t step)
                 out->n += text_format(out->text + out->n, sizeof out->text - out->n, "%s\n", w.id);
         MUST(piece.n == 0);
     }
+    ref_watch_free(&w);
 }
 
 static void fuzz_watch(struct slice bytes, size_t step)

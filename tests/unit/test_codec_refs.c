@@ -219,6 +219,7 @@ static void test_watch(void **state)
             for (size_t at = 0; at < text.n; at += step)
                 watch(&w, slice_sub(text, at, at + step < text.n ? at + step : text.n), out,
                       sizeof out);
+            ref_watch_free(&w);
             if (strcmp(out, rows[i].ids) != 0)
                 fail_msg("%s by %zu: `%s`, not `%s`", text.p, step, out, rows[i].ids);
         }
@@ -239,6 +240,7 @@ static void test_watch_long(void **state)
             buf_printf(&b, "\"file_id\":\"file_%0*d\",\"file_id\":\"file_2\"", n - 5, 7), OK);
         ref_watch_init(&w);
         watch(&w, buf_slice(&b), out, sizeof out);
+        ref_watch_free(&w);
         assert_int_equal(strlen(out), n < REQUEST_REF_MAX ? (size_t)n + 8 : 7);
     }
     buf_free(&b);
