@@ -17,55 +17,9 @@ static int on_headers_complete(llhttp_t *p)
     return HPE_PAUSED;
 }
 
-static int on_body(llhttp_t *p, const char *at, size_t n)
-{
-    h1_of(p)->span = (struct slice){at, n};
-    return 0;
-}
-
-/* A pause after every chunk: so a call of llhttp finds one span of body bytes at most. */
-static int on_chunk_complete(llhttp_t *p)
-{
-    struct h1 *h = h1_of(p);
-    h->chunk_done = true;
-    return h->last_chunk ? 0 : HPE_PAUSED;
-}
-
-/* A pause before the trailers too: they are measured apart from the line of the last chunk. */
-static int on_chunk_header(llhttp_t *p)
-{
-    if (p->content_length > 0)
-        return 0;
-    h1_of(p)->last_line = true;
-    return HPE_PAUSED;
-}
-
-static int on_message_complete(llhttp_t *p)
-{
-    h1_of(p)->message_done = true;
-    return HPE_PAUSED;
-}
-
-/* llhttp lets pass in a quoted value what we let pass in no line. */
-static int on_extension(llhttp_t *p, const char *at, size_t n)
-{
-    struct h1 *h = h1_of(p);
-    h->extensions += n > H1_EXTENSIONS_MAX ? H1_EXTENSIONS_MAX + 1 : (uint32_t)n;
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char)at[i] < 0x20 || at[i] == 0x7f)
-            return HPE_USER;
-    return h->extensions > H1_EXTENSIONS_MAX ? HPE_USER : 0;
-}
-
 static const llhttp_settings_t *settings(void)
 {
-    static const llhttp_settings_t S_ = {.on_headers_complete = on_headers_complete,
-                                         .on_body = on_body,
-                                         .on_chunk_header = on_chunk_header,
-                                         .on_chunk_complete = on_chunk_complete,
-                                         .on_chunk_extension_name = on_extension,
-                                         .on_chunk_extension_value = on_extension,
-                                         .on_message_complete = on_message_complete};
+    static const llhttp_settings_t S_ = {.on_headers_complete = on_headers_complete};
     return &S_;
 }
 
@@ -78,28 +32,88 @@ void h1_init(struct h1 *h, enum h1_role role)
     h1_begin(h, false);
 }
 
-void h1_free(struct h1 *h)
+/* Of use to the next head that begins. One thread only, the loop's. */
+#define PARSERS_KEPT 16
+#define ROOMS_KEPT   64
+#define ROOM_MAX     8192
+static llhttp_t *parsers[PARSERS_KEPT];
+static int parsers_n;
+static struct room {
+    struct buf raw;
+    struct http_header *header;
+    int header_room;
+} rooms[ROOMS_KEPT];
+static int rooms_n;
+
+static void parser_give(struct h1 *h)
 {
-    buf_free(&h->raw);
-    mem_free(h->header);
+    if (h->parser != NULL && parsers_n < PARSERS_KEPT)
+        parsers[parsers_n++] = h->parser;
+    else
+        mem_free(h->parser);
+    h->parser = NULL;
+}
+
+static void parser_take(struct h1 *h)
+{
+    h->parser = parsers_n > 0 ? parsers[--parsers_n] : NEW(llhttp_t);
+    llhttp_init(h->parser, h->role == H1_REQUEST ? HTTP_REQUEST : HTTP_RESPONSE, settings());
+    h->parser->data = h;
+    assert(h->parser->lenient_flags == 0);
+}
+
+static void room_give(struct h1 *h)
+{
+    if (h->raw.cap > 0 && h->raw.cap <= ROOM_MAX && rooms_n < ROOMS_KEPT) {
+        rooms[rooms_n++] = (struct room){h->raw, h->header, h->header_room};
+        buf_init(&h->raw, h->raw.max);
+    } else {
+        buf_free(&h->raw);
+        mem_free(h->header);
+    }
     h->header = NULL;
     h->header_room = 0;
 }
 
+static void room_take(struct h1 *h)
+{
+    if (h->raw.cap > 0 || h->header != NULL || rooms_n == 0)
+        return;
+    const struct room *r = &rooms[--rooms_n];
+    size_t max = h->raw.max;
+    h->raw = r->raw;
+    h->raw.max = max;
+    buf_clear(&h->raw);
+    h->header = r->header;
+    h->header_room = r->header_room;
+}
+
+void h1_free(struct h1 *h)
+{
+    parser_give(h);
+    room_give(h);
+}
+
+void h1_drop_head(struct h1 *h, struct http_head *head)
+{
+    assert(h->stage != H1_STAGE_HEAD);
+    head->target = head->path = head->query = S("");
+    head->header = NULL;
+    head->headers = 0;
+    room_give(h);
+}
+
 void h1_begin(struct h1 *h, bool head_request)
 {
-    llhttp_init(&h->parser, h->role == H1_REQUEST ? HTTP_REQUEST : HTTP_RESPONSE, settings());
-    h->parser.data = h;
-    assert(h->parser.lenient_flags == 0);
+    parser_give(h);
     buf_clear(&h->raw);
     h->left = 0;
     h->why = NULL;
     h->status = 0;
-    h->extensions = h->overhead = 0;
     h->stage = H1_STAGE_HEAD;
     h->framing = H1_NONE;
     h->head_request = head_request;
-    h->http10 = h->last_chunk = h->message_done = false;
+    h->http10 = false;
 }
 
 bool h1_is_read(const struct h1 *h)
@@ -124,14 +138,13 @@ static enum h1_event bad(struct h1 *h, int status, const char *why)
 /* Gives `n` bytes to llhttp and tells how many it took: all, or those before its pause. */
 static llhttp_errno_t feed(struct h1 *h, const char *p, size_t n, size_t *took)
 {
-    h->span = (struct slice){p, 0};
-    h->head_done = h->chunk_done = h->last_line = false;
-    llhttp_resume(&h->parser);
-    assert(h->parser.lenient_flags == 0);
-    llhttp_errno_t e = llhttp_execute(&h->parser, p, n);
+    if (h->parser == NULL)
+        parser_take(h);
+    h->head_done = false;
+    llhttp_errno_t e = llhttp_execute(h->parser, p, n);
     *took = n;
     if (e == HPE_PAUSED) {
-        const char *stop = llhttp_get_error_pos(&h->parser);
+        const char *stop = llhttp_get_error_pos(h->parser);
         assert(stop >= p && stop <= p + n);
         *took = (size_t)(stop - p);
         return HPE_OK;
@@ -143,9 +156,9 @@ static llhttp_errno_t feed(struct h1 *h, const char *p, size_t n, size_t *took)
 
 static enum h1_event head_refused(struct h1 *h, llhttp_errno_t e)
 {
-    bool known = h->parser.http_major == 1 && h->parser.http_minor <= 1;
+    bool known = h->parser->http_major == 1 && h->parser->http_minor <= 1;
     bool version = (e == HPE_INVALID_VERSION && !known) || e == HPE_PAUSED_H2_UPGRADE;
-    const char *reason = llhttp_get_error_reason(&h->parser);
+    const char *reason = llhttp_get_error_reason(h->parser);
     if (version)
         return bad(h, 505, "only HTTP/1.1 is spoken here");
     return bad(h, 400, reason != NULL && reason[0] != '\0' ? reason : "the head is malformed");
@@ -162,7 +175,7 @@ static enum h1_event head_too_long(struct h1 *h)
 /* The other reader has the last word, and both must have seen the same message. */
 static int head_judge(struct h1 *h, struct http_head *head, const char **why)
 {
-    const llhttp_t *p = &h->parser;
+    const llhttp_t *p = h->parser;
     bool request = h->role == H1_REQUEST;
     int status = request ? head_parse_request(h, head, why) : head_parse_reply(h, head, why);
     if (status != 0)
@@ -195,6 +208,7 @@ static void framing_decide(struct h1 *h, const struct http_head *head)
         h->framing = H1_NONE;
     } else if (head->chunked) {
         h->framing = H1_CHUNKED;
+        chunks_begin(&h->chunks);
     } else if (head->content_length >= 0) {
         h->framing = H1_LENGTH;
         h->left = head->content_length;
@@ -211,6 +225,7 @@ static enum h1_event head_more(struct h1 *h, struct slice *in, struct http_head 
     const char *why = NULL;
     if (in->n == 0)
         return H1_MORE;
+    room_take(h);
     llhttp_errno_t e = feed(h, in->p, in->n < room ? in->n : room, &took);
     if (e != HPE_OK)
         return head_refused(h, e);
@@ -220,6 +235,7 @@ static enum h1_event head_more(struct h1 *h, struct slice *in, struct http_head 
     if (!h->head_done)
         return h->raw.len == h->raw.max ? head_too_long(h) : H1_MORE;
     int status = head_judge(h, head, &why);
+    parser_give(h);
     if (status != 0)
         return bad(h, status, why);
     framing_decide(h, head);
@@ -228,39 +244,17 @@ static enum h1_event head_more(struct h1 *h, struct slice *in, struct http_head 
 
 /* ---- bodies -------------------------------------------------------------------------------- */
 
-/* What is not body of the bytes just taken belongs to a chunk's line or to the trailers. */
-static bool overhead_fits(struct h1 *h, size_t n)
-{
-    size_t max = h->last_chunk ? H1_TRAILERS_MAX : H1_CHUNK_LINE_MAX;
-    if (n > max || h->overhead + n > max)
-        return false;
-    h->overhead += (uint32_t)n;
-    if (h->chunk_done || h->last_line)
-        h->overhead = 0;
-    h->last_chunk = h->last_chunk || h->last_line;
-    return true;
-}
-
 static enum h1_event chunks_more(struct h1 *h, struct slice *in, struct slice *body)
 {
-    while (in->n > 0) {
-        size_t took;
-        llhttp_errno_t e = feed(h, in->p, in->n, &took);
-        if (e != HPE_OK)
-            return bad(h, 400, "the chunked body is malformed");
-        assert(h->span.n <= took);
-        if (!overhead_fits(h, took - h->span.n))
-            return bad(h, 400, "a chunk's line, or the trailers, are too long");
-        *in = slice_sub(*in, took, in->n);
-        *body = h->span;
-        if (h->message_done)
-            h->stage = H1_STAGE_LAST;
-        if (body->n > 0)
-            return H1_BODY;
-        if (h->message_done)
-            break;
+    const char *why = NULL;
+    enum h1_event e = chunks_next(&h->chunks, in, body, &why);
+    if (e == H1_BAD)
+        return bad(h, 400, why);
+    if (e == H1_END) {
+        h->stage = H1_STAGE_LAST;
+        return H1_MORE;
     }
-    return H1_MORE;
+    return e;
 }
 
 static enum h1_event body_more(struct h1 *h, struct slice *in, struct slice *body)

@@ -4,8 +4,9 @@
  * arrive and finds the end of the head; head_parse then reads the collected head again with rules
  * of its own (robustness.md B2). What either refuses, or what they see differently, is refused.
  *
- * The framing of a body is decided here, in one place. llhttp goes on to read chunks; a body of a
- * known length, or until the end of the connection, is only counted.
+ * The framing of a body is decided here, in one place: chunks are read by chunks.c, a body of a
+ * known length, or until the end of the connection, is only counted. So llhttp is there while a
+ * head comes, and the heads of all messages share a few of them.
  *
  *            head complete          no body, or its last byte
  *     HEAD ----------------> BODY ---------------------------> LAST --> OVER
@@ -51,27 +52,38 @@ enum h1_event {
     H1_BAD /* see why and status */
 };
 
+struct chunks {
+    uint64_t left;                       /* data of this chunk still to come */
+    uint32_t line, extensions, trailers; /* bytes, against their bounds */
+    uint8_t state, name_n;
+    char name[sizeof "transfer-encoding"]; /* the beginning of a trailer's name */
+};
+void chunks_begin(struct chunks *c);
+/* Takes bytes off the front of `*in`: H1_BODY, with `*body` a part of `*in`; H1_MORE when all of it
+ * is taken; H1_END behind the last byte of the message; H1_BAD, and why. */
+enum h1_event chunks_next(struct chunks *c, struct slice *in, struct slice *body, const char **why);
+
 struct h1 {
-    llhttp_t parser;
+    llhttp_t *parser; /* while a head comes */
     struct buf raw; /* the head as it came, names in lower case: the head's slices point into it */
     struct http_header *header; /* ... and are kept here */
     int header_room;
     int64_t left; /* body bytes still to come, when counted */
     const char *why;
-    int status;        /* what to answer to a bad request */
-    struct slice span; /* body bytes found by the llhttp call that has just returned */
-    uint32_t extensions, overhead;
+    int status; /* what to answer to a bad request */
+    struct chunks chunks;
     uint8_t role, stage, framing;
     bool head_request; /* this is the reply to a HEAD: no body whatever it says */
     bool http10;       /* the peer speaks HTTP/1.0 */
-    bool head_done, chunk_done, last_line; /* ... by that call */
-    bool last_chunk, message_done;
+    bool head_done;    /* seen by the call of llhttp that has just returned */
 };
 
 void h1_init(struct h1 *h, enum h1_role role);
 void h1_free(struct h1 *h);
 /* Ready for the next message on the connection; the memory of the head is reused. */
 void h1_begin(struct h1 *h, bool head_request);
+/* Nothing will be looked up in the head any more: its memory is for others. */
+void h1_drop_head(struct h1 *h, struct http_head *head);
 /* Takes bytes off the front of `*in` up to the next thing to report. H1_BODY: `*body` is a part of
  * `*in`. After H1_END nothing more is taken. To be called again until H1_MORE, H1_END or H1_BAD. */
 enum h1_event h1_next(struct h1 *h, struct slice *in, struct http_head *head, struct slice *body);

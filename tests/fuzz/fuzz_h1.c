@@ -36,7 +36,7 @@ static void head_check(const struct h1 *h, const struct http_head *head)
 {
     const char *lo = h->raw.p, *hi = h->raw.p + h->raw.len;
     int lengths = 0, codings = 0, hosts = 0;
-    MUST(h->parser.lenient_flags == 0);
+    MUST(h->parser == NULL);
     MUST(head->headers >= 0 && head->headers <= HTTP_HEADERS_MAX);
     for (int i = 0; i < head->headers; i++) {
         struct slice name = head->header[i].name, value = head->header[i].value;
