@@ -11,6 +11,7 @@
 #include "app_guard.h"
 #include "app_key.h"
 #include "app_notify.h"
+#include "app_sandbox.h"
 #include "sluice/sluice.h"
 
 #define DRAIN_POLL_MS    20
@@ -29,6 +30,7 @@ struct app {
     struct http_server *clients, *admins;
     struct doors doors;
     struct listener *admin_door; /* NULL: closed */
+    struct app_sandbox sandbox;
     const struct config *config;
     const struct config *started; /* what was in force at the start: some of it still is */
     struct config *reloaded;      /* the snapshot in force if it came by a reload */
@@ -282,6 +284,7 @@ static void app_describe(void *arg, struct jw *w)
     jw_ki64(w, "accepted", (int64_t)s.accepted);
     jw_ki64(w, "crowded_out", (int64_t)s.crowded);
     jw_end_obj(w);
+    app_sandbox_describe(&a->sandbox, w);
     jw_kbool(w, "draining", a->draining);
     jw_ki64(w, "pid", getpid());
 }
@@ -379,6 +382,15 @@ static void app_say_start(struct app *a)
             "--secret-file FILE`\n");
 }
 
+static bool app_close_sandbox(struct app *a)
+{
+    char why[256];
+    if (app_sandbox_calls(&a->sandbox, why, sizeof why) == OK)
+        return true;
+    app_fail(a, "cannot start", why, 1);
+    return false;
+}
+
 static void app_open(struct app *a)
 {
     struct admin_parts parts = {.loop = a->loop,
@@ -405,8 +417,9 @@ static void app_open(struct app *a)
     a->doors_open = true;
     if (!app_listen_admin(a))
         return;
-    if (app_listen(a))
-        app_say_start(a);
+    if (!app_listen(a) || !app_close_sandbox(a))
+        return;
+    app_say_start(a);
     app_ready();
     if (app_watchdog_ms() > 0)
         app_dog(a);
@@ -515,6 +528,7 @@ static int app_serve(const struct config *c, const char *config_file,
         fprintf(stderr, "sluice: %s\n", why);
         return start_exit(e);
     }
+    app_sandbox_begin(c);
     struct app a = {.config = c,
                     .started = c,
                     .config_file = config_file,
@@ -526,8 +540,10 @@ static int app_serve(const struct config *c, const char *config_file,
     timer_init(&a.timer, a.loop, app_drain_tick, &a);
     timer_init(&a.look, a.loop, app_look, &a);
     timer_init(&a.dog, a.loop, app_dog, &a);
-    e = house_start_with(&a.house, a.loop, c, c->overlap ? HOUSE_SHARED : HOUSE_ALONE, &key.key,
-                         on_house_ready, &a, why, sizeof why);
+    e = app_sandbox_files(&a.sandbox, c, config_file, &key.key, why, sizeof why);
+    if (e == OK)
+        e = house_start_with(&a.house, a.loop, c, c->overlap ? HOUSE_SHARED : HOUSE_ALONE, &key.key,
+                             on_house_ready, &a, why, sizeof why);
     app_key_wipe(&key);
     if (e != OK) {
         fprintf(stderr, "sluice: %s\n", why);

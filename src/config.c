@@ -23,7 +23,8 @@ const struct option CONFIG_OPTIONS[] = {
     {"listen", OPT_LIST, "127.0.0.1:8080", 0, CONFIG_LISTEN_MAX, false, AT(listen), "ADDR:PORT",
      "where clients connect; may be given several times; http://ADDR:PORT and https://ADDR:PORT "
      "say "
-     "how, and proxy+... that a PROXY header comes first",
+     "how, proxy+... that a PROXY header comes first; fd:NAME in place of ADDR:PORT is a socket that "
+     "systemd opens",
      AT(listens)},
     {"tls_cert", OPT_LIST, NULL, 0, CONFIG_LISTEN_MAX, true, AT(tls_cert), "FILE",
      "certificate chain (PEM) with which clients are served over TLS; may be given several times, "
@@ -54,6 +55,32 @@ const struct option CONFIG_OPTIONS[] = {
      "take the master key from $SLUICE_MASTER_KEY, where others may see it"},
     {"allow_core_dumps", OPT_BOOL, "false", 0, 0, false, AT(allow_core_dumps), NULL,
      "let the process be debugged and dumped, secrets included"},
+    {"sandbox", OPT_STRING, "on", 0, 0, false, AT(sandbox), "MODE",
+     "on (give up all files, ports, signals and system calls that are not needed, as far as the "
+     "kernel can), strict (start only if it can, and give up more) or off"},
+    {"sandbox_read", OPT_LIST, NULL, 0, CONFIG_LISTEN_MAX, false, AT(sandbox_read), "PATH",
+     "a file or folder that may be read besides those that other options name; may be given "
+     "several times",
+     AT(sandbox_reads)},
+    {"hosts", OPT_LIST, NULL, 0, CONFIG_LISTEN_MAX, true, AT(host), "NAME",
+     "names under which clients may ask (api.example.com, *.example.com), all others are refused; "
+     "default: any; may be given several times",
+     AT(hosts)},
+    {"admin_listen", OPT_STRING, NULL, 0, 0, false, AT(admin_listen), "ADDR:PORT",
+     "where the admin API can be reached besides its unix socket; it needs admin_token_file or "
+     "admin_tls_client_ca"},
+    {"admin_tls_cert", OPT_STRING, NULL, 0, 0, true, AT(admin_tls_cert), "FILE",
+     "certificate chain (PEM) of admin_listen; without it that must be a loopback address"},
+    {"admin_tls_key", OPT_STRING, NULL, 0, 0, true, AT(admin_tls_key), "FILE",
+     "private key (PEM) of admin_tls_cert"},
+    {"admin_tls_client_ca", OPT_STRING, NULL, 0, 0, true, AT(admin_tls_client_ca), "FILE",
+     "authorities (PEM); whoever comes to admin_listen must have a certificate of theirs"},
+    {"admin_token_file", OPT_STRING, NULL, 0, 0, true, AT(admin_token_file), "FILE",
+     "a token of 32 letters or more; whoever asks at admin_listen must bring it (authorization: "
+     "Bearer ...)"},
+    {"admin_hosts", OPT_LIST, NULL, 0, CONFIG_LISTEN_MAX, true, AT(admin_host), "NAME",
+     "names under which admin_listen may be asked besides its address; may be given several times",
+     AT(admin_hosts)},
     {"overlap", OPT_BOOL, "false", 0, 0, false, AT(overlap), NULL,
      "let another sluice use the same state folder and addresses at the same time, for restarts "
      "nobody notices"},
@@ -111,8 +138,11 @@ const struct option CONFIG_OPTIONS[] = {
      "TIME", "older request records are pruned; 0 keeps them"},
     {"request_log_max_size", OPT_SIZE, "256m", 0, 1048576 * MIB, true, AT(request_log_max_size),
      "SIZE", "the oldest records are pruned above this size of the database; 0: no bound"},
+    {"drain_lead", OPT_DURATION, "5s", 0, HOUR, true, AT(drain_lead), "TIME",
+     "how long newcomers are still served after SIGTERM, while /readyz tells balancers to go "
+     "elsewhere; not after Ctrl-C"},
     {"drain_timeout", OPT_DURATION, "300s", 0, DAY, true, AT(drain_timeout), "TIME",
-     "how long running streams may go on after SIGTERM"},
+     "how long running streams may go on after that"},
 };
 const int CONFIG_OPTIONS_N = (int)(sizeof CONFIG_OPTIONS / sizeof CONFIG_OPTIONS[0]);
 
@@ -161,6 +191,9 @@ const char *config_env(enum config_env which)
         [CONFIG_ENV_WATCHDOG_PID] = "WATCHDOG_PID",
         [CONFIG_ENV_LISTEN_PID] = "LISTEN_PID",
         [CONFIG_ENV_LISTEN_FDS] = "LISTEN_FDS",
+        [CONFIG_ENV_CONFIG] = "SLUICE_CONFIG",
+        [CONFIG_ENV_LISTEN_FDNAMES] = "LISTEN_FDNAMES",
+        [CONFIG_ENV_INVOCATION_ID] = "INVOCATION_ID",
     };
     assert((int)which >= 0 && which < CONFIG_ENV_COUNT && names[which] != NULL);
     return config_getenv(names[which]);
@@ -462,11 +495,14 @@ static enum err check_whole(const struct config *c, struct config_error *e)
 {
     static const char *const LEVELS[] = {"debug", "info", "warn", "error", "off", NULL};
     static const char *const FORMATS[] = {"auto", "text", "json", NULL};
+    static const char *const SANDBOXES[] = {"on", "strict", "off", NULL};
     enum err r = config_check_listen(c, e);
     if (r != OK)
         return r;
     if (c->log_level == NULL || !config_one_of(c->log_level, LEVELS))
         return config_fail(e, ERR_SYNTAX, "log_level: use debug, info, warn, error or off");
+    if (c->sandbox == NULL || !config_one_of(c->sandbox, SANDBOXES))
+        return config_fail(e, ERR_SYNTAX, "sandbox: use on, strict or off");
     if (c->log_format == NULL || !config_one_of(c->log_format, FORMATS))
         return config_fail(e, ERR_SYNTAX, "log_format: use auto, text or json");
     if (c->public_url != NULL && !slice_starts(slice_of(c->public_url), S("http://")) &&

@@ -40,6 +40,16 @@ struct config {
     const char *master_key_command; /* says the key; run once, split at spaces, no shell */
     bool master_key_env;            /* $SLUICE_MASTER_KEY holds the key: false */
     bool allow_core_dumps;          /* false */
+    const char *sandbox;            /* on (default), strict, off */
+    const char *sandbox_read[CONFIG_LISTEN_MAX]; /* more that may be read */
+    int sandbox_reads;
+    const char *host[CONFIG_LISTEN_MAX]; /* under which clients may ask; none: any */
+    int hosts;
+    const char *admin_listen;     /* NULL: the admin is reached by the unix socket alone */
+    const char *admin_tls_cert, *admin_tls_key, *admin_tls_client_ca; /* of that; NULL: none */
+    const char *admin_token_file; /* NULL: none; with it a request there must bring the token */
+    const char *admin_host[CONFIG_LISTEN_MAX]; /* more names under which it may be asked there */
+    int admin_hosts;
     bool overlap; /* another process may use the folder and the addresses at the same time: false */
     bool allow_public_listen;    /* plain HTTP on an address that is not loopback: false */
     bool pass_ratelimit_headers; /* false */
@@ -62,6 +72,7 @@ struct config {
     /* book-keeping */
     int64_t request_log_max_age;  /* 30d, 0 = keep */
     int64_t request_log_max_size; /* 256m, 0 = no bound */
+    int64_t drain_lead;           /* 5s */
     int64_t drain_timeout;        /* 300s */
 
     struct config_private *priv; /* origins and the memory of the strings */
@@ -79,11 +90,13 @@ MUST_USE enum err config_load(const char *file, const struct config_flag *flags,
                               struct config **out, struct config_error *e);
 void config_free(struct config *c);
 struct config_listen { /* what one of `listen` says: [proxy+][http://|https://]ADDR:PORT */
-    struct slice addr;
+    struct slice addr; /* or fd:NAME */
+    struct slice name; /* that NAME, "" otherwise */
     bool tls; /* without a word about it: when there are certificates */
     bool proxy;
 };
 void config_listen_at(const struct config *c, int i, struct config_listen *out);
+bool config_is_loopback(struct slice addr); /* as far as text tells */
 /* Names of options that differ between two snapshots and need a restart, comma-separated; "" if
  * none. */
 void config_restart_needed(const struct config *old, const struct config *new, char *out,
@@ -126,6 +139,9 @@ enum config_env {
     CONFIG_ENV_WATCHDOG_PID,
     CONFIG_ENV_LISTEN_PID,
     CONFIG_ENV_LISTEN_FDS,
+    CONFIG_ENV_LISTEN_FDNAMES,
+    CONFIG_ENV_INVOCATION_ID, /* of the service that systemd runs, one for each of its starts */
+    CONFIG_ENV_CONFIG,        /* SLUICE_CONFIG: the file */
     CONFIG_ENV_COUNT
 };
 const char *config_env(enum config_env which);

@@ -236,8 +236,11 @@ enum err listener_adopt(struct loop *loop, int fd, const struct listener_ops *op
     struct addr a;
     if (!listening_at(fd, &a))
         return ERR_SYNTAX;
-    enum err e = platform_adopt(fd) < 0 ? ERR_IO : OK;
-    return e != OK ? e : open_on(loop, fd, NULL, ops, owner, out);
+    if (platform_adopt(fd) < 0) {
+        close(fd);
+        return ERR_IO;
+    }
+    return open_on(loop, fd, NULL, ops, owner, out);
 }
 
 bool listening_at(int fd, struct addr *out)

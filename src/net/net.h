@@ -75,6 +75,7 @@ struct job {
 struct worker *worker_new(struct loop *l, const char *name);
 void worker_post(struct worker *w, struct job *j);
 size_t worker_depth(const struct worker *w); /* jobs posted and not yet done */
+int64_t worker_stuck_ms(const struct worker *w); /* there are some, and none has ended for so long */
 /* Runs what is queued, calls every `done`, joins the thread. Blocks: for shutdown only. */
 void worker_free(struct worker *w);
 
@@ -249,7 +250,43 @@ void listener_stats_get(const struct listener *l, struct listener_stats *out);
 bool listener_is_lost(const struct listener *l);
 const struct addr *listener_addr(const struct listener *l); /* with the port the kernel gave */
 void listener_pause(struct listener *l, bool paused);
+/* Nobody new: who waits in the queue is taken in, then the address is given up; who is on the way
+ * to the owner still arrives. False: there is no room for all, nothing has changed; unless
+ * `at_once`. listener_close is owed as before. */
+bool listener_retire(struct listener *l, bool at_once);
 void listener_close(struct listener *l); /* removes a unix socket's file, if it is its own */
+/* A listener on a TCP socket that listens already, from a service manager or another process. Takes
+ * `fd` unless it is ERR_SYNTAX: no such socket; listening_at says whether it is, and where. */
+MUST_USE enum err listener_adopt(struct loop *l, int fd, const struct listener_ops *ops,
+                                 void *owner, struct listener **out);
+bool listening_at(int fd, struct addr *out);
+int listener_fd(const struct listener *l); /* to be given to another process */
+
+/* ---- the sandbox: what the process gives up for good (Linux) --------------------------------- */
+
+struct sandbox_path { /* a file, or a folder with all that is in it; links are followed */
+    const char *path;
+    bool write; /* and made and removed; else only read */
+};
+struct sandbox_rules {
+    const struct sandbox_path *path; /* those that are not there are passed over */
+    int paths;
+    const uint16_t *port; /* of TCP, that may be bound; 0: one that the kernel chooses */
+    int ports;
+    bool abstract_sockets; /* unix sockets without a file may be reached */
+};
+struct sandbox {
+    bool files, ports, signals, calls; /* what is closed; signals: to other processes */
+    int abi, paths;                    /* Landlock's version, rules in force */
+};
+/* Before loop_new, which would take a ring for calls that no filter sees. Errors as below. */
+MUST_USE enum err sandbox_begin(void);
+/* Files, ports and signals: before the first thread is made, which it would not hold. Adds to
+ * `out` what was achieved. ERR_UNSUPPORTED: the kernel has none of it; ERR_IO. */
+MUST_USE enum err sandbox_files(const struct sandbox_rules *r, struct sandbox *out);
+/* System calls, of all threads; whoever tries to run a program then is ended. `strict`: no listener
+ * opens any more, and no file becomes code. ERR_UNSUPPORTED, ERR_DENIED, ERR_IO. */
+MUST_USE enum err sandbox_calls(bool strict, struct sandbox *out);
 
 /* The process's soft limit of file descriptors after raising it to the hard one. */
 int64_t net_fd_limit(void);

@@ -212,6 +212,24 @@ int platform_listen_unix(const char *path, bool shared)
     return fd;
 }
 
+bool platform_is_listening(int fd)
+{
+    int type = 0, listens = 0;
+    socklen_t n = sizeof type, m = sizeof listens;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_STREAM &&
+           getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &m) == 0 && listens != 0;
+}
+
+int platform_adopt(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+        fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+        return -errno;
+    platform_tune(fd);
+    return 0;
+}
+
 int platform_error(int fd)
 {
     int error = 0;

@@ -10,6 +10,10 @@
 /* A listening socket, non-blocking, closed on exec. `shared`: with other processes, see net.h. */
 int platform_listen_tcp(const union sock *at, bool shared);
 int platform_listen_unix(const char *path, bool shared);
+/* Whether it is a stream socket that listens. */
+bool platform_is_listening(int fd);
+/* Makes a listening socket of somebody else's making like our own. */
+int platform_adopt(int fd);
 /* -EAGAIN when nobody waits. The descriptor is non-blocking, closed on exec and tuned. */
 int platform_accept(int fd, bool tcp, struct sockaddr_storage *peer);
 /* No Nagle; a peer that vanished is noticed after two minutes of silence. */

@@ -9,6 +9,7 @@ struct worker {
     char name[16];
     /* The loop's thread only. */
     size_t depth;          /* posted and not yet done */
+    int64_t moved_at;      /* the first of them was posted, or one has ended */
     struct link answering; /* finished, being told; here so that a `done` may call worker_free */
     bool freeing;
 
@@ -62,6 +63,7 @@ static void worker_answer(struct worker *w)
         struct job *j = CONTAINER(w->answering.next, struct job, link);
         list_remove(&j->link);
         assert(w->depth > 0);
+        w->moved_at = loop_now(w->loop);
         if (--w->depth == 0 && !w->freeing)
             uv_unref((uv_handle_t *)&w->answer);
         if (j->done != NULL)
@@ -103,6 +105,8 @@ void worker_post(struct worker *w, struct job *j)
 {
     assert(j->run != NULL);
     list_init(&j->link);
+    if (w->depth == 0)
+        w->moved_at = loop_now(w->loop);
     if (w->depth++ == 0 && !w->freeing)
         uv_ref((uv_handle_t *)&w->answer);
     uv_mutex_lock(&w->lock);
@@ -116,6 +120,11 @@ void worker_post(struct worker *w, struct job *j)
 size_t worker_depth(const struct worker *w)
 {
     return w->depth;
+}
+
+int64_t worker_stuck_ms(const struct worker *w)
+{
+    return w->depth > 0 ? loop_now(w->loop) - w->moved_at : 0;
 }
 
 static void worker_closed(uv_handle_t *h)

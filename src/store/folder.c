@@ -5,10 +5,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define SHARE_TRIES    100
+#define SHARE_PAUSE_MS 50
 
 static enum err errno_err(int n)
 {
@@ -30,6 +34,30 @@ static enum err fail(int n, const char *verb, const char *path, char *why, size_
 {
     (void)text_format(why, why_size, "cannot %s %s: %s", verb, path, strerror(n));
     return errno_err(n);
+}
+
+/* Who may change the folder may put another database, key or socket in the place of ours. */
+static enum err folder_judge(const char *dir, const struct stat *st, char *why, size_t why_size)
+{
+    if (!S_ISDIR(st->st_mode)) {
+        (void)text_format(why, why_size, "%s is not a folder: choose another --state-dir", dir);
+        return ERR_STATE;
+    }
+    if (st->st_uid != geteuid() && st->st_uid != 0 && geteuid() != 0) {
+        (void)text_format(why, why_size,
+                          "the folder %s belongs to another user: run sluice as its owner, or "
+                          "choose another --state-dir",
+                          dir);
+        return ERR_DENIED;
+    }
+    if ((st->st_mode & 022) != 0) {
+        (void)text_format(why, why_size,
+                          "the folder %s can be changed by its group or by others (mode %04o): "
+                          "chmod 700 %s, and look at what is in it",
+                          dir, (unsigned)(st->st_mode & 07777), dir);
+        return ERR_DENIED;
+    }
+    return OK;
 }
 
 enum err folder_make(const char *dir, char *why, size_t why_size)
@@ -55,11 +83,7 @@ enum err folder_make(const char *dir, char *why, size_t why_size)
     }
     if (stat(dir, &st) != 0)
         return fail(errno, "open the folder", dir, why, why_size);
-    if (!S_ISDIR(st.st_mode)) {
-        (void)text_format(why, why_size, "%s is not a folder: choose another --state-dir", dir);
-        return ERR_STATE;
-    }
-    return OK;
+    return folder_judge(dir, &st, why, why_size);
 }
 
 static void lock_owner(int fd, char out[TEXT_U64_MAX])
@@ -89,7 +113,7 @@ static void lock_refused(const char *path, int fd, bool shared, char *why, size_
 enum err folder_lock(const char *path, bool shared, int *out, char *why, size_t why_size)
 {
     char pid[TEXT_U64_MAX];
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     *out = -1;
     if (fd < 0)
         return fail(errno, "open the lock file", path, why, why_size);
@@ -107,6 +131,21 @@ enum err folder_lock(const char *path, bool shared, int *out, char *why, size_t 
         (void)folder_write(fd, (struct slice){pid, n + 1});
     *out = fd;
     return OK;
+}
+
+/* The kernel lets go of the one lock before it takes the other: somebody may come in between, whose
+ * stay is short (a command), or who is another gateway. */
+enum err folder_share(int fd)
+{
+    assert(fd >= 0);
+    for (int i = 0; i < SHARE_TRIES; i++) {
+        if (flock(fd, LOCK_SH | LOCK_NB) == 0)
+            return OK;
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return ERR_IO;
+        (void)poll(NULL, 0, SHARE_PAUSE_MS);
+    }
+    return ERR_BUSY;
 }
 
 void folder_unlock(int fd)
@@ -130,7 +169,7 @@ bool folder_has_file(const char *path)
 
 enum err folder_touch(const char *path, char *why, size_t why_size)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return fail(errno, "open the database", path, why, why_size);
     (void)close(fd);

@@ -88,6 +88,11 @@ static void prune_fire(void *arg)
 
 /* ---- open ----------------------------------------------------------------------------------- */
 
+enum err store_folder(const char *dir, char *why, size_t why_size)
+{
+    return folder_make(dir, why, why_size);
+}
+
 static enum err open_files(struct store *s, const struct store_options *o, char *db, char *why,
                            size_t why_size)
 {

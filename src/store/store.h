@@ -51,6 +51,8 @@ struct store_options {
  * opens `sluice.db`, migrates its schema. `why` gets a sentence that says what to do next. */
 MUST_USE enum err store_open(struct loop *l, const struct store_options *o, struct store **out,
                              char *why, size_t why_size);
+/* Makes the folder beforehand, and judges it: ERR_DENIED when others own it or may change it. */
+MUST_USE enum err store_folder(const char *dir, char *why, size_t why_size);
 /* Flushes the ring, checkpoints, closes, joins the thread. Blocks: for shutdown only. */
 void store_close(struct store *s);
 void store_set_limits(struct store *s, int64_t max_age_ms, int64_t max_bytes); /* after a reload */
@@ -75,8 +77,7 @@ struct account_row {
     int64_t cool_until; /* wall ms, 0 = none */
     char cool_reason[32];
     int64_t facts_seen_at;
-    struct slice secret; /* clear, in memory only; borrowed from the caller or, in a callback, from
-                            the store, which wipes it afterwards */
+    struct slice secret; /* clear, in memory only; borrowed; what a callback is given is wiped */
     bool secret_unreadable; /* sealed under another master key: the row is kept as it is */
 };
 typedef void store_accounts_fn(void *arg, enum err e, const struct account_row *rows, size_t n);
