@@ -143,7 +143,7 @@ static void framing_choose(struct http_call *call, int status, int64_t length)
     call->bodyless = call->head.method == HTTP_HEAD || status == 204 || status == 304;
     call->chunked = length < 0 && !until_end;
     call->tail_due = call->chunked && !call->bodyless;
-    call->close = !call->head.keep_alive || until_end || s->draining ||
+    call->close = !call->head.keep_alive || until_end || call->conn->half || s->draining ||
                   call->conn->calls >= s->limits.max_requests ||
                   loop_now(s->loop) >= call->conn->old_at || !body_will_end(call);
 }
@@ -268,14 +268,21 @@ void call_written(struct conn *c)
 
 /* ---- the request's body -------------------------------------------------------------------- */
 
+void call_interim(struct conn *c, struct slice reply)
+{
+    assert(!c->call->responded);
+    if (c->dead == OK && !stream_writing(c->stream) && conn_write(c, &reply, 1) != OK)
+        assert(c->dead != OK || stream_writing(c->stream)); /* told, or flushed, in a later turn */
+}
+
 void http_call_read(struct http_call *call, bool on)
 {
     struct conn *c = call->conn;
     assert(!call->over);
     if (on && call->head.expect_continue && !call->continued && !call->responded) {
-        struct slice v = S("HTTP/1.1 100 Continue\r\n\r\n");
-        bool asked = call->received == 0 && c->pending.len == 0 && !stream_writing(c->stream);
-        if (asked && conn_write(c, &v, 1) != OK && c->dead != OK)
+        if (call->received == 0 && c->pending.len == 0)
+            call_interim(c, S("HTTP/1.1 100 Continue\r\n\r\n"));
+        if (c->dead != OK)
             return;
     }
     if (on)

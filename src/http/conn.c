@@ -24,7 +24,7 @@ static int64_t conn_deadline(const struct conn *c)
             at = c->write_at + l->write_ms;
         if (c->call->want && !h1_is_read(&c->call->h1))
             at = earlier(at, c->body_at + l->body_idle_ms);
-        return at;
+        return c->probe_at > 0 ? earlier(at, c->probe_at) : at;
     case CONN_FLUSH:
         return c->write_at + l->write_ms;
     case CONN_DRAIN:
@@ -337,6 +337,8 @@ static void conn_on_read(void *owner, struct slice bytes)
     conn_read_more(c);
 }
 
+static void conn_ended(struct conn *c);
+
 static void conn_turn(void *arg)
 {
     struct conn *c = arg;
@@ -356,6 +358,8 @@ static void conn_turn(void *arg)
     else if (c->state == CONN_IDLE)
         conn_turn_later(c);
     conn_read_more(c);
+    if (c->half)
+        conn_ended(c);
 }
 
 /* ---- after the answer ---------------------------------------------------------------------- */
@@ -393,20 +397,63 @@ void conn_answered(struct conn *c)
 
 /* ---- what the stream and the clock tell ---------------------------------------------------- */
 
-static void conn_on_end(void *owner)
+/* Is anybody there? A client that has closed altogether answers with a reset, which the next one of
+ * these meets; one that only has no more to say skips them (RFC 9110 15.2). Once the answer has begun
+ * its bytes find out. */
+static void conn_probe(struct conn *c)
 {
-    struct conn *c = owner;
-    switch (c->state) {
-    case CONN_OPEN: /* half closed is gone: a client that has stopped talking has stopped waiting */
+    assert(c->state == CONN_OPEN && c->half);
+    if (c->call->responded) {
+        c->probe_at = NEVER;
+    } else {
+        c->probe_at = loop_now(c->server->loop) + c->probe_ms;
+        c->probe_ms = c->probe_ms < PROBE_LAST_MS ? c->probe_ms * 4 : PROBE_LAST_MS;
+        call_interim(c, S("HTTP/1.1 102 Processing\r\n\r\n"));
+    }
+    conn_arm(c);
+}
+
+/* Who ends its side behind a whole request is still served. To HTTP/1.0 nothing can be said before
+ * the answer, and who ends it while the answer comes has stopped waiting: both are gone. */
+static void open_ended(struct conn *c)
+{
+    const struct http_call *call = c->call;
+    bool read = h1_is_read(&call->h1), waits = c->probe_at > 0;
+    bool gone = read ? !waits && (call->responded || call->h1.http10) : c->pending.len == 0;
+    if (gone) {
         conn_lost(c, ERR_EOF, "the client has closed its connection");
         conn_close(c, false);
+    } else if (read && !waits) {
+        c->probe_at = loop_now(c->server->loop) + PROBE_AFTER_MS;
+        c->probe_ms = PROBE_FIRST_MS;
+        conn_arm(c);
+    }
+}
+
+/* Nothing more will come: what is not whole with what is here never will be. */
+static void conn_ended(struct conn *c)
+{
+    switch (c->state) {
+    case CONN_OPEN:
+        open_ended(c);
         break;
     case CONN_FLUSH: /* it may still be reading what is on its way */
         c->call->close = true;
         break;
+    case CONN_IDLE:
+        if (c->pending.len == 0)
+            conn_close(c, true); /* else a turn is due */
+        break;
     default:
         conn_close(c, true);
     }
+}
+
+static void conn_on_end(void *owner)
+{
+    struct conn *c = owner;
+    c->half = true;
+    conn_ended(c);
 }
 
 static void conn_on_error(void *owner, enum err e, const char *why)
@@ -423,6 +470,20 @@ static void conn_on_written(void *owner)
     call_written(c);
 }
 
+static void open_expired(struct conn *c)
+{
+    int64_t now = loop_now(c->server->loop);
+    bool slow = stream_writing(c->stream) && now >= c->write_at + c->server->limits.write_ms;
+    if (slow) {
+        conn_lost(c, ERR_TIMEOUT, "the client reads too slowly");
+        conn_close(c, false);
+    } else if (c->probe_at > 0 && now >= c->probe_at) {
+        conn_probe(c);
+    } else {
+        conn_break(c, ERR_TIMEOUT, 408, "the request's body did not arrive in time");
+    }
+}
+
 static void conn_expired(struct conn *c)
 {
     switch (c->state) {
@@ -430,12 +491,7 @@ static void conn_expired(struct conn *c)
         conn_refuse(c, 408, "the request's head did not arrive in time");
         break;
     case CONN_OPEN:
-        if (stream_writing(c->stream)) {
-            conn_lost(c, ERR_TIMEOUT, "the client reads too slowly");
-            conn_close(c, false);
-        } else {
-            conn_break(c, ERR_TIMEOUT, 408, "the request's body did not arrive in time");
-        }
+        open_expired(c);
         break;
     case CONN_FLUSH:
         conn_lost(c, ERR_TIMEOUT, "the client reads too slowly");

@@ -23,6 +23,12 @@
 #define SILENT_MS       1000  /* a connection that has said nothing for so long can be spared */
 #define RATE_MS         30000 /* a body brings at least RATE_BYTES in every RATE_MS */
 #define RATE_BYTES      30720
+/* A client that has ended its side hears interim replies while its answer is not there, if that takes
+ * longer than the first of these; between them, from the second to the last, four times longer each.
+ * If it is gone altogether, the first one meets a reset, and the next behind its round trip sees it. */
+#define PROBE_AFTER_MS 25
+#define PROBE_FIRST_MS 50
+#define PROBE_LAST_MS  12800
 #define CALLS_KEPT      256  /* in the free list */
 #define RAW_KEPT        8192 /* of a call in the free list: larger buffers are given back */
 #define ANSWER_HEAD_MAX 262144
@@ -52,6 +58,8 @@ struct conn {
     int64_t body_at;    /* last body bytes, or the handler began to wait for them */
     int64_t write_at;   /* the outstanding write was offered */
     int64_t rate_at;    /* the body's rate is measured since */
+    int64_t probe_at;   /* half closed: the next interim reply; 0: none yet */
+    int64_t probe_ms;   /* ... and how long to wait for the one behind it */
     int64_t deadline;
     int64_t drained;
     int32_t rate_bytes;
@@ -59,6 +67,7 @@ struct conn {
     enum conn_state state;
     enum err dead; /* a write failed: the next turn tells */
     bool reading, parsing, ended_here;
+    bool half; /* the client has ended its side: it will say no more */
 };
 
 struct http_call {
@@ -143,6 +152,8 @@ void conn_want(struct conn *c, bool on);
 /* ---- call.c -------------------------------------------------------------------------------- */
 /* One of the server's own error answers; closes the connection. */
 void conn_refuse(struct conn *c, int status, const char *why);
+/* An interim reply, unless something is outstanding already. */
+void call_interim(struct conn *c, struct slice reply);
 /* The stream has taken all that was offered to it. */
 void call_written(struct conn *c);
 

@@ -9,6 +9,7 @@
 #define TRACE_BYTES     3000
 #define BROKEN_LIMIT_MS (2 * 3600 * INT64_C(1000))
 #define STOP_LIMIT_MS   60000
+#define GONE_MS         75 /* so long it takes to see that a client is gone */
 
 void run_fail(struct run *r, int line, const char *fmt, ...)
 {
@@ -431,6 +432,9 @@ static void clients_leave(struct run *r)
             sim_end(r->conn[i].peer, SIM_FIN);
         }
     settle(r, 0);
+    /* an end may be of one side only: the house asks whether anybody is there */
+    if (!r->failed && !sim_advance(r->loop, GONE_MS))
+        run_fail(r, 0, "the house spins after every client has left");
     if (!r->failed && rig_in_flight(r->house) != 0)
         run_fail(r, 0, "%" PRId64 " requests in flight after every client has left",
                  rig_in_flight(r->house));

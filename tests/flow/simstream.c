@@ -404,7 +404,8 @@ static bool stream_turn(struct stream *s)
     bool moved = false;
     if (s->life == STREAM_LINGERING)
         return linger_turn(s);
-    if (s->life == STREAM_LIVE && s->reset_due && s->reading) {
+    /* behind its end a stream is not read any more: only the next write meets the reset */
+    if (s->life == STREAM_LIVE && s->reset_due && s->reading && !s->end_told) {
         s->reset_due = false;
         stream_dies(s, ERR_RESET, "connection reset by peer");
         return true;

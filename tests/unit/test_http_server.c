@@ -561,7 +561,11 @@ static void client_leaves(struct site *s)
         send_raw(s, i < 2 ? GET("/hold") : POST("/echo", 9) "a");
         sim_end(s->client, HOW[i % 2]);
         settle(s);
-        LOGGED(s, i == 0   ? "open GET /hold;gone eof;"
+        if (i == 0) { /* it may have ended its side only: an interim reply, and another one */
+            LOGGED(s, "open GET /hold;");
+            advance(s, 75);
+        }
+        LOGGED(s, i == 0   ? "gone reset;"
                   : i == 1 ? "open GET /hold;gone reset;"
                   : i == 2 ? "open POST /echo;gone eof;"
                            : "open POST /echo;gone reset;");
@@ -578,9 +582,82 @@ static void client_leaves(struct site *s)
     settle(s);
     assert_int_equal(s->client->rx_end, SIM_FIN);
     LOGGED(s, "");
+}
+
+#define R102 "HTTP/1.1 102 Processing\r\n\r\n"
+
+/* Who only has no more to say is served; who is gone meets a reset: see conn_probe. */
+static void half_closed_is_served(struct site *s)
+{
+    send_raw(s, GET("/hold") GET("/never"));
+    sim_shut(s->client);
+    advance(s, 24);
+    GOT(s, "");
+    advance(s, 1);
+    GOT(s, R102);
+    advance(s, 49);
+    GOT(s, "");
+    advance(s, 1);
+    GOT(s, R102);
+    advance(s, 200 + 800 + 3200 + 12800 + 12800);
+    GOT(s, R102 R102 R102 R102 R102);
+    assert_int_equal(answer(s, 200, 3, S("")), OK);
+    advance(s, 30000); /* it has begun: nothing may come between */
+    assert_int_equal(http_write(s->call, S("abc")), OK);
+    done(s, false);
+    settle(s);
+    GOT(s, R200_CLOSE(3) "abc");
+    assert_int_equal(s->client->rx_end, SIM_FIN);
+    LOGGED(s, "open GET /hold;");
+}
+
+static void half_closed_with_a_body(struct site *s)
+{
+    sim_send(s->client, S(POST("/echo", 3) "abc"));
+    sim_shut(s->client);
+    settle(s);
+    LOGGED(s, "open POST /echo;body 3;complete;");
+    assert_int_equal(s->client->rx_end, SIM_FIN);
+    s->client = newcomer(s); /* the handler takes the body later than the end comes */
+    s->read = 0;
+    sim_send(s->client, S(POST("/hold", 3) "abc"));
+    sim_shut(s->client);
+    settle(s);
+    LOGGED(s, "open POST /hold;");
+    http_call_read(s->call, true);
+    settle(s);
+    LOGGED(s, "body 3;complete;");
+    advance(s, 25);
+    GOT(s, R102);
+    sim_end(s->client, SIM_FIN);
+    advance(s, 50); /* meets a reset, and the next one sees it */
+    LOGGED(s, "");
+    advance(s, 200);
+    LOGGED(s, "gone reset;");
+    s->client = newcomer(s); /* the same, and it is not whole */
+    s->read = 0;
+    sim_send(s->client, S(POST("/hold", 4) "abc"));
+    sim_shut(s->client);
+    settle(s);
+    LOGGED(s, "open POST /hold;");
+    http_call_read(s->call, true);
+    settle(s);
+    LOGGED(s, "gone eof;");
+    GOT(s, "");
+}
+
+/* Nothing can be said to HTTP/1.0 before its answer; and while an answer comes nobody hangs up who
+ * wants the rest. */
+static void half_closed_is_gone(struct site *s)
+{
+    send_raw(s, "GET /hold HTTP/1.0\r\n\r\n");
+    sim_shut(s->client);
+    settle(s);
+    LOGGED(s, "open GET /hold;gone eof;");
     s->client = newcomer(s);
     send_raw(s, GET("/hold"));
-    sim_shut(s->client); /* half closed is gone */
+    assert_int_equal(answer(s, 200, -1, S("so far")), OK);
+    sim_shut(s->client);
     settle(s);
     LOGGED(s, "open GET /hold;gone eof;");
 }
@@ -824,6 +901,9 @@ static void test_any_weather(void **state)
     X(dripping_body)                       \
     X(busy_handler_has_no_deadline)        \
     X(client_leaves)                       \
+    X(half_closed_is_served) \
+    X(half_closed_with_a_body) \
+    X(half_closed_is_gone) \
     X(half_closed_gets_what_is_on_its_way) \
     X(drain)                               \
     X(drain_after_the_head)                \

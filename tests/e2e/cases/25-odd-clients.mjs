@@ -151,7 +151,7 @@ test('odd client: half-closes behind its request', async (t) => {
   s.on('close', () => { ended = true; });
   s.end(`${head(gw.key, `content-length: ${BODY.length}\r\n`)}\r\n${BODY}`);
   await until(() => ended, 5000, 'an end');
-  ok(got === '' || got.startsWith('HTTP/1.1 200'), got.slice(0, 100));
+  ok(got.startsWith('HTTP/1.1 200'), got.slice(0, 100));
   equal((await gw.post(message())).status, 200);
 });
 
