@@ -23,6 +23,8 @@ enum trouble {
     TROUBLES
 };
 
+#define DISK_MARKS 4096
+
 static struct disk {
     sqlite3_vfs vfs, *real;
     sqlite3_io_methods io;
@@ -32,6 +34,7 @@ static struct disk {
     bool lasts;  /* until the test ends it; else it is over after one operation */
     bool images; /* of what is synced, beside each file as NAME.disk */
     bool unsynced_log;
+    uint8_t *marks; /* NULL, or DISK_MARKS: 1 for each operation that is no mere write */
 } disk;
 
 struct disk_file {
@@ -53,10 +56,12 @@ static bool disk_has(enum trouble t)
 }
 
 /* Something is about to change: is it this one's turn? */
-static bool disk_turn(enum trouble *t)
+static bool disk_turn(bool is_write, enum trouble *t)
 {
     *t = disk.trouble;
     disk.count++;
+    if (disk.marks != NULL && disk.count < DISK_MARKS)
+        disk.marks[disk.count] = !is_write;
     if (disk.at == 0 || disk.count < disk.at || (disk.count > disk.at && !disk.lasts))
         return false;
     if (disk.trouble == TROUBLE_DEATH)
@@ -101,7 +106,7 @@ static int disk_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 {
     sqlite3_file *r = disk_real(f);
     enum trouble t;
-    if (disk_turn(&t)) {
+    if (disk_turn(true, &t)) {
         if (t == TROUBLE_FULL)
             return SQLITE_FULL;
         if (t == TROUBLE_READ_ONLY)
@@ -117,7 +122,7 @@ static int disk_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 static int disk_truncate(sqlite3_file *f, sqlite3_int64 size)
 {
     enum trouble t;
-    if (disk_turn(&t) && (t == TROUBLE_TORN || t == TROUBLE_READ_ONLY))
+    if (disk_turn(false, &t) && (t == TROUBLE_TORN || t == TROUBLE_READ_ONLY))
         return SQLITE_IOERR_TRUNCATE;
     return disk_real(f)->pMethods->xTruncate(disk_real(f), size);
 }
@@ -126,7 +131,7 @@ static int disk_sync(sqlite3_file *f, int flags)
     struct disk_file *d = (struct disk_file *)(void *)f;
     enum trouble t;
     int rc;
-    if (disk_turn(&t) && (t == TROUBLE_TORN || t == TROUBLE_READ_ONLY || t == TROUBLE_SYNC))
+    if (disk_turn(false, &t) && (t == TROUBLE_TORN || t == TROUBLE_READ_ONLY || t == TROUBLE_SYNC))
         return SQLITE_IOERR_FSYNC;
     if (d->is_log)
         disk.unsynced_log = false;
@@ -199,7 +204,7 @@ static int disk_delete(sqlite3_vfs *v, const char *name, int sync)
     enum trouble t;
     int rc;
     (void)v;
-    if (disk_turn(&t) && (t == TROUBLE_TORN || t == TROUBLE_READ_ONLY))
+    if (disk_turn(false, &t) && (t == TROUBLE_TORN || t == TROUBLE_READ_ONLY))
         return SQLITE_IOERR_DELETE;
     rc = disk.real->xDelete(disk.real, name, sync);
     if (disk.images)
