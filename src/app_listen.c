@@ -61,7 +61,7 @@ bool doors_have_porch(const struct config *c)
 
 static void door_set(struct doors *d, int i)
 {
-    int32_t share = d->places / 4 / (d->n > 0 ? d->n : 1);
+    int32_t share = d->places / (d->n > 0 ? d->n : 1); /* as far as there are descriptors */
     struct listener_options o = {.tls = d->has_tls[i] ? d->tls : NULL,
                                  .proxy = d->has_proxy[i],
                                  .trusted = d->trusted,

@@ -227,12 +227,14 @@ static void body_take(struct conn *c, struct slice body)
 static bool step_head(struct conn *c, struct slice *in)
 {
     struct slice body;
+    size_t before = in->n;
     assert(c->call != NULL);
     switch (h1_next(&c->call->h1, in, &c->call->head, &body)) {
     case H1_HEADERS:
         call_open(c);
         return true;
     case H1_MORE:
+        young_grow(c->server, c, before - in->n);
         return false;
     default:
         conn_refuse(c, c->call->h1.status, c->call->h1.why);

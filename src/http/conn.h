@@ -20,7 +20,6 @@
 #define PENDING_MAX     1048576 /* ... and one read more than that must fit */
 #define DRAIN_BYTES     65536   /* of a body nobody wanted */
 #define DRAIN_MS        2000
-#define SILENT_MS       1000  /* a connection that has said nothing for so long can be spared */
 #define RATE_MS         30000 /* a body brings at least RATE_BYTES in every RATE_MS */
 #define RATE_BYTES      30720
 /* A client that has ended its side hears interim replies while its answer is not there, if that takes
@@ -35,9 +34,11 @@
 #define NEVER           INT64_MAX
 #define TRUSTED_MAX     64
 /* A head comes with its connection, in one piece: when room is needed, one that has taken longer
- * can be spared. Short, for so many times a second can strangers fill all the places there are. */
-#define YOUNG_MS        100
-#define YOUNG_MIN       16 /* so many may always be without a head */
+ * can be spared, the slowest first. Short, for so many times a second can strangers fill all the
+ * places there are; who is honest and slow is in danger only while they do. */
+#define YOUNG_MS        10
+#define YOUNG_MIN       16                 /* so many may always be without a head */
+#define YOUNG_BYTES     ((int64_t)8 << 20) /* ... and have sent so much of it in all */
 #define SAY_MS          60000
 
 enum conn_state { CONN_IDLE, CONN_HEAD, CONN_OPEN, CONN_FLUSH, CONN_DRAIN, CONN_CLOSED };
@@ -63,7 +64,8 @@ struct conn {
     int64_t deadline;
     int64_t drained;
     int32_t rate_bytes;
-    int32_t calls; /* begun on this connection */
+    int32_t calls;      /* begun on this connection */
+    int32_t head_bytes; /* of the head so far, while it is young */
     enum conn_state state;
     enum err dead; /* a write failed: the next turn tells */
     bool reading, parsing, ended_here;
@@ -110,6 +112,7 @@ struct http_server {
     struct link busy;
     struct link young; /* oldest first */
     int32_t young_n;
+    int64_t young_bytes;
     struct map sources; /* an address, or its /64 -> struct source */
     struct cidr trusted[TRUSTED_MAX];
     int trusted_n;
@@ -130,6 +133,8 @@ void call_release(struct http_server *s, struct http_call *call);
 /* The head of `c` begins, or its connection; ... is complete, or it is gone. */
 void young_enter(struct http_server *s, struct conn *c);
 void young_leave(struct http_server *s, struct conn *c);
+/* More of the head of `c` has come, and it is not all. */
+void young_grow(struct http_server *s, struct conn *c, size_t n);
 void source_leave(struct http_server *s, struct source *source); /* NULL is fine */
 /* Tells whoever wants to know when the server has become full, or has room again. */
 void server_watch(struct http_server *s);

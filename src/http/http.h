@@ -105,15 +105,13 @@ void http_server_trust(struct http_server *s, const struct cidr *proxies, int n,
                        enum http_forwarded header);
 /* Adds a connection; takes the stream over. One more than its source may have is aborted (trusted
  * proxies, this machine and unix sockets are no sources). Of the connections that have yet to
- * complete a head there are at most a quarter of all: the one that has taken longest, and more than
- * 100 ms, makes room. At max_connections one that can be spared makes room:
- * the one idle for longest after an answer, or one that has said nothing yet (see below). If there
- * is none the new one is aborted. */
+ * complete a head there are at most three quarters of all, with 8 MiB: the one that has taken
+ * longest, and more than 10 ms, makes room. At max_connections such a one does, too, or else the
+ * one idle for longest after an answer. If there is none the new one is aborted. */
 void http_server_add(struct http_server *s, struct stream *stream);
 /* Tells when the server is full and nothing can be spared, and when that is over: whoever listens
- * pauses meanwhile, and newcomers wait in the kernel's queue instead of being turned away. A
- * connection that has said nothing is spared only after a second: in a rush all look like that.
- * `fn` must call nothing of the server. */
+ * pauses meanwhile, and newcomers wait in the kernel's queue instead of being turned away: in a
+ * rush all look as if they had nothing to say. `fn` must call nothing of the server. */
 void http_server_on_full(struct http_server *s, void (*fn)(void *arg, bool full), void *arg);
 /* Drain: from now on every answer carries "connection: close"; idle connections are closed. */
 void http_server_drain(struct http_server *s);

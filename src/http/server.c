@@ -3,28 +3,12 @@
 
 #include <string.h>
 
-/* ---- room ---------------------------------------------------------------------------------- */
-
-/* A connection whose end hurts least; NULL when each one is needed. */
-static struct conn *server_spare(const struct http_server *s)
-{
-    for (struct link *k = s->idle.next; k != &s->idle; k = k->next) {
-        struct conn *c = CONTAINER(k, struct conn, link);
-        assert(c->state == CONN_IDLE);
-        if (c->pending.len > 0)
-            continue; /* its next request is here already */
-        if (c->calls > 0 || loop_now(s->loop) - c->since >= SILENT_MS)
-            return c;
-    }
-    return NULL;
-}
-
 /* ---- the young: slow heads must not take the places of those who ask ------------------------- */
 
 static int32_t young_max(const struct http_server *s)
 {
-    int32_t quarter = s->limits.max_connections / 4;
-    return quarter > YOUNG_MIN ? quarter : YOUNG_MIN;
+    int32_t most = s->limits.max_connections / 4 * 3;
+    return most > YOUNG_MIN ? most : YOUNG_MIN;
 }
 
 /* The one that has taken longest for its head, and more than the time in which all look alike. */
@@ -34,6 +18,13 @@ static struct conn *young_stale(const struct http_server *s)
         return NULL;
     struct conn *c = CONTAINER(s->young.next, struct conn, young);
     return loop_now(s->loop) - c->young_at >= YOUNG_MS ? c : NULL;
+}
+
+static void young_spare(struct http_server *s, struct conn *c)
+{
+    assert(!c->parsing && c->state != CONN_CLOSED);
+    s->stats.crowded++;
+    conn_close(c, false);
 }
 
 void young_enter(struct http_server *s, struct conn *c)
@@ -47,9 +38,8 @@ void young_enter(struct http_server *s, struct conn *c)
     struct conn *stale = young_stale(s);
     if (stale == NULL)
         return; /* the next ones wait outside: see server_watch */
-    assert(stale != c && !stale->parsing);
-    s->stats.crowded++;
-    conn_close(stale, false);
+    assert(stale != c);
+    young_spare(s, stale);
 }
 
 void young_leave(struct http_server *s, struct conn *c)
@@ -58,7 +48,40 @@ void young_leave(struct http_server *s, struct conn *c)
         return;
     list_remove(&c->young);
     s->young_n--;
-    assert(s->young_n >= 0);
+    s->young_bytes -= c->head_bytes;
+    c->head_bytes = 0;
+    assert(s->young_n >= 0 && s->young_bytes >= 0);
+}
+
+void young_grow(struct http_server *s, struct conn *c, size_t n)
+{
+    assert(!list_empty(&c->young) && n <= INT32_MAX);
+    c->head_bytes += (int32_t)n;
+    s->young_bytes += (int64_t)n;
+    while (s->young_bytes > YOUNG_BYTES) {
+        struct conn *stale = young_stale(s);
+        if (stale == NULL || stale == c)
+            break; /* its own bytes have a bound as well */
+        young_spare(s, stale);
+    }
+}
+
+/* ---- room ---------------------------------------------------------------------------------- */
+
+/* A connection whose end hurts least; NULL when each one is needed. */
+static struct conn *server_spare(const struct http_server *s)
+{
+    struct conn *stale = young_stale(s);
+    if (stale != NULL)
+        return stale;
+    for (struct link *k = s->idle.next; k != &s->idle; k = k->next) {
+        struct conn *c = CONTAINER(k, struct conn, link);
+        assert(c->state == CONN_IDLE);
+        /* not one whose next request is here already */
+        if (c->calls > 0 && c->pending.len == 0)
+            return c;
+    }
+    return NULL;
 }
 
 /* ---- sources --------------------------------------------------------------------------------- */
@@ -203,7 +226,8 @@ void http_server_add(struct http_server *s, struct stream *stream)
             stream_abort(stream);
             return;
         }
-        conn_close(spare, true);
+        s->stats.crowded++;
+        conn_close(spare, spare->calls > 0);
     }
     s->stats.accepted++;
     conn_start(s, stream, source);

@@ -51,7 +51,8 @@ void core_init(struct loop_core *c, void (*wake)(struct loop_core *c));
 /* Empties the graveyard; asserts that no timer is armed and no task posted. */
 void core_free(struct loop_core *c);
 
-/* Fires every timer with at_ms <= now that was set before this call; returns how many fired. */
+/* Fires the timers with at_ms <= now that were set before this call, 64 at most; returns how many.
+ * More may be due still: core_next_timer_at tells. */
 size_t core_fire_timers(struct loop_core *c, int64_t now);
 /* The earliest deadline, or CORE_NEVER. */
 int64_t core_next_timer_at(const struct loop_core *c);

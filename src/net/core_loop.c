@@ -1,6 +1,10 @@
 /* core_loop: timer heap, deferred tasks and graveyard, without a clock or a descriptor. */
 #include "net/core.h"
 
+/* Deadlines that end in one pass: a thousand connections that were opened together and are late
+ * together must not hold up all others. The rest is due at once in the next turn. */
+#define FIRED_MOST 64
+
 void core_init(struct loop_core *c, void (*wake)(struct loop_core *c))
 {
     *c = (struct loop_core){.wake = wake, .fired_at = INT64_MIN};
@@ -107,7 +111,7 @@ size_t core_fire_timers(struct loop_core *c, int64_t now)
     if (c->fired_at < now)
         c->fired_at = now;
     c->in_callback = true;
-    while (c->heap_len > 0) {
+    while (c->heap_len > 0 && fired < FIRED_MOST) {
         struct timer *t = c->heap[0];
         if (t->at_ms > now || t->order >= limit)
             break;

@@ -15,7 +15,7 @@
 #define LAST_ACCEPTS   4096 /* more than a queue holds */
 #define STARVED_MS     100
 #define STARVED_LOG_MS 60000
-#define CROWDED_MS     100 /* the porch is full: look again */
+#define CROWDED_MS     5 /* the porch is full: look again */
 
 struct listener {
     uv_poll_t poll;

@@ -165,7 +165,8 @@ struct loop *loop_new(void)
     core_init(&l->core, loop_wake);
     list_init(&l->signals);
     list_init(&l->finishing);
-    l->finishing_max = (size_t)net_fd_limit() / FINISHING_SHARE;
+    l->fds_max = net_fd_limit();
+    l->finishing_max = (size_t)l->fds_max / FINISHING_SHARE;
     l->clock_at = CORE_NEVER;
     l->resolver = resolver_new();
     int r = uv_loop_init(&l->uv);

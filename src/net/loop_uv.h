@@ -25,7 +25,8 @@ struct loop {
     struct link signals;
     struct link finishing; /* streams between stream_finish and their end, oldest first */
     size_t finishing_n, finishing_max;
-    size_t open; /* objects of ours whose memory libuv, or a thread, may still use */
+    int64_t fds, fds_max; /* descriptors of connections; the process may have so many of all */
+    size_t open;          /* objects of ours whose memory libuv, or a thread, may still use */
     struct resolver *resolver;
     struct loop *left;       /* the next one left behind by loop_free */
     struct tls_scratch *tls; /* NULL until the first TLS stream */

@@ -182,7 +182,7 @@ struct tls_cert_info {
 bool tls_server_cert(const struct tls_server *t, int i, struct tls_cert_info *out);
 struct tls_server_stats {
     uint64_t handshakes, resumed, refused; /* refused: failed, or too late */
-    int64_t in_progress, waiting;          /* 256 at one time; who waits is not read */
+    int64_t in_progress, waiting;          /* 512 at one time; who waits is not read */
 };
 void tls_server_stats_get(const struct tls_server *t, struct tls_server_stats *out);
 
@@ -236,8 +236,8 @@ struct listener_options {
     int trusted_n;
     int64_t header_ms, handshake_ms; /* deadlines: 3 s, 10 s */
     /* Between accept and owner at one time. When so many are, one that has kept us waiting (its
-     * first words for 100 ms, an answer for a second) is closed for each newcomer; is there none,
-     * newcomers wait in the kernel's queue. */
+     * first words for 10 ms, an answer for half a second) is closed for each newcomer; is there
+     * none, newcomers wait in the kernel's queue. */
     int32_t max_arrivals;
 };
 void listener_set(struct listener *l, const struct listener_options *o); /* of a TCP listener */

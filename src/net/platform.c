@@ -16,7 +16,8 @@
 #include <linux/filter.h>
 #endif
 
-#define LISTEN_BACKLOG  1024
+/* As many as the system permits: who does not find room asks again after a second. */
+#define LISTEN_BACKLOG  65535
 
 /* Seconds: first probe, distance between probes, lost probes that mean death. */
 #define KEEPALIVE_IDLE  60
@@ -228,6 +229,11 @@ int platform_adopt(int fd)
         return -errno;
     platform_tune(fd);
     return 0;
+}
+
+void platform_want(int fd, size_t n)
+{
+    set_int(fd, SOL_SOCKET, SO_RCVLOWAT, (int)n);
 }
 
 int platform_error(int fd)

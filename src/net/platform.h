@@ -18,6 +18,8 @@ int platform_adopt(int fd);
 int platform_accept(int fd, bool tcp, struct sockaddr_storage *peer);
 /* No Nagle; a peer that vanished is noticed after two minutes of silence. */
 void platform_tune(int fd);
+/* The socket is readable only when so many bytes are there, or no more will come. */
+void platform_want(int fd, size_t n);
 /* The error that waits on a socket, taken off it; 0 when none does. */
 int platform_error(int fd);
 void platform_name_thread(const char *name);

@@ -397,6 +397,7 @@ struct stream *stream_new(struct loop *l, bool tcp)
     s->h.any.data = s;
     s->loop = l;
     l->open++;
+    l->fds++;
     task_init(&s->deliver, on_deliver, s);
     return s;
 }
@@ -460,6 +461,7 @@ void stream_release(struct stream *s)
 static void on_closed(uv_handle_t *h)
 {
     struct stream *s = stream_of(h);
+    s->loop->fds--;
     if (s->tls == NULL || tls_free(s))
         stream_release(s);
 }

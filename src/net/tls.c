@@ -114,6 +114,8 @@ static void on_thread(uv_work_t *work)
 
 static void on_worked(uv_work_t *work, int status);
 
+#define GATE_AHEAD 4 /* steps, for each thread, that keep the gate busy */
+
 static void launch(struct tls *t)
 {
     assert(t->busy && list_empty(&t->turn));
@@ -131,6 +133,24 @@ void tls_gate_init(struct tls_gate *g, int most)
     list_init(&g->waiting);
 }
 
+bool tls_gate_busy(const struct tls_gate *g)
+{
+    return g->running >= g->most && g->queued >= GATE_AHEAD * g->most;
+}
+
+static void gate_wait(struct tls *t)
+{
+    list_push(&t->gate->waiting, &t->turn);
+    t->gate->queued++;
+}
+
+static void gate_unwait(struct tls *t)
+{
+    assert(t->gate->queued > 0);
+    list_remove(&t->turn);
+    t->gate->queued--;
+}
+
 /* A step has come back: the one that has waited for longest goes. */
 static void gate_next(struct tls_gate *g)
 {
@@ -138,11 +158,13 @@ static void gate_next(struct tls_gate *g)
         return;
     assert(g->running > 0);
     g->running--;
-    if (list_empty(&g->waiting))
-        return;
-    struct tls *t = CONTAINER(g->waiting.next, struct tls, turn);
-    list_remove(&t->turn);
-    launch(t);
+    if (!list_empty(&g->waiting)) {
+        struct tls *t = CONTAINER(g->waiting.next, struct tls, turn);
+        gate_unwait(t);
+        launch(t);
+    }
+    if (g->ready != NULL)
+        task_post(g->loop, g->ready);
 }
 
 /* Hands what has come to a thread. */
@@ -157,7 +179,7 @@ static void step(struct tls *t)
     t->busy = true;
     t->s->loop->open++;
     if (t->gate != NULL && t->gate->running >= t->gate->most)
-        list_push(&t->gate->waiting, &t->turn);
+        gate_wait(t);
     else
         launch(t);
 }
@@ -295,7 +317,7 @@ bool tls_free(struct stream *s)
 {
     struct tls *t = s->tls;
     if (!list_empty(&t->turn)) { /* no thread has seen this step, and none will */
-        list_remove(&t->turn);
+        gate_unwait(t);
         t->busy = false;
         s->loop->open--;
     }

@@ -31,9 +31,15 @@ typedef void tls_done_fn(void *arg, enum err e, const char *why);
  * to the loop. The rest wait here, oldest first. */
 struct tls_gate {
     int most, running;
+    int queued; /* in `waiting` */
     struct link waiting;
+    /* Told, in a later turn, when a step has come back. May be NULL. */
+    struct loop *loop;
+    struct task *ready;
 };
 void tls_gate_init(struct tls_gate *g, int most);
+/* So many steps wait that a newcomer's may wait elsewhere, where it can be chosen or given up. */
+bool tls_gate_busy(const struct tls_gate *g);
 
 /* Puts TLS under a connected stream that has no owner, and begins the handshake. `prepare` sets
  * what is particular to this connection (name, session). Takes `role` in any case; the gate, which
@@ -55,12 +61,17 @@ enum err tls_cert_refused(uint32_t flags, const char **why);
 MUST_USE enum err tls_server_start(struct tls_server *t, struct stream *s, tls_done_fn *done,
                                    void *arg);
 /* What the listeners share of a server: see arrival.c. */
+#define SLOT_SOURCES 256
 struct tls_slots {
     struct link taken;   /* arrivals whose handshake is going on, oldest first */
-    struct link waiting; /* arrivals for which there is no place yet */
+    struct link waiting; /* arrivals for which there is no place yet, oldest first */
     int taken_n, waiting_n;
     int most;
-    struct timer look; /* armed while somebody waits */
+    int64_t patience_ms;             /* with a peer whose turn it is, when others wait */
+    struct timer look;               /* armed while somebody waits */
+    struct task more;                /* posted by the gate */
+    struct tls_gate *gate;           /* no handshake begins while it is busy */
+    uint16_t taken_of[SLOT_SOURCES]; /* by a hash of where they come from */
 };
 struct tls_slots *tls_server_slots(struct tls_server *t);
 void tls_server_ref(struct tls_server *t);

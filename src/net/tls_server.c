@@ -17,7 +17,9 @@
 #define WATCH_MS       30000
 #define EXPIRY_WARN_MS (INT64_C(14) * 86400000)
 #define EXPIRY_SAY_MS  INT64_C(86400000)
-#define SLOTS          256
+#define SLOTS          512 /* of about 40 KiB each */
+/* An answer to ours has to cross the network. */
+#define ANSWER_MS      500
 #define FILES_MAX      (2 * TLS_PAIRS_MAX + 1)
 
 struct stamp { /* of a file when it was last looked at; all zero: it was not there */
@@ -457,9 +459,13 @@ enum err tls_server_new(struct loop *l, const struct tls_server_options *o, stru
     mbedtls_ssl_ticket_init(&t->tickets);
     tls_gate_init(&t->gate, gate_width());
     t->slots.most = SLOTS;
+    t->slots.patience_ms = ANSWER_MS;
     list_init(&t->slots.taken);
     list_init(&t->slots.waiting);
     timer_init(&t->slots.look, l, arrival_slots_look, &t->slots);
+    task_init(&t->slots.more, arrival_slots_look, &t->slots);
+    t->slots.gate = &t->gate;
+    t->gate.loop = l;
     timer_init(&t->watch, l, tls_server_look, t);
     options_copy(t, o);
     (void)stamps_take(t);
@@ -482,6 +488,8 @@ void tls_server_free(struct tls_server *t)
 {
     timer_stop(&t->watch);
     timer_stop(&t->slots.look);
+    task_cancel(&t->slots.more);
+    t->gate.ready = NULL;
     tls_server_unref(t);
 }
 

@@ -263,22 +263,21 @@ static void test_age(void **state)
     assert_true(lived > 40);
 }
 
-/* Connections that have yet to complete a head: a quarter of all, and the slowest goes. */
+/* Connections that have yet to complete a head: three quarters of all, and the slowest goes. */
 static void test_slow_heads(void **state)
 {
     struct site *s = *state;
-    struct sim_peer *slow[40];
+    struct sim_peer *slow[75];
     sim_end(s->client, SIM_FIN);
     settle(s);
-    for (int i = 0; i < 25; i++) {
+    for (int i = 0; i < 75; i++) {
         slow[i] = newcomer(s);
         sim_send(slow[i], S("GET /ok HTTP/1.1\r\nx-slow: "));
         settle(s);
         advance(s, 2);
     }
-    assert_int_equal(connections(s), 25);
+    assert_int_equal(connections(s), 75);
     assert_int_equal(crowded(s), 0);
-    advance(s, 100);
     s->client = newcomer(s); /* a good one: it is served at once, and the slowest is gone */
     assert_int_equal(crowded(s), 1);
     assert_true(slow[0]->rx_end != SIM_OPEN);
@@ -286,24 +285,56 @@ static void test_slow_heads(void **state)
     send_raw(s, "GET /ok HTTP/1.1\r\nhost: x\r\n\r\n");
     assert_true(slice_starts(bytes_slice(&s->client->rx), S("HTTP/1.1 200")));
     /* once served it is not one of them: the places are the slow ones' */
-    for (int i = 25; i < 40; i++) {
-        slow[i] = newcomer(s);
-        sim_send(slow[i], S("G"));
+    for (int i = 0; i < 15; i++) {
+        sim_send(newcomer(s), S("G"));
         settle(s);
     }
     assert_int_equal(crowded(s), 15);
-    assert_int_equal(connections(s), 26);
+    assert_int_equal(connections(s), 76);
     send_raw(s, "GET /ok HTTP/1.1\r\nhost: x\r\n\r\n");
     assert_true(s->client->rx_end == SIM_OPEN);
     /* the second head of a good one may be slow as well: then it is as slow as the others */
     sim_send(s->client, S("GET /ok"));
     settle(s);
     advance(s, 2000);
-    for (int i = 0; i < 25; i++) {
+    for (int i = 0; i < 75; i++) {
         newcomer(s);
         advance(s, 1);
     }
     assert_true(s->client->rx_end != SIM_OPEN);
+}
+
+/* Slow heads hold memory, too: beyond so many bytes of them the slowest goes. */
+static void test_long_slow_heads(void **state)
+{
+    struct site *s = *state;
+    enum { EACH = 30000, MOST = (8 << 20) / EACH };
+    static char line[10000];
+    struct http_server_stats st;
+    memset(line, 'a', sizeof line);
+    s->limits.max_connections = 1000;
+    limits_set(s);
+    sim_end(s->client, SIM_FIN);
+    settle(s);
+    struct sim_peer *first = NULL;
+    for (int i = 0; i < MOST + 20; i++) {
+        struct sim_peer *p = newcomer(s);
+        first = first == NULL ? p : first;
+        sim_send(p, S("GET /ok HTTP/1.1\r\n"));
+        for (int k = 0; k < EACH / (int)sizeof line; k++) {
+            sim_send(p, S("x: "));
+            sim_send(p, (struct slice){line, sizeof line});
+            sim_send(p, S("\r\n"));
+        }
+        settle(s);
+        advance(s, 1);
+    }
+    http_server_stats_get(s->server, &st);
+    assert_true(st.crowded > 15 && st.crowded < 30);
+    assert_true(first->rx_end != SIM_OPEN);
+    s->client = newcomer(s);
+    send_raw(s, "GET /ok HTTP/1.1\r\nhost: x\r\n\r\n");
+    assert_true(slice_starts(bytes_slice(&s->client->rx), S("HTTP/1.1 200")));
 }
 
 struct told {
@@ -321,11 +352,11 @@ static void test_rush(void **state)
 {
     struct site *s = *state;
     struct told t = {0};
-    struct sim_peer *rush[25];
+    struct sim_peer *rush[75];
     sim_end(s->client, SIM_FIN);
     settle(s);
     http_server_on_full(s->server, on_full, &t);
-    for (int i = 0; i < 25; i++)
+    for (int i = 0; i < 75; i++)
         rush[i] = newcomer(s);
     assert_int_equal(t.full, 1);
     assert_int_equal(t.room, 0);
@@ -366,6 +397,7 @@ int main(void)
         WITH_SITE(test_sources),
         WITH_SITE(test_age),
         WITH_SITE(test_slow_heads),
+        WITH_SITE(test_long_slow_heads),
         WITH_SITE(test_rush),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,6 +116,24 @@ static void timers_fire_in_order(void **state)
     core_free(&l.core);
 }
 
+/* A crowd that is due at once is let through by and by, in order. */
+static void timers_in_a_crowd_take_turns(void **state)
+{
+    (void)state;
+    enum { CROWD = 200 };
+    struct loop l;
+    struct probe p[CROWD];
+    begin(&l, p, CROWD);
+    for (int i = 0; i < CROWD; i++)
+        timer_set(&p[i].timer, 10 + i / 100);
+    static const size_t FIRED[] = {64, 64, 64, 8, 0};
+    for (size_t i = 0; i < sizeof FIRED / sizeof FIRED[0]; i++) {
+        assert_int_equal(core_fire_timers(&l.core, 20), FIRED[i]);
+        assert_true(core_next_timer_at(&l.core) == (i < 3 ? 11 - (i == 0) : CORE_NEVER));
+    }
+    core_free(&l.core);
+}
+
 static void timer_rearmed_moves(void **state)
 {
     (void)state;
@@ -377,6 +395,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timers_fire_in_order),
+        cmocka_unit_test(timers_in_a_crowd_take_turns),
         cmocka_unit_test(timer_rearmed_moves),
         cmocka_unit_test(timer_set_for_the_past_waits_a_turn),
         cmocka_unit_test(timer_that_sets_itself_does_not_spin),

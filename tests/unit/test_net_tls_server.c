@@ -453,17 +453,58 @@ static void test_deadline(void **state)
     bench_close();
 }
 
-/* Two places, taken by peers that say nothing: who comes later waits until they have had their
- * time, then the oldest goes. */
+/* What our own client opens a handshake with. */
+static char hail[4096];
+static size_t hail_n;
+
+static void hello_learn(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t len = sizeof at;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int door = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(door, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(door, 1), 0);
+    assert_int_equal(getsockname(door, (struct sockaddr *)&at, &len), 0);
+    struct dial_target to = {
+        .host = S("localhost"), .port = ntohs(at.sin_port), .tls = b.client, .allow_private = true};
+    struct dial *d = dial_start(b.loop, &to, on_dialled, NULL);
+    pass(20);
+    int fd = accept(door, NULL, NULL);
+    assert_true(fd >= 0);
+    ssize_t n;
+    UNTIL((n = recv(fd, hail, sizeof hail, MSG_DONTWAIT)) > 0);
+    hail_n = (size_t)n;
+    assert_true(hail[0] == 22 && hail_n > 100);
+    dial_cancel(d);
+    close(fd);
+    close(door);
+}
+
+static void put_hello(int fd, size_t from, size_t to)
+{
+    assert_int_equal(send(fd, hail + from, to - from, 0), (ssize_t)(to - from));
+}
+
+/* Two places, taken by peers that do not answer: who comes later waits until they have had their
+ * time, then the oldest goes. Who has yet to say hello takes none. */
 static void test_slots(void **state)
 {
     (void)state;
     bench_open("good", false);
+    hello_learn();
     struct tls_slots *slots = tls_server_slots(b.tls);
     slots->most = 2;
+    slots->patience_ms = 60;
+    int mute[2] = {raw(), raw()};
+    put_hello(mute[1], 0, hail_n - 1);
+    UNTIL(stats().arrivals == 2);
     int silent[2] = {raw(), raw()};
-    UNTIL(slots->taken_n == 2);
     int64_t from = loop_now(b.loop);
+    put_hello(silent[0], 0, hail_n);
+    UNTIL(slots->taken_n == 1);
+    put_hello(silent[1], 0, hail_n);
+    UNTIL(slots->taken_n == 2);
     dial();
     UNTIL(slots->waiting_n == 1);
     assert_int_equal(slots->taken_n, 2);
@@ -471,10 +512,45 @@ static void test_slots(void **state)
     assert_int_equal(b.dialled, OK);
     assert_true(loop_now(b.loop) - from >= 60);
     assert_int_equal(stats().crowded, 1);
-    assert_true(is_closed(silent[0]));
-    assert_false(is_closed(silent[1]));
-    close(silent[0]);
-    close(silent[1]);
+    assert_false(is_closed(mute[0]));
+    for (int i = 0; i < 2; i++) {
+        close(mute[i]);
+        close(silent[i]);
+    }
+    bench_close();
+}
+
+/* However a hello drips, it begins the handshake when it is whole, and not before. */
+static void test_dripping_hello(void **state)
+{
+    (void)state;
+    char answer[64];
+    bench_open("good", false);
+    hello_learn();
+    struct tls_slots *slots = tls_server_slots(b.tls);
+    int fd = raw();
+    for (size_t i = 0; i < hail_n; i++) {
+        assert_int_equal(slots->taken_n, 0);
+        put_hello(fd, i, i + 1);
+        if (i < 20 || i + 20 > hail_n)
+            pass(1);
+    }
+    UNTIL(recv(fd, answer, sizeof answer, MSG_DONTWAIT | MSG_PEEK) > 5);
+    assert_int_equal(answer[0], 22); /* a server hello */
+    assert_int_equal(slots->taken_n, 1);
+    close(fd);
+    UNTIL(stats().arrivals == 0);
+    /* half of it, and the end: gone at once, without a place and without a word */
+    for (size_t cut = 0; cut < 40; cut += 3) {
+        fd = raw();
+        if (cut > 0)
+            put_hello(fd, 0, cut);
+        pass(1);
+        assert_int_equal(shutdown(fd, SHUT_WR), 0);
+        UNTIL(is_closed(fd));
+        assert_int_equal(stats().arrivals, 0);
+        close(fd);
+    }
     bench_close();
 }
 
@@ -521,15 +597,22 @@ static void test_close(void **state)
 {
     (void)state;
     bench_open("good", false);
+    hello_learn();
     tls_server_slots(b.tls)->most = 2;
     int fd[4];
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         fd[i] = raw();
+        put_hello(fd[i], 0, i == 0 ? 3 : hail_n);
+    }
     UNTIL(stats().arrivals == 4);
+    UNTIL(tls_server_slots(b.tls)->taken_n == 2);
     dial();
     UNTIL(stats().arrivals == 5);
     bench_close();
     for (int i = 0; i < 4; i++) {
+        char answer[4096];
+        while (recv(fd[i], answer, sizeof answer, MSG_DONTWAIT) > 0)
+            ; /* what was said before */
         assert_true(is_closed(fd[i]));
         close(fd[i]);
     }
@@ -747,14 +830,23 @@ static void test_proxy_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files),         cmocka_unit_test(test_modes),
-        cmocka_unit_test(test_names),         cmocka_unit_test(test_handshake),
-        cmocka_unit_test(test_not_tls),       cmocka_unit_test(test_deadline),
-        cmocka_unit_test(test_slots),         cmocka_unit_test(test_crowded),
-        cmocka_unit_test(test_paused),        cmocka_unit_test(test_close),
-        cmocka_unit_test(test_reload),        cmocka_unit_test(test_watch),
-        cmocka_unit_test(test_start_refused), cmocka_unit_test(test_no_ticket_past_auth),
-        cmocka_unit_test(test_proxy),         cmocka_unit_test(test_proxy_refused),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_handshake),
+        cmocka_unit_test(test_not_tls),
+        cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_dripping_hello),
+        cmocka_unit_test(test_crowded),
+        cmocka_unit_test(test_paused),
+        cmocka_unit_test(test_close),
+        cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_watch),
+        cmocka_unit_test(test_start_refused),
+        cmocka_unit_test(test_no_ticket_past_auth),
+        cmocka_unit_test(test_proxy),
+        cmocka_unit_test(test_proxy_refused),
     };
     return cmocka_run_group_tests(tests, make_all, free_all);
 }
