@@ -9,23 +9,11 @@ import tls from 'node:tls';
 import { HERE, message, test } from '../lib/harness.mjs';
 import { equal, match, ok, sameBytes } from '../lib/assert.mjs';
 import { issue } from '../lib/front.mjs';
+import { freePort, program } from '../lib/programs.mjs';
 import { Connection, events, until } from '../lib/wire.mjs';
 
 // The client comes from another address than the balancer, where the system lets it.
 const CLIENT = process.env.SLUICE_E2E_ADDRESS ?? '127.0.0.1';
-
-function program(t, name) {
-  const found = ['/usr/sbin', '/usr/bin', '/usr/local/sbin', '/usr/local/bin', '/opt/homebrew/bin'].map((d) => path.join(d, name)).find((p) => fs.existsSync(p));
-  return found ?? t.skip(`${name} is not installed`);
-}
-
-async function freePort() {
-  const s = net.createServer();
-  await new Promise((go) => { s.listen(0, '127.0.0.1', go); });
-  const { port } = s.address();
-  await new Promise((go) => { s.close(go); });
-  return port;
-}
 
 // The sample with `changes` [from, to]; each must be found.
 function sample(t, name, changes) {

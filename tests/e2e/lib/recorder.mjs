@@ -1,5 +1,6 @@
 // An upstream that writes down what reaches it, to the byte: a server over bare sockets with a reader
 // of its own, stricter than any library's. What it cannot read as a row of clean requests is a fault.
+// `loose` is for what others send, who pass on more than sluice does: trailers, absolute targets.
 // It lives in the runner's process, so that a test can ask it without waiting.
 
 import net from 'node:net';
@@ -20,8 +21,9 @@ export class Recorder {
     this.reply = null; // (request) => bytes, or {bytes, then: 'fin'|'reset'}; null: the usual answer
   }
 
-  static async start(t) {
+  static async start(t, { loose = false } = {}) {
     const r = new Recorder();
+    r.loose = loose;
     r.server = net.createServer({ allowHalfOpen: true, noDelay: true }, (s) => r.accept(s));
     await new Promise((go) => { r.server.listen(0, '127.0.0.1', go); });
     r.port = r.server.address().port;
@@ -67,7 +69,7 @@ export class Recorder {
     if (end < 0) return false;
     const head = c.buf.subarray(0, end + 4).toString('latin1');
     const [line, ...rest] = head.slice(0, -4).split('\r\n');
-    const m = /^([A-Z]+) (\/[\x21-\x7e]*) HTTP\/1\.[01]$/.exec(line);
+    const m = (this.loose ? /^([A-Za-z]+) (?:https?:\/\/[^/]*)?(\/[\x21-\xff]*) HTTP\/1\.[01]$/ : /^([A-Z]+) (\/[\x21-\x7e]*) HTTP\/1\.[01]$/).exec(line);
     if (!m) return this.fault(c, 'no request line');
     const headers = [];
     for (const l of rest) {
@@ -85,7 +87,7 @@ export class Recorder {
     let body = Buffer.alloc(0);
     let used = end + 4;
     if (codings.length) {
-      if (codings[0] !== 'chunked') return this.fault(c, 'a foreign transfer coding');
+      if ((this.loose ? codings[0].toLowerCase() : codings[0]) !== 'chunked') return this.fault(c, 'a foreign transfer coding');
       const chunks = this.chunks(c.buf.subarray(used));
       if (chunks === null) return false;
       if (chunks.fault) return this.fault(c, chunks.fault);
@@ -114,6 +116,10 @@ export class Recorder {
       const line = buf.subarray(at, eol).toString('latin1');
       if (!/^[0-9a-fA-F]{1,8}$/.test(line)) return { fault: 'a bad chunk' };
       const n = parseInt(line, 16);
+      if (n === 0 && this.loose) {
+        const end = buf.indexOf('\r\n\r\n', eol);
+        return end < 0 ? null : { body: Buffer.concat(parts), used: end + 4 };
+      }
       if (n === 0) return buf.length < eol + 4 ? null : buf.subarray(eol + 2, eol + 4).toString() === '\r\n' ? { body: Buffer.concat(parts), used: eol + 4 } : { fault: 'trailers' };
       if (buf.length < eol + 4 + n) return null;
       parts.push(buf.subarray(eol + 2, eol + 2 + n));
