@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app_admin.h"
 #include "app_demo.h"
 #include "app_listen.h"
 #include "app_guard.h"
@@ -30,6 +31,7 @@ struct app {
     struct http_server *clients, *admins;
     struct doors doors;
     struct listener *admin_door; /* NULL: closed */
+    struct admin_tcp admin_tcp;
     struct app_sandbox sandbox;
     const struct config *config;
     const struct config *started; /* what was in force at the start: some of it still is */
@@ -187,6 +189,12 @@ static enum err app_reload(void *arg, char *why, size_t why_size)
         return e;
     }
     struct http_server_limits limits = app_limits(fresh);
+    e = admin_tcp_reload(&a->admin_tcp, fresh, a->admin, why, why_size);
+    if (e != OK) {
+        log_error("reload refused", LF_STR("why", why));
+        config_free(fresh);
+        return e;
+    }
     enum err files = doors_reload(&a->doors, fresh, limits.max_connections, refused,
                                   sizeof refused);
     if (files != OK && files != ERR_CONFLICT) {
@@ -269,7 +277,13 @@ static void on_client(void *owner, struct stream *s)
 static void on_admin(void *owner, struct stream *s)
 {
     struct app *a = owner;
-    http_server_add(a->admins, s);
+    if (admin_peer_may(stream_peer(s))) {
+        http_server_add(a->admins, s);
+        return;
+    }
+    log_warn("another user is turned away at the admin's socket",
+             LF_STR("by", stream_peer(s)->text));
+    stream_abort(s);
 }
 
 static void app_describe(void *arg, struct jw *w)
@@ -284,6 +298,7 @@ static void app_describe(void *arg, struct jw *w)
     jw_ki64(w, "accepted", (int64_t)s.accepted);
     jw_ki64(w, "crowded_out", (int64_t)s.crowded);
     jw_end_obj(w);
+    admin_tcp_describe(&a->admin_tcp, w);
     app_sandbox_describe(&a->sandbox, w);
     jw_kbool(w, "draining", a->draining);
     jw_ki64(w, "pid", getpid());
@@ -323,6 +338,13 @@ static bool app_listen_admin(struct app *a)
                      : listener_open(a->loop, NULL, path, &admin_ops, a, &a->admin_door);
     if (e != OK) {
         app_fail(a, path, err_name(e), 1);
+        return false;
+    }
+    char why[512];
+    e = admin_tcp_open(&a->admin_tcp, a->loop, a->started, a->admin, &admin_ops, a, why,
+                       sizeof why);
+    if (e != OK) {
+        app_fail(a, "cannot serve the admin", why, e == ERR_CERT ? 78 : 1);
         return false;
     }
     if (a->started->overlap)
@@ -495,6 +517,7 @@ static void app_stop(struct app *a)
     doors_free(&a->doors);
     if (a->admin_door != NULL)
         listener_close(a->admin_door);
+    admin_tcp_close(&a->admin_tcp);
     if (a->clients != NULL)
         http_server_free(a->clients);
     if (a->admins != NULL)

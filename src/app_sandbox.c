@@ -165,6 +165,10 @@ static void plan_configured(struct plan *p, const struct config *c, const char *
         plan_file(p, c->tls_key[i], false);
     }
     plan_file(p, c->tls_client_ca, false);
+    plan_file(p, c->admin_tls_cert, false);
+    plan_file(p, c->admin_tls_key, false);
+    plan_file(p, c->admin_tls_client_ca, false);
+    plan_file(p, c->admin_token_file, false);
     plan_file(p, c->ca_file, false);
     plan_file(p, c->ca_env, false);
     for (int i = 0; i < c->sandbox_reads; i++)
@@ -187,6 +191,8 @@ static void plan_ports(struct plan *p, const struct config *c)
         config_listen_at(c, i, &l);
         plan_port(p, l.addr);
     }
+    if (c->admin_listen != NULL)
+        plan_port(p, slice_of(c->admin_listen));
     plan_port(p, S("127.0.0.1:0")); /* the demo's provider */
 }
 

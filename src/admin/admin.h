@@ -38,6 +38,8 @@ struct admin_parts { /* all borrowed; they outlive the admin */
 struct admin *admin_new(const struct admin_parts *p);
 void admin_free(struct admin *a);
 void admin_set_config(struct admin *a, const struct config *c);
+/* Whoever asks over an address, not the unix socket, must bring it; "": need not. */
+void admin_set_token(struct admin *a, struct slice token);
 /* For the http_server on the unix socket, with the admin as its ctx. */
 const struct http_server_ops *admin_server_ops(void);
 

@@ -195,10 +195,14 @@ static void face_end(struct face *x)
 static void face_send(struct face *x, int status)
 {
     const struct http_header h[] = {{S("content-type"), S("application/json")},
-                                    {S("cache-control"), S("no-store")}};
+                                    {S("cache-control"), S("no-store")},
+                                    {S("x-content-type-options"), S("nosniff")},
+                                    {S("content-security-policy"), S("default-src 'none'")},
+                                    {S("cross-origin-resource-policy"), S("same-origin")},
+                                    {S("www-authenticate"), S("Bearer")}};
     struct slice body = buf_slice(&x->reply);
-    enum err e = http_respond(x->call, status, h, (int)(sizeof h / sizeof *h), (int64_t)body.n,
-                              body);
+    int n = (int)(sizeof h / sizeof *h) - (status != 401 ? 1 : 0);
+    enum err e = http_respond(x->call, status, h, n, (int64_t)body.n, body);
     if (e == OK)
         face_end(x);
     /* ERR_AGAIN: `written` follows. Anything else: `gone` follows. */
@@ -222,17 +226,31 @@ static void on_called(void *arg, int status, struct slice json)
     face_send(x, status);
 }
 
+static void face_refuse(struct face *x, int status, const char *why)
+{
+    const struct http_head *head = http_call_head(x->call);
+    log_warn("an admin request is refused", LF_STR("by", http_call_peer(x->call)->text),
+             LF_STR("method", http_method_name(head->method)), LF_SLICE("path", head->path),
+             LF_INT("status", status));
+    fail_write(&x->reply, status == 415 ? FAIL_USAGE : FAIL_DENIED, why);
+    face_send(x, status);
+}
+
 static void *face_open(void *ctx, struct http_call *call, const struct http_head *head)
 {
     struct admin *a = ctx;
     struct face *x = NEW(struct face);
-    (void)head;
+    const char *why = NULL;
+    int status = guard_check(a, head, http_call_peer(call), &why);
     *x = (struct face){.admin = a, .call = call};
     list_init(&x->link);
     list_push(&a->faces, &x->link);
     buf_init(&x->body, BODY_MAX);
     buf_init(&x->reply, ADMIN_REPLY_MAX);
-    http_call_read(call, true);
+    if (status == 0)
+        http_call_read(call, true);
+    else
+        face_refuse(x, status, why);
     return x;
 }
 
@@ -241,6 +259,15 @@ static void face_body(void *arg, struct slice bytes)
     struct face *x = arg;
     if (!x->over && buf_puts(&x->body, bytes) != OK)
         x->over = true;
+}
+
+/* What changes something is told, and by whom. */
+static void face_log(const struct face *x, const struct verb *v)
+{
+    if (v->method == HTTP_GET)
+        log_debug("admin", LF_STR("verb", v->name), LF_STR("by", http_call_peer(x->call)->text));
+    else
+        log_info("admin", LF_STR("verb", v->name), LF_STR("by", http_call_peer(x->call)->text));
 }
 
 static void face_complete(void *arg)
@@ -254,10 +281,12 @@ static void face_complete(void *arg)
     if (!x->over)
         v = api_route(head->method, head->path, head->query, buf_slice(&x->body), &args, &f, why,
                       sizeof why);
-    if (v == NULL)
+    if (v == NULL) {
         face_fail(x, f, why);
-    else
-        x->running = call_start(x->admin, v, &args, on_called, x);
+        return;
+    }
+    face_log(x, v);
+    x->running = call_start(x->admin, v, &args, on_called, x);
 }
 
 static void face_written(void *arg)

@@ -49,7 +49,13 @@ struct admin {
     struct admin_parts p;
     struct link calls, faces; /* of struct verb_call; of the API's open calls */
     struct link logins;       /* of verbs_login.c: begun, and waiting for a person */
+    bool has_token;
+    uint8_t token[CRYPTO_SHA256]; /* the digest of what who asks over an address must bring */
 };
+
+/* Whether this request is looked at (guard.c): 0, or the status that refuses it and a static why. */
+int guard_check(const struct admin *a, const struct http_head *head, const struct addr *peer,
+                const char **why);
 
 /* Why a verb failed: a stable word, the HTTP status of the API and the exit code of the CLI. */
 enum fail {

@@ -15,30 +15,6 @@ static bool is_vendor_token(struct slice token)
     return slice_starts(token, S("sk-ant-"));
 }
 
-/* 127.x.y.z as digits: a name such as 127.example.com is anybody's. */
-static bool is_loopback_v4(struct slice name)
-{
-    if (!slice_starts(name, S("127.")))
-        return false;
-    for (size_t i = 0; i < name.n; i++)
-        if (name.p[i] != '.' && (name.p[i] < '0' || name.p[i] > '9'))
-            return false;
-    return true;
-}
-
-static bool host_is_local(struct slice host)
-{
-    ptrdiff_t end = slice_starts(host, S("[")) ? slice_find(host, ']') : slice_find(host, ':');
-    struct slice name = host;
-    if (end >= 0 && host.p[end] == ']')
-        end++;
-    if (end >= 0 && (size_t)end < host.n && host.p[end] != ':')
-        return false;
-    if (end >= 0)
-        name = slice_sub(host, 0, (size_t)end);
-    return slice_ieq(name, S("localhost")) || is_loopback_v4(name) || slice_eq(name, S("[::1]"));
-}
-
 /* With no key ever made only this machine's own programs are served: no web page may make a browser
  * of this machine ask for it (robustness.md B8: rebinding, cross-site), and no proxy on this
  * machine may bring in the rest of the world. */
@@ -52,7 +28,18 @@ static bool is_local_program(const struct http_head *head, const struct addr *pe
         if (http_find(head, FOREIGN[i]) != NULL)
             return false;
     const struct slice *host = http_find(head, "host");
-    return peer->is_loopback && (host == NULL || host_is_local(*host));
+    return peer->is_loopback && (host == NULL || http_host_is_local(*host));
+}
+
+bool auth_host(const struct config *c, const struct http_head *head, const struct addr *peer)
+{
+    const struct slice *host = http_find(head, "host");
+    if (c->hosts == 0 || peer->is_unix)
+        return true;
+    if (host == NULL)
+        return false;
+    return http_host_is(*host, c->host, c->hosts) ||
+           (peer->is_loopback && http_host_is_local(*host));
 }
 
 static bool query_has_key(struct slice query)

@@ -83,6 +83,10 @@ enum auth_result {
 enum auth_result auth_check(struct key_set *keys, const struct http_head *head,
                             const struct addr *peer, struct key_row **key);
 
+/* Whether the client may call the gateway what it calls it: the option `hosts`, if there are any.
+ * Programs on this machine may say localhost. */
+bool auth_host(const struct config *c, const struct http_head *head, const struct addr *peer);
+
 /* Sources that keep presenting bad keys, so that guessing is slow and cheap to refuse
  * (robustness.md B3: 10 a minute). By source, never by key: nobody can be locked out by somebody
  * else's guesses. */

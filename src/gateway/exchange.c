@@ -185,6 +185,11 @@ static void *exchange_open(void *ctx, struct http_call *call, const struct http_
     default:
         break;
     }
+    if (!auth_host(x->g->config, head, http_call_peer(call))) {
+        answer_error(x, 421, "sluice: this gateway does not go by that name (`hosts`).", -1, false,
+                     "refused");
+        return x;
+    }
     if (exchange_refused(x, head))
         return x;
     if (x->route.kind == ROUTE_METHOD) {

@@ -54,6 +54,13 @@ bool http_is_hop_header(struct slice lower_name);
 /* True when `name` is listed in the head's Connection header. */
 bool http_connection_lists(const struct http_head *h, struct slice lower_name);
 
+/* Of a Host header's value, its port aside: whether it is an address in digits; one of this machine,
+ * in digits or `localhost`; one of some names ("example.com", "*.example.com"). No web page can make
+ * a browser say a name that is not its own, whatever addresses that name is given (rebinding). */
+bool http_host_is_number(struct slice host);
+bool http_host_is_local(struct slice host);
+bool http_host_is(struct slice host, const char *const *names, int n);
+
 /* ---- server -------------------------------------------------------------------------------- */
 
 struct http_server;

@@ -119,7 +119,7 @@ static void addr_complete(struct addr *a)
 
 void addr_unix(struct addr *a)
 {
-    *a = (struct addr){.is_unix = true, .is_loopback = true, .is_private = true};
+    *a = (struct addr){.is_unix = true, .is_loopback = true, .is_private = true, .uid = -1};
     text_copy(a->text, sizeof a->text, S("unix"));
 }
 

@@ -66,6 +66,15 @@ static void starve(struct listener *l, int r)
     poll_update(l);
 }
 
+static void unix_peer(struct addr *who, int fd)
+{
+    int64_t pid = 0;
+    addr_unix(who);
+    if (platform_peer(fd, &who->uid, &pid))
+        text_format(who->text, sizeof who->text, "user %" PRId64 ", process %" PRId64, who->uid,
+                    pid);
+}
+
 static void accepted(struct listener *l, int fd, const struct sockaddr_storage *peer)
 {
     bool tcp = !l->addr.is_unix;
@@ -86,7 +95,7 @@ static void accepted(struct listener *l, int fd, const struct sockaddr_storage *
     if (tcp)
         addr_from_sock(&who, (const struct sockaddr *)peer);
     else
-        addr_unix(&who);
+        unix_peer(&who, fd);
     stream_set_peer(s, &who);
     l->ops->on_accept(l->owner, s); /* may pause or close the listener */
 }

@@ -88,6 +88,7 @@ struct addr { /* an IPv4, IPv6 or unix socket address, as text and as what a rul
     uint16_t port;
     /* private: RFC 1918, CGNAT, ULA, link-local, loopback, ... A unix address is all three. */
     bool is_unix, is_loopback, is_private;
+    int64_t uid; /* whose process it is at the other end of a unix socket; -1: nobody has told */
 };
 /* "HOST:PORT", "[V6]:PORT", ":PORT" (all interfaces); numeric hosts only. ERR_SYNTAX, ERR_RANGE. */
 MUST_USE enum err addr_parse(struct slice s, struct addr *out);

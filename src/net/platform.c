@@ -236,6 +236,24 @@ void platform_want(int fd, size_t n)
     set_int(fd, SOL_SOCKET, SO_RCVLOWAT, (int)n);
 }
 
+bool platform_peer(int fd, int64_t *uid, int64_t *pid)
+{
+#ifdef SO_PEERCRED
+    struct ucred who;
+    socklen_t len = sizeof who;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
+        return false;
+    *uid = (int64_t)who.uid;
+    *pid = who.pid;
+    return true;
+#else
+    (void)fd;
+    (void)uid;
+    (void)pid;
+    return false;
+#endif
+}
+
 int platform_error(int fd)
 {
     int error = 0;

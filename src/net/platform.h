@@ -16,6 +16,8 @@ bool platform_is_listening(int fd);
 int platform_adopt(int fd);
 /* -EAGAIN when nobody waits. The descriptor is non-blocking, closed on exec and tuned. */
 int platform_accept(int fd, bool tcp, struct sockaddr_storage *peer);
+/* Whose process is at the other end of a unix socket. False: this system does not tell. */
+bool platform_peer(int fd, int64_t *uid, int64_t *pid);
 /* No Nagle; a peer that vanished is noticed after two minutes of silence. */
 void platform_tune(int fd);
 /* The socket is readable only when so many bytes are there, or no more will come. */
