@@ -301,9 +301,11 @@ static void face_gone(void *arg, enum err e, const char *why)
     face_free(arg);
 }
 
-static void face_error_body(void *ctx, int status, const char *why, struct buf *out)
+static void face_error_body(void *ctx, int status, const char *why, struct slice target,
+                            struct buf *out)
 {
     (void)ctx;
+    (void)target;
     fail_write(out, status == 404 ? FAIL_NOT_FOUND : FAIL_USAGE, why);
 }
 

@@ -28,8 +28,8 @@ void answer_error(struct exchange *x, int status, const char *message, int64_t r
                   bool may_retry, const char *end)
 {
     const struct front *f = &x->route.front;
-    struct http_header h[5];
-    char seconds[TEXT_U64_MAX];
+    struct http_header h[6];
+    char allow[ROUTE_ALLOW_MAX], seconds[TEXT_U64_MAX];
     int n = 0;
     buf_clear(&x->reply);
     status = front_status(f, status);
@@ -41,6 +41,8 @@ void answer_error(struct exchange *x, int status, const char *message, int64_t r
         size_t len = text_from_u64((uint64_t)retry_after, seconds);
         h[n++] = (struct http_header){S("retry-after"), {seconds, len}};
     }
+    if (x->route.kind == ROUTE_METHOD && status == 405)
+        h[n++] = (struct http_header){S("allow"), route_allow(&x->route, allow)};
     h[n] = front_error_header(f, status);
     n += h[n].name.n > 0;
     if (!may_retry)

@@ -128,7 +128,7 @@ struct limit_verdict attempt_judged(const struct exchange *x, struct reply_facts
  * account), and those whose text the gateway changes or remembers. */
 static bool reply_is_collected(const struct exchange *x, const struct http_head *head)
 {
-    if (head->status >= 300)
+    if (head->status >= 300 || crossing_counts_coded(x))
         return true;
     const struct slice *type = http_find(head, "content-type");
     bool json = type != NULL && slice_istarts(*type, S("application/json"));
@@ -213,7 +213,7 @@ static void attempt_settle(struct exchange *x, const struct limit_verdict *v)
 /* The reply is whole: an error may be for another account to mend, a 2xx is served. */
 static void attempt_judge(struct exchange *x)
 {
-    if (token_replays(x))
+    if (token_replays(x) || estimate_settles(x))
         return;
     struct limit_verdict v = attempt_verdict(x);
     if (v.verdict == VERDICT_NEXT) {

@@ -253,11 +253,36 @@ static void cut_rest(struct cut *c, struct crossing *out)
     out->usage_wished = true;
 }
 
+/* CountTokens takes the body of an InvokeModel, whole, in base64. */
+static enum err count_wrap(const struct splice *s, size_t max, struct buf *out)
+{
+    struct buf plain;
+    buf_init(&plain, max);
+    enum err e = splice_write(s, &plain);
+    e = e == OK ? buf_puts(out, S("{\"input\":{\"invokeModel\":{\"body\":\"")) : e;
+    e = e == OK ? text_base64(out, plain.p, plain.len, false) : e;
+    e = e == OK ? buf_puts(out, S("\"}}}")) : e;
+    buf_free(&plain);
+    return e;
+}
+
+/* Such a body must say how long the reply may become, and more than it may think. */
+static void cut_count(struct cut *c)
+{
+    struct span v;
+    splice_drop(&c->s, S("stream"));
+    if (!splice_find(c->s.text, S("max_tokens"), &v))
+        splice_add(&c->s, S("max_tokens"), S("32000"));
+}
+
 static enum err crossing_splice(struct exchange *x, const struct account *a,
                                 const struct account_door *d, const char *name)
 {
     struct crossing *out = &x->crossing;
     struct cut c = {.x = x, .account = a, .door = d};
+    bool coded = crossing_counts_coded(x);
+    if (coded && cut_is_alike(&c))
+        return OK; /* its clients wrap it themselves */
     splice_init(&c.s, buf_slice(&x->body));
     buf_init(&c.model, 1024);
     buf_init(&c.version, 128);
@@ -271,9 +296,13 @@ static enum err crossing_splice(struct exchange *x, const struct account *a,
     }
     cut_stream(&c);
     cut_rest(&c, out);
+    if (coded)
+        cut_count(&c);
     enum err e = OK;
-    out->own = !splice_is_empty(&c.s);
-    if (out->own)
+    out->own = coded || !splice_is_empty(&c.s);
+    if (coded)
+        e = count_wrap(&c.s, out->body.max, &out->body);
+    else if (out->own)
         e = splice_write(&c.s, &out->body);
     buf_free(&c.model);
     buf_free(&c.version);
@@ -308,7 +337,12 @@ static bool reads_body(const struct exchange *x)
 static bool door_counts(const struct exchange *x, const struct account_door *d)
 {
     return d->of->dialect == x->route.front.dialect && d->of->path[API_COUNT] != NULL &&
-           wire_of(d) != WIRE_BEDROCK && x->route.front.wire != WIRE_BEDROCK;
+           (wire_of(d) == WIRE_BEDROCK || x->route.front.wire != WIRE_BEDROCK);
+}
+
+bool crossing_counts_coded(const struct exchange *x)
+{
+    return x->route.kind == ROUTE_COUNT && wire_of(x->attempt.door) == WIRE_BEDROCK;
 }
 
 bool crossing_may_count(const struct exchange *x)
@@ -336,6 +370,14 @@ static void crossing_model(const struct exchange *x, const struct account *a,
         (void)account_model(a, asked, x->plan->turn, out, size);
 }
 
+/* CountTokens knows models, not the profiles that lead to them: "us.anthropic.claude-..." */
+static void model_without_profile(char *model)
+{
+    char *at = strstr(model, ".anthropic.");
+    if (at != NULL && strncmp(model, "arn:", 4) != 0)
+        memmove(model, at + 1, strlen(at));
+}
+
 static enum err crossing_path(struct exchange *x, const struct account *a,
                               const struct account_door *d, const char *name)
 {
@@ -343,8 +385,8 @@ static enum err crossing_path(struct exchange *x, const struct account *a,
     bool alike = d->of->dialect == x->route.front.dialect && wire_of(d) == x->route.front.wire &&
                  d->of->dialect != DIALECT_GEMINI;
     buf_clear(&x->crossing.path);
-    return account_door_path(a, d, x->route.front.call, x->plan->facts.stream, slice_of(name), in->path,
-                             alike ? in->query : S(""), &x->crossing.path);
+    return account_door_path(a, d, x->route.front.call, x->plan->facts.stream, slice_of(name),
+                             in->path, alike ? in->query : S(""), &x->crossing.path);
 }
 
 /* A body for this door, unless the one that was made for it is still there. */
@@ -387,6 +429,8 @@ enum crossed crossing_make(struct exchange *x, const char **why)
     if (x->route.kind == ROUTE_COUNT && !door_counts(x, d))
         return CROSSED_ESTIMATE;
     crossing_model(x, a, d, name, sizeof name);
+    if (crossing_counts_coded(x))
+        model_without_profile(name);
     enum err e = crossing_path(x, a, d, name);
     if (e == ERR_SYNTAX)
         *why = "The model's name cannot stand in a path";

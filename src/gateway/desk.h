@@ -44,8 +44,16 @@ struct route {
     const char *name;    /* for the record */
     struct slice object; /* batch, file or reply id in the path, "" when none */
     struct slice model;  /* in the path, as it stands there; "" when none */
+    unsigned methods;    /* that the path takes, a bit each; 0 = all */
     struct front front;
 };
+/* The path right behind which a model's name may hold a coded slash: ARNs do. */
+#define ROUTE_CODED_SLASH "/model/"
+#define ROUTE_ALLOW_MAX   64
+struct slice route_allow(const struct route *r, char out[ROUTE_ALLOW_MAX]); /* "GET, HEAD" */
+/* How the client of a path most likely speaks, served here or not; of no path at all: Anthropic's.
+ */
+struct front route_guess(struct slice path);
 struct route route_find(enum http_method m, struct slice path);
 /* What only the rest of the head tells: whose list of models is meant, and whether a stream of
  * Gemini's is to come as SSE. */

@@ -123,7 +123,7 @@ static int64_t estimate_for(const struct exchange *x)
     return tokens;
 }
 
-void estimate_answer(struct exchange *x)
+static void count_answer(struct exchange *x, int64_t tokens, bool estimated)
 {
     const struct front *f = &x->route.front;
     const char *key = f->wire == WIRE_BEDROCK           ? "inputTokens"
@@ -133,7 +133,6 @@ void estimate_answer(struct exchange *x)
     struct http_header h[3] = {{S("content-type"), S("application/json")},
                                {S("x-sluice-request-id"), slice_of(x->record.id)},
                                {S("x-sluice-estimated"), S("true")}};
-    int64_t tokens = estimate_for(x);
     buf_clear(&x->reply);
     if (buf_printf(&x->reply, "{\"%s\":%" PRId64 "}", key, tokens) != OK) {
         answer_error(x, 503, "sluice: out of memory for this request; try again.", 5, true,
@@ -141,5 +140,42 @@ void estimate_answer(struct exchange *x)
         return;
     }
     x->g->stats.served++;
-    answer_send(x, 200, h, 3, "complete");
+    answer_send(x, 200, h, estimated ? 3 : 2, "complete");
+}
+
+void estimate_answer(struct exchange *x)
+{
+    count_answer(x, estimate_for(x), true);
+}
+
+/* {"inputTokens":N}; -1: it is none. */
+static int64_t counted_tokens(struct slice body)
+{
+    struct json *doc = NULL;
+    int64_t tokens = -1;
+    if (json_parse(body, &doc) != OK)
+        return -1;
+    if (!json_i64(json_get(json_root(doc), "inputTokens"), &tokens) || tokens < 0)
+        tokens = -1;
+    json_free(doc);
+    return tokens;
+}
+
+bool estimate_settles(struct exchange *x)
+{
+    if (!crossing_counts_coded(x))
+        return false;
+    struct reply_facts r = {.status = x->attempt.status, .head = x->attempt.head};
+    int64_t tokens = r.status == 200 ? counted_tokens(buf_slice(&x->reply)) : -1;
+    if (tokens >= 0) {
+        struct limit_verdict v = attempt_judged(x, &r);
+        exchange_learn(x, &v, REPLY_ERROR_NONE);
+        exchange_note_attempt(x, v.reason);
+        count_answer(x, tokens, false);
+    } else {
+        exchange_note_attempt(x, "not_counted");
+        attempt_drop(x);
+        estimate_answer(x);
+    }
+    return true;
 }

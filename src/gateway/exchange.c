@@ -346,12 +346,16 @@ const struct http_server_ops *gateway_server_ops(void)
     return &OPS;
 }
 
-static void server_error_body(void *ctx, int status, const char *why, struct buf *out)
+static void server_error_body(void *ctx, int status, const char *why, struct slice target,
+                              struct buf *out)
 {
     (void)ctx;
     char text[160];
+    struct slice path = S("");
+    (void)slice_cut(&target, '?', &path);
+    const struct front f = route_guess(path);
     text_format(text, sizeof text, "sluice: %s", why);
-    if (codec_error_body(DIALECT_ANTHROPIC, status, slice_of(text), S(""), out) != OK)
+    if (front_error(&f, status, slice_of(text), S(""), out) != OK)
         buf_clear(out);
 }
 
@@ -361,5 +365,6 @@ static const struct http_server_ops OPS = {
                 .complete = exchange_complete,
                 .written = exchange_written,
                 .gone = exchange_gone},
+    .coded_slash = ROUTE_CODED_SLASH,
     .error_body = server_error_body,
 };

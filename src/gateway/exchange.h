@@ -264,6 +264,9 @@ void model_plain(enum wire wire, char *model); /* a cloud's name becomes the ven
 
 /* estimate.c */
 int64_t estimate_tokens(struct slice body);
+/* The whole reply to Bedrock's CountTokens is there: true when it is answered, in the client's words,
+ * or by an estimate if Bedrock would not count. What it refuses says nothing about the account. */
+bool estimate_settles(struct exchange *x);
 void estimate_answer(struct exchange *x);
 
 /* crossing.c */
@@ -279,6 +282,7 @@ void crossing_free(struct crossing *c); /* its body has been forgotten */
 /* For x->attempt.account: finds the door, and makes path and body. */
 enum crossed crossing_make(struct exchange *x, const char **why);
 bool crossing_may_count(const struct exchange *x);     /* somebody does, ready or not */
+bool crossing_counts_coded(const struct exchange *x);  /* Bedrock does, in words of its own */
 struct slice crossing_bytes(const struct exchange *x); /* the body to send */
 bool crossing_is_same(const struct exchange *x);       /* the door's dialect is the client's */
 bool crossing_is_alike(const struct exchange *x);      /* ... and so is its interface */

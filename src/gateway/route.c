@@ -169,13 +169,18 @@ bool route_model(struct slice coded, char *out, size_t size)
             c = hex_pair(coded, i + 1);
             i += 2;
         }
-        /* what ends a segment, or a string, is in no model's name */
-        if (c <= ' ' || c > '~' || c == '/' || c == '\\' || c == '"' || n + 1 >= size)
+        /* what ends a string is in no model's name; a slash is in ARNs, and has been let in only
+         * where it stands coded */
+        if (c <= ' ' || c > '~' || c == '\\' || c == '"' || n + 1 >= size)
             return false;
         out[n++] = (char)c;
     }
     out[n] = '\0';
-    return n > 0 && !slice_eq(slice_of(out), S(".")) && !slice_eq(slice_of(out), S(".."));
+    struct slice rest = {out, n}, piece;
+    bool good = n > 0 && out[n - 1] != '/';
+    while (slice_cut(&rest, '/', &piece))
+        good = good && piece.n > 0 && !slice_eq(piece, S(".")) && !slice_eq(piece, S(".."));
+    return good;
 }
 
 /* ---- matching -------------------------------------------------------------------------------- */
@@ -221,6 +226,55 @@ static bool path_like(struct slice path, struct slice pattern, struct slice *mod
     return path.n == 0 && pattern.n == 0;
 }
 
+/* By the beginnings of paths, first match first. */
+static const struct {
+    const char *begin;
+    struct front front;
+} GUESSES[] = {
+    {"/v1/chat", OPENAI(API_OTHER)},
+    {"/chat", OPENAI(API_OTHER)},
+    {"/v1/embeddings", OPENAI(API_OTHER)},
+    {"/embeddings", OPENAI(API_OTHER)},
+    {"/v1/completions", OPENAI(API_OTHER)},
+    {"/v1/images", OPENAI(API_OTHER)},
+    {"/v1/audio", OPENAI(API_OTHER)},
+    {"/v1/moderations", OPENAI(API_OTHER)},
+    {"/v1/batches", OPENAI(API_OTHER)},
+    {"/v1/responses", RESPONSES(API_OTHER)},
+    {"/responses", RESPONSES(API_OTHER)},
+    {"/v1/conversations", RESPONSES(API_OTHER)},
+    {"/v1beta/", GEMINI(API_OTHER, false)},
+    {"/model/", BEDROCK(API_OTHER, false)},
+    {"/inference-profiles", BEDROCK(API_OTHER, false)},
+    {"/v1/projects/", VERTEX(API_OTHER, false)},
+    {"/projects/", VERTEX(API_OTHER, false)},
+    {"/api/chat", OLLAMA(API_OTHER)},
+    {"/api/tags", OLLAMA(API_OTHER)},
+    {"/api/generate", OLLAMA(API_OTHER)},
+    {"/api/show", OLLAMA(API_OTHER)},
+};
+
+struct front route_guess(struct slice path)
+{
+    static const struct front any = ANTHROPIC(API_OTHER);
+    for (size_t i = 0; i < sizeof GUESSES / sizeof *GUESSES; i++)
+        if (slice_starts(path, slice_of(GUESSES[i].begin)))
+            return GUESSES[i].front;
+    bool google = slice_starts(path, S("/v1/models/")) && slice_find(path, ':') >= 0;
+    return google ? (struct front)GEMINI(API_OTHER, false) : any;
+}
+
+struct slice route_allow(const struct route *r, char out[ROUTE_ALLOW_MAX])
+{
+    size_t n = 0;
+    out[0] = '\0';
+    for (int m = HTTP_GET; m <= HTTP_OPTIONS; m++)
+        if ((r->methods & M(m)) != 0)
+            n += text_format(out + n, ROUTE_ALLOW_MAX - n, "%s%s", n > 0 ? ", " : "",
+                             http_method_name((enum http_method)m));
+    return (struct slice){out, n};
+}
+
 enum match { MATCH_NOT, MATCH_YES, MATCH_CASE };
 
 static enum match row_match(const struct route_row *r, struct slice path, struct slice *model)
@@ -237,9 +291,13 @@ static enum match row_match(const struct route_row *r, struct slice path, struct
 
 struct route route_find(enum http_method m, struct slice path)
 {
-    static const struct front any = ANTHROPIC(API_OTHER);
+    const struct route unknown = {.kind = ROUTE_UNKNOWN,
+                                  .name = "unknown",
+                                  .object = S(""),
+                                  .model = S(""),
+                                  .front = route_guess(path)};
     if (!path_is_plain(path))
-        return (struct route){ROUTE_UNKNOWN, "unknown", S(""), S(""), any};
+        return unknown;
     for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
         const struct route_row *r = &ROWS[i];
         struct slice model = S("");
@@ -249,12 +307,12 @@ struct route route_find(enum http_method m, struct slice path)
         if (how == MATCH_NOT)
             continue;
         if (r->methods != 0 && (r->methods & M(m)) == 0)
-            return (struct route){ROUTE_METHOD, r->name, S(""), S(""), r->front};
+            return (struct route){ROUTE_METHOD, r->name, S(""), S(""), r->methods, r->front};
         bool owned = r->kind == ROUTE_BATCHES || r->kind == ROUTE_FILES || r->kind == ROUTE_STATE;
         struct slice object = owned ? object_of(path, slice_of(r->path)) : S("");
-        return (struct route){r->kind, r->name, object, model, r->front};
+        return (struct route){r->kind, r->name, object, model, r->methods, r->front};
     }
-    return (struct route){ROUTE_UNKNOWN, "unknown", S(""), S(""), any};
+    return unknown;
 }
 
 /* ---- the rest of the head -------------------------------------------------------------------- */

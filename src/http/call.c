@@ -293,6 +293,18 @@ void http_call_read(struct http_call *call, bool on)
 
 /* ---- the server's own answers -------------------------------------------------------------- */
 
+/* The second word of what has come of the request line. */
+static struct slice target_seen(const struct conn *c)
+{
+    struct slice rest = c->call != NULL ? buf_slice(&c->call->h1.raw) : S(""), word = S("");
+    size_t n = 0;
+    if (!slice_cut(&rest, ' ', &word) || word.n > 16)
+        return S("");
+    while (n < rest.n && n < HTTP_LINE_MAX && rest.p[n] > ' ' && rest.p[n] <= '~')
+        n++;
+    return slice_sub(rest, 0, n);
+}
+
 void conn_refuse(struct conn *c, int status, const char *why)
 {
     struct http_server *s = c->server;
@@ -306,7 +318,7 @@ void conn_refuse(struct conn *c, int status, const char *why)
     buf_init(&head, 1024);
     buf_init(&body, 8192);
     if (s->ops.error_body != NULL)
-        s->ops.error_body(s->ctx, status, why, &body);
+        s->ops.error_body(s->ctx, status, why, target_seen(c), &body);
     enum err e = head_put_status(&head, status);
     if (e == OK)
         e = head_put_number(&head, S("content-type: application/json\r\ncontent-length: "),

@@ -227,8 +227,11 @@ static enum h1_event head_more(struct h1 *h, struct slice *in, struct http_head 
         return H1_MORE;
     room_take(h);
     llhttp_errno_t e = feed(h, in->p, in->n < room ? in->n : room, &took);
-    if (e != HPE_OK)
+    if (e != HPE_OK) { /* whoever answers may want to know whom */
+        if (buf_append(&h->raw, in->p, in->n < room ? in->n : room) != OK)
+            buf_clear(&h->raw);
         return head_refused(h, e);
+    }
     if (buf_append(&h->raw, in->p, took) != OK)
         return bad(h, 503, "out of memory for this head");
     *in = slice_sub(*in, took, in->n);

@@ -70,7 +70,8 @@ struct h1 {
     int header_room;
     int64_t left; /* body bytes still to come, when counted */
     const char *why;
-    int status; /* what to answer to a bad request */
+    int status;              /* what to answer to a bad request */
+    const char *coded_slash; /* see http_server_ops; set after h1_init */
     struct chunks chunks;
     uint8_t role, stage, framing;
     bool head_request; /* this is the reply to a HEAD: no body whatever it says */
@@ -101,8 +102,9 @@ MUST_USE int head_parse_request(struct h1 *h, struct http_head *head, const char
 MUST_USE int head_parse_reply(struct h1 *h, struct http_head *head, const char **why);
 
 /* The path of a request: begins with '/', no dot segment, no backslash, no encoded '/', '\', or
- * control character, no broken escape. NULL or a static reason. */
-const char *path_fault(struct slice path);
+ * control character, no broken escape. NULL or a static reason. `coded_slash` as in
+ * http_server_ops, NULL = nowhere. */
+const char *path_fault(struct slice path, const char *coded_slash);
 /* A host in a URL or a Host header, with the port if there is one. */
 bool host_is_valid(struct slice host);
 

@@ -33,7 +33,8 @@ enum http_method {
 struct http_head {
     enum http_method method; /* requests */
     struct slice target;     /* raw, as sent */
-    struct slice path;  /* raw path without query; begins with '/'; no dot segments, no %2f %00 */
+    struct slice path;  /* raw path without query; begins with '/'; no dot segments, no %00, and
+                           %2f only where http_server_ops allow it */
     struct slice query; /* without '?', "" when absent */
     int status;         /* responses */
     struct http_header *header; /* HTTP_HEADERS_MAX of them at most */
@@ -96,11 +97,15 @@ struct http_server_limits {
 /* Every connection's head is at most HTTP_HEAD_MAX / HTTP_HEADERS_MAX: 431. Pipelined bytes are
  * kept (16 KiB at most, then unread) until the answer before has ended. Protocol errors are
  * answered by the server itself, through `error_body`: 400, 408, 413, 414, 417, 431, 501 or 505,
- * and close. */
+ * and close. `coded_slash` (static; NULL: nowhere): a beginning of paths, "/x/"; in the one segment
+ * right behind it "%2F" may stand, of which dot segments are made as little as of '/'. */
 struct http_server_ops {
     struct http_handler handler;
-    /* Writes the body of one of the server's own error answers; content type JSON. May be NULL. */
-    void (*error_body)(void *ctx, int status, const char *why, struct buf *out);
+    const char *coded_slash;
+    /* Writes the body of one of the server's own error answers; content type JSON. May be NULL.
+     * `target`: raw, as far as it has come, and unchecked: fit to choose a shape by. */
+    void (*error_body)(void *ctx, int status, const char *why, struct slice target,
+                       struct buf *out);
 };
 struct http_server *http_server_new(struct loop *l, const struct http_server_limits *limits,
                                     const struct http_server_ops *ops, void *ctx);

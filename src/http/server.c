@@ -295,6 +295,7 @@ struct http_call *call_new(struct http_server *s)
         call = NEW(struct http_call);
         list_init(&call->link);
         h1_init(&call->h1, H1_REQUEST);
+        call->h1.coded_slash = s->ops.coded_slash;
         buf_init(&call->out, ANSWER_HEAD_MAX);
         return call;
     }

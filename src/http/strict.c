@@ -305,7 +305,7 @@ static int target_read(struct strict *s)
     ptrdiff_t mark = slice_find(t, '?');
     s->h->path = mark < 0 ? t : slice_sub(t, 0, (size_t)mark);
     s->h->query = mark < 0 ? S("") : slice_sub(t, (size_t)mark + 1, t.n);
-    const char *fault = path_fault(s->h->path);
+    const char *fault = path_fault(s->h->path, s->h1->coded_slash);
     return fault == NULL ? 0 : refuse(s, 400, fault);
 }
 

@@ -31,18 +31,31 @@ static int path_char(struct slice path, size_t *at)
     if (high < 0 || low < 0)
         return -1;
     int v = high * 16 + low;
-    return v == '/' || v == '\\' || v < 0x20 || v == 0x7f ? -1 : v;
+    return v == '\\' || v < 0x20 || v == 0x7f ? -1 : v;
 }
 
-const char *path_fault(struct slice path)
+/* Where "%2F" may stand: [from, to). */
+static struct slice coded_segment(struct slice path, const char *below)
+{
+    if (below == NULL || !slice_starts(path, slice_of(below)))
+        return S("");
+    struct slice rest = slice_sub(path, strlen(below), path.n);
+    ptrdiff_t end = slice_find(rest, '/');
+    return slice_sub(rest, 0, end < 0 ? rest.n : (size_t)end);
+}
+
+const char *path_fault(struct slice path, const char *coded_slash)
 {
     size_t at = 0, dots = 0, others = 0;
+    struct slice free = coded_segment(path, coded_slash);
     if (path.n == 0 || path.p[0] != '/')
         return "the path does not begin with a slash";
     while (at < path.n) {
-        bool slash = path.p[at] == '/';
+        const char *p = path.p + at;
+        bool coded = *p == '%', allowed = free.n > 0 && p >= free.p && p < free.p + free.n;
         int c = path_char(path, &at);
-        if (c < 0)
+        bool slash = c == '/';
+        if (c < 0 || (slash && coded && !allowed))
             return "the path holds a character or an escape that is not allowed";
         if (slash) {
             if (others == 0 && (dots == 1 || dots == 2))
@@ -139,7 +152,7 @@ enum err http_url_parse(struct slice url, struct http_target *t, struct slice *p
     struct slice path = slice_sub(url, cut, url.n);
     *why = authority_read(slice_sub(url, 0, cut), &out);
     if (*why == NULL && path.n > 0)
-        *why = path_fault(path);
+        *why = path_fault(path, NULL);
     if (*why != NULL)
         return ERR_SYNTAX;
     while (path.n > 0 && path.p[path.n - 1] == '/')

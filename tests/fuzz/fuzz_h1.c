@@ -57,7 +57,7 @@ static void head_check(const struct h1 *h, const struct http_head *head)
         return;
     }
     MUST(hosts == 1 || (hosts == 0 && h->http10));
-    MUST(head->path.n > 0 && head->path.p[0] == '/' && path_fault(head->path) == NULL);
+    MUST(head->path.n > 0 && head->path.p[0] == '/' && path_fault(head->path, NULL) == NULL);
     MUST(slice_search(head->path, S("/../")) < 0 && !slice_ends(head->path, S("/..")));
 }
 

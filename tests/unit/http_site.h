@@ -120,9 +120,11 @@ static inline void on_gone(void *x, enum err e, const char *why)
     s->call = NULL;
 }
 
-static inline void on_error_body(void *ctx, int status, const char *why, struct buf *out)
+static inline void on_error_body(void *ctx, int status, const char *why, struct slice target,
+                                 struct buf *out)
 {
     (void)ctx;
+    (void)target;
     assert_non_null(why);
     assert_int_equal(buf_printf(out, "{%d}", status), OK);
 }

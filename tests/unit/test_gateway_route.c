@@ -211,7 +211,8 @@ static void test_models_in_paths(void **state)
         const char *coded, *plain; /* NULL: refused */
     } rows[] = {
         {"claude", "claude"}, {"a%3A0", "a:0"},   {"a@2025", "a@2025"}, {"arn%3Aaws", "arn:aws"},
-        {"%2e%2e%2fx", NULL}, {"a%2Fb", NULL},    {"..", NULL},         {".", NULL},
+        {"%2e%2e%2fx", NULL}, {"a%2F..", NULL},   {"..", NULL},         {".", NULL},
+        {"a%2Fb", "a/b"},     {"a%2F%2Fb", NULL}, {"%2Fa", NULL},       {"a%2F", NULL},
         {"a%00b", NULL},      {"a%0d%0ab", NULL}, {"a%22b", NULL},      {"a%5Cb", NULL},
         {"a%20b", NULL},      {"a%", NULL},       {"a%4", NULL},        {"a%zz", NULL},
         {"%C3%A9", NULL},     {"", NULL},         {"x%3Fy", "x?y"},
@@ -260,12 +261,55 @@ static void test_settle(void **state)
     assert_int_equal(r.front.stream, FRAMING_ARRAY);
 }
 
+/* How errors are worded that come before anything is routed, or for what is not served. */
+static void test_guess(void **state)
+{
+    static const struct {
+        const char *path;
+        enum dialect dialect;
+        enum wire wire;
+    } rows[] = {
+        {"", DIALECT_ANTHROPIC, WIRE_PLAIN},
+        {"/", DIALECT_ANTHROPIC, WIRE_PLAIN},
+        {"/v1/messages", DIALECT_ANTHROPIC, WIRE_PLAIN},
+        {"/v1/chat/completions", DIALECT_OPENAI, WIRE_PLAIN},
+        {"/v1/embeddings/x", DIALECT_OPENAI, WIRE_PLAIN},
+        {"/v1/responses", DIALECT_RESPONSES, WIRE_PLAIN},
+        {"/v1beta/models/g:generateContent", DIALECT_GEMINI, WIRE_PLAIN},
+        {"/v1/models/g:streamGenerateContent", DIALECT_GEMINI, WIRE_PLAIN},
+        {"/v1/models/g", DIALECT_ANTHROPIC, WIRE_PLAIN},
+        {"/model/m/converse", DIALECT_ANTHROPIC, WIRE_BEDROCK},
+        {"/v1/projects/p/x", DIALECT_ANTHROPIC, WIRE_VERTEX},
+        {"/api/generate", DIALECT_OLLAMA, WIRE_PLAIN},
+        {"/api/hello", DIALECT_ANTHROPIC, WIRE_PLAIN},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct front f = route_guess(slice_of(rows[i].path));
+        if (f.dialect != rows[i].dialect || f.wire != rows[i].wire)
+            fail_msg("%s: dialect %d, wire %d", rows[i].path, (int)f.dialect, (int)f.wire);
+    }
+}
+
+static void test_allow(void **state)
+{
+    char text[ROUTE_ALLOW_MAX];
+    (void)state;
+    struct route r = route_find(HTTP_GET, S("/v1/chat/completions"));
+    assert_int_equal(r.kind, ROUTE_METHOD);
+    assert_true(slice_eq(route_allow(&r, text), S("POST")));
+    r = route_find(HTTP_POST, S("/v1/models"));
+    assert_int_equal(r.kind, ROUTE_METHOD);
+    assert_true(slice_eq(route_allow(&r, text), S("GET, HEAD")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kinds),     cmocka_unit_test(test_settled),
         cmocka_unit_test(test_spellings), cmocka_unit_test(test_objects),
         cmocka_unit_test(test_fronts),    cmocka_unit_test(test_models_in_paths),
+        cmocka_unit_test(test_guess),     cmocka_unit_test(test_allow),
         cmocka_unit_test(test_settle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
