@@ -98,6 +98,12 @@ size_t worker_depth(const struct worker *w)
     return w->depth;
 }
 
+int64_t worker_stuck_ms(const struct worker *w)
+{
+    (void)w;
+    return 0;
+}
+
 /* Runs the oldest job and its `done`; false when there is none. */
 static bool bench_step(struct loop *l)
 {
