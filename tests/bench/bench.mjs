@@ -17,7 +17,7 @@ const { values: opt } = parseArgs({ options: {
   seconds: { type: 'string' }, clients: { type: 'string', default: '32' }, quick: { type: 'boolean' },
   aa: { type: 'string' }, json: { type: 'string' }, markdown: { type: 'string' },
   instructions: { type: 'string' }, profile: { type: 'string' }, keep: { type: 'string' },
-  soak: { type: 'string' }, list: { type: 'boolean' }, 'no-extras': { type: 'boolean' },
+  soak: { type: 'string' }, alone: { type: 'boolean' }, list: { type: 'boolean' }, 'no-extras': { type: 'boolean' },
   'max-minutes': { type: 'string', default: '60' }, 'ledger-rows': { type: 'string', default: '1000000' },
 } });
 
@@ -28,11 +28,15 @@ if (opt.list) {
 
 const QUICK = 'a,b,c,d,e,tls-a,tls-h,g';
 const options = {
-  rounds: Number(opt.rounds ?? (opt.quick ? 1 : 5)),
-  runMs: Number(opt.seconds ?? (opt.quick ? 0.3 : 3)) * 1000,
-  warmMs: opt.quick ? 50 : 300,
+  rounds: Number(opt.rounds ?? (opt.quick ? 1 : 15)),
+  runMs: Number(opt.seconds ?? (opt.quick ? 0.2 : 0.6)) * 1000,
+  warmMs: opt.quick ? 30 : 100,
   clients: Number(opt.clients),
 };
+// Many short rounds, because the machine's other work comes and goes; fewer and longer ones where
+// not so much happens in a second.
+const slow = { ...options, rounds: Math.ceil(options.rounds / 3), runMs: options.runMs * 5, warmMs: options.warmMs * 3 };
+const optionsOf = (s) => (!opt.quick && (s.load.pace === 'held' || s.load.pace === 'open') ? slow : options);
 
 function contestantsOf() {
   if (opt.aa) return [opt.aa, `${opt.aa}#2`];
@@ -75,13 +79,14 @@ async function scenario(house, s, contestants) {
   const who = players(s, contestants);
   const rounds = Object.fromEntries(who.map((w) => [w, []]));
   const alive = {};
-  for (let r = 0; r < options.rounds; r++) {
+  const times = optionsOf(s);
+  for (let r = 0; r < times.rounds; r++) {
     for (let i = 0; i < who.length; i++) {
       const player = who[(i + r) % who.length]; // nobody is always the first
       const base = baseOf(player);
       const c = base === 'direct' ? house.direct() : alive[base] ?? await house.start(kindOf(player));
       if (base !== 'direct' && !s.fresh) alive[base] = c;
-      rounds[player].push(await play(house, s, player, c, options));
+      rounds[player].push(await play(house, s, player, c, times));
       if (s.fresh) await c.stop();
     }
   }
@@ -105,6 +110,9 @@ function machine() {
 const say1 = (r) => Object.entries(r.players).filter(([, o]) => o.cpu)
   .map(([who, o]) => `${who} ${o.cpu.median.toFixed(1)} us${o.to.cpu && who !== r.reference ? ` (${o.to.cpu.median.toFixed(2)})` : ''}`).join(', ');
 
+const aloneTable = (more) => ['| sluice alone | |', '|---|---|',
+  ...more.map((x) => `| ${x.what} | ${x.value === undefined ? '' : x.value.toFixed(2)} |`)].join('\n');
+
 async function compare(house) {
   const contestants = contestantsOf();
   const began = os.loadavg();
@@ -122,11 +130,11 @@ async function compare(house) {
   const m = machine();
   const text = [
     table(results, counted), '',
-    ...(more.length ? ['| sluice alone | |', '|---|---|', ...more.map((x) => `| ${x.what} | ${x.value === undefined ? '' : x.value.toFixed(2)} |`), ''] : []),
+    ...(more.length ? [aloneTable(more), ''] : []),
     ...(lines.length && contestants.includes('nginx') ? [targets(lines), ''] : []),
     ...(same ? [same.text, ''] : []),
     `Machine: ${m.cpu}, ${m.cores} cores, Linux ${m.kernel}; ${m.nginx}; ${m.haproxy}. ${options.clients} connections, medians of ${
-      options.rounds} rounds of ${options.runMs / 1000} s, in turns; ratios are the medians of each round's. Load average ${
+      options.rounds} rounds of ${options.runMs / 1000} s (held streams and open loop: ${slow.rounds} of ${slow.runMs / 1000} s), in turns; ratios are the medians of each round's. Load average ${
       began.map((x) => x.toFixed(1)).join(' ')} before, ${os.loadavg().map((x) => x.toFixed(1)).join(' ')} after.`,
     ...[...notes].map((n) => `* ${n}`),
   ].join('\n');
@@ -154,6 +162,12 @@ async function main() {
       for (const [who, by] of Object.entries(counted)) {
         for (const [id, x] of Object.entries(by)) console.log(`| ${who} | ${id} | ${Math.round(x.sum)} | ${x.threads.map((t) => Math.round(t)).join(' ')} |`);
       }
+      return 0;
+    }
+    if (opt.alone) {
+      const more = await extras(house, root, Number(opt['ledger-rows']));
+      const lines = judge([], more);
+      console.log(`${aloneTable(more)}\n\n${targets(lines)}`);
       return 0;
     }
     if (opt.profile) {

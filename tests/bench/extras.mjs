@@ -201,7 +201,7 @@ export async function soak(house, seconds) {
     ['plain', 'plain', { pace: 'open', rate: 20, clients: 200, body: 307200 }],
     ['plain', 'plain', { pace: 'open', rate: 40, clients: 200, body: 1024, reply: 'burst' }],
     ['plain', 'plain', { pace: 'held', clients: 200, reply: 'held.200.1' }],
-    ['plain', 'slow', { pace: 'held', clients: 20, dialect: 'openai' }],
+    ['plain', 'slow', { pace: 'held', clients: 20, reply: 'held', dialect: 'openai' }],
     ...(house.tls ? [['tls', 'plain', { pace: 'open', rate: 50, clients: 200, body: 1024 }],
       ['tls', 'tls', { pace: 'held', clients: 50, reply: 'held.200.1' }],
       ['tls', 'plain', { pace: 'shake', rate: 20, clients: 100 }]] : []),

@@ -370,6 +370,7 @@ static int open_streams(void)
     int ready;
     while ((ready = streams_ready()) < wish.clients && watch.errors == 0 && now_us() < end)
         turn(20);
+    watch.errors += ready < wish.clients;
     return ready;
 }
 

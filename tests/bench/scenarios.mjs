@@ -57,7 +57,7 @@ export function fitted(s, house) {
 
 // In (g) the gateway runs twice: translating, and passing the same stream through.
 export function players(s, contestants) {
-  if (!s.pass) return s.noDirect ? contestants : ['direct', ...contestants];
+  if (!s.pass) return s.noDirect || s.fresh ? contestants : ['direct', ...contestants];
   return contestants.flatMap((c) => (c.startsWith('sluice') ? [c, `${c}:pass`] : [c]));
 }
 
