@@ -261,11 +261,12 @@ enum verdict {
 struct reply_facts { /* what an attempt came to */
     int status;      /* 0: no reply; then `failure` says why */
     enum err failure;
-    const struct http_head *head; /* NULL without reply */
-    struct slice body;            /* of an error reply, as far as it was kept */
-    enum reply_error in_stream;   /* error event on a 2xx, before or behind what is meaningful */
-    const char *model;            /* asked for; NULL or "" = none */
-    enum dialect dialect;         /* of the door that it went through */
+    const struct http_head *head;   /* NULL without reply */
+    struct slice body;              /* of an error reply, as far as it was kept */
+    enum reply_error in_stream;     /* error event on a 2xx, before or behind what is meaningful */
+    const struct observation *seen; /* ... and what it said, NULL = not known */
+    const char *model;              /* asked for; NULL or "" = none */
+    enum dialect dialect;           /* of the door that it went through */
 };
 /* Pure: the class of a reply and what it means for the account (scheduling.md D4,
  * wire/anthropic-ratelimits.md section 3). */

@@ -419,8 +419,14 @@ static struct limit_verdict judge_server_error(const struct reply_facts *r,
 }
 
 /* An error event on a 2xx, before anything meaningful or behind it (200, and then the truth). */
-static struct limit_verdict judge_in_stream(const struct reply_facts *r, int64_t now)
+static struct limit_verdict judge_in_stream(const struct provider *p, const struct reply_facts *r,
+                                            int64_t now)
 {
+    struct limit_verdict v;
+    if (p->limits == LIMITS_MINIMAX && r->in_stream == REPLY_ERROR_AUTH)
+        return verdict_login("unauthorized"); /* it says all it says with a 200 */
+    if (r->seen != NULL && limits_told_of_style(p, r, r->seen, now, &v))
+        return v;
     switch (r->in_stream) {
     case REPLY_ERROR_RATE_LIMIT:
         return judge_limited_in_stream(r, now);
@@ -501,9 +507,7 @@ struct limit_verdict limits_judge(const struct provider *p, const struct reply_f
     if (r->status == 0)
         return judge_failure(r->failure);
     if (r->status >= 200 && r->status < 300 && r->in_stream != REPLY_ERROR_NONE)
-        return p->limits == LIMITS_MINIMAX && r->in_stream == REPLY_ERROR_AUTH
-                   ? verdict_login("unauthorized") /* it says all it says with a 200 */
-                   : judge_in_stream(r, now);
+        return judge_in_stream(p, r, now);
     if (r->status >= 200 && r->status < 300)
         return (struct limit_verdict){.verdict = VERDICT_SERVE, .reason = "served"};
     if (r->status == 304)

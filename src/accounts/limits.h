@@ -18,5 +18,8 @@ struct slice limits_header(const struct http_head *h, const char *name);
  * classes for all do not say. */
 bool limits_of_style(const struct provider *p, const struct reply_facts *r,
                      const struct observation *o, int64_t now, struct limit_verdict *out);
+/* The same of an error that a 2xx tells, where the style gives it a code of its own. */
+bool limits_told_of_style(const struct provider *p, const struct reply_facts *r,
+                          const struct observation *o, int64_t now, struct limit_verdict *out);
 
 #endif

@@ -179,13 +179,13 @@ static bool beijing_wait(const struct reply_facts *r, struct slice text, int64_t
     return *ms <= MONTH;
 }
 
-static bool judge_zai(const struct reply_facts *r, const struct observation *o, int64_t now,
-                      struct limit_verdict *out)
+static bool judge_zai_code(const struct reply_facts *r, const struct observation *o, int64_t now,
+                           struct limit_verdict *out)
 {
     uint64_t code = 0;
     int64_t wait = 0;
     if (!text_u64(slice_of(o->error_type), &code))
-        return judge_openai(r, o, now, out);
+        return false;
     switch (code) {
     case 1302: /* too many at once, too often, too busy */
     case 1303:
@@ -210,6 +210,14 @@ static bool judge_zai(const struct reply_facts *r, const struct observation *o, 
     default:
         return false;
     }
+}
+
+static bool judge_zai(const struct reply_facts *r, const struct observation *o, int64_t now,
+                      struct limit_verdict *out)
+{
+    uint64_t code = 0;
+    return text_u64(slice_of(o->error_type), &code) ? judge_zai_code(r, o, now, out)
+                                                    : judge_openai(r, o, now, out);
 }
 
 /* ---- Google ---------------------------------------------------------------------------------- */
@@ -336,6 +344,12 @@ static bool judge_aws(const struct reply_facts *r, const struct observation *o, 
 }
 
 /* ---- all ------------------------------------------------------------------------------------- */
+
+bool limits_told_of_style(const struct provider *p, const struct reply_facts *r,
+                          const struct observation *o, int64_t now, struct limit_verdict *out)
+{
+    return p->limits == LIMITS_ZAI && judge_zai_code(r, o, now, out);
+}
 
 bool limits_of_style(const struct provider *p, const struct reply_facts *r,
                      const struct observation *o, int64_t now, struct limit_verdict *out)

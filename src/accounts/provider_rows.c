@@ -354,7 +354,7 @@ const struct provider provider_rows[] = {
                .under = "/v1beta",
                .path = {[API_CHAT] = "/models/{model}:generateContent",
                         [API_COUNT] = "/models/{model}:countTokens",
-                        [API_MODELS] = "/models",
+                        [API_MODELS] = "/models?pageSize=1000",
                         [API_OTHER] = "/v1beta"},
                .stream_path = "/models/{model}:streamGenerateContent?alt=sse",
                .stream = FRAMING_SSE,

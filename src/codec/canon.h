@@ -163,7 +163,7 @@ struct say {
     struct slice id, name, model, text, error_type;
     int status; /* of ERROR: as an HTTP status */
     enum reply_error error;
-    struct usage usage; /* of START and STOP; .known when any of it was told */
+    struct usage usage; /* of START, STOP and ERROR; .known when any of it was told */
 };
 /* Slices are valid during the call. An error (out of memory, a bound) stops the reader, which
  * returns it. */

@@ -88,6 +88,9 @@ struct thinking_strip {
 };
 MUST_USE enum err codec_thinking_strip(struct slice body, int before, struct buf *out,
                                        struct thinking_strip *done);
+/* The same of a Responses body: `messages` are the items of its input. */
+MUST_USE enum err codec_reasoning_strip(struct slice body, int before, struct buf *out,
+                                        struct thinking_strip *done);
 /* True for the words by which a provider refuses thinking that was signed elsewhere, or not at all,
  * or that is missing. */
 bool codec_is_signature_error(struct slice message);

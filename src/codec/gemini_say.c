@@ -227,7 +227,8 @@ static enum err error_tell(struct say_reader *r, int status, const struct observ
                     .status = status,
                     .error = o->error,
                     .error_type = slice_of(o->error_type),
-                    .text = slice_of(o->error_message)};
+                    .text = slice_of(o->error_message),
+                    .usage = r->usage}; /* what went wrong was paid for */
     assert(!r->ended && status >= 400 && o->error != REPLY_ERROR_NONE);
     enum err e = blocks_close(&r->blocks);
     r->ended = true;

@@ -2,9 +2,10 @@
  * Facts: wire/gemini.md.
  *
  * A call goes out when its arguments are whole. A signature stands on the part behind the thinking
- * that it signs, or on an empty text if nothing follows. Not written, for the dialect has no words
- * for it: redacted thinking, which stop sequence it was, logprobs, writes to a cache; and thinking
- * that was not asked for. The opening and a sign of life are empty texts: clients take every line
+ * that it signs, or on an empty text if nothing follows. Logprobs stand beside an empty text, or in
+ * a whole reply at its end. Not written, for the dialect has no words for it: redacted thinking,
+ * which stop sequence it was, writes to a cache, bytes of tokens; and thinking that was not asked
+ * for. The opening and a sign of life are empty texts: clients take every line
  * for a response. */
 #include "codec/gemini.h"
 
@@ -20,10 +21,12 @@ struct say_writer {
     char *model; /* as the client asked; else as the provider named it */
     enum stop_kind stop;
     struct usage usage;
-    struct buf tail;  /* of every event: what stands behind its parts; "" = not made yet */
-    struct buf parts; /* whole: so far */
-    struct buf text;  /* of the open block: arguments, an image, or (whole) all of it */
-    struct buf sign;  /* on the wire, waiting for its part; "" = none */
+    struct buf tail;        /* of every event: what stands behind its parts; "" = not made yet */
+    struct buf parts;       /* whole: so far */
+    struct buf text;        /* of the open block: arguments, an image, or (whole) all of it */
+    struct buf sign;        /* on the wire, waiting for its part; "" = none */
+    struct buf chosen, top; /* logprobs: elements of the two lists, with their commas */
+    bool tops;              /* any of them tells of more than the chosen token */
     char *call_id, *call_name;
     char media[64]; /* of the open image */
 };
@@ -39,6 +42,8 @@ struct say_writer *gemini_writer_new(const struct say_context *c, bool whole)
     buf_init(&w->parts, WHOLE_MAX);
     buf_init(&w->text, WHOLE_MAX);
     buf_init(&w->sign, WHOLE_MAX);
+    buf_init(&w->chosen, WHOLE_MAX);
+    buf_init(&w->top, WHOLE_MAX);
     return w;
 }
 
@@ -50,6 +55,8 @@ void gemini_writer_free(struct say_writer *w)
     buf_free(&w->parts);
     buf_free(&w->text);
     buf_free(&w->sign);
+    buf_free(&w->chosen);
+    buf_free(&w->top);
     mem_free(w->model);
     mem_free(w->call_id);
     mem_free(w->call_name);
@@ -126,13 +133,14 @@ static enum err image_print(struct say_writer *w, struct buf *out)
 /* ---- events ---------------------------------------------------------------------------------- */
 
 #define FRONT "data: {\"candidates\":[{\"content\":{\"parts\":["
+#define BACK  "],\"role\":\"model\"}"
 
 static enum err tail_make(struct say_writer *w)
 {
     assert(!w->whole && w->model != NULL);
     if (w->tail.len > 0)
         return OK;
-    enum err e = buf_puts(&w->tail, S("],\"role\":\"model\"},\"index\":0}],\"modelVersion\":"));
+    enum err e = buf_puts(&w->tail, S(BACK ",\"index\":0}],\"modelVersion\":"));
     if (e == OK)
         e = json_escape(&w->tail, slice_of(w->model));
     if (e == OK)
@@ -229,6 +237,75 @@ static enum err sign_take_in(struct say_writer *w, const struct say *s)
     return gemini_sign_write(s->text, &w->sign);
 }
 
+/* ---- logprobs -------------------------------------------------------------------------------- */
+
+static void token_put(struct jw *j, const struct json_val *v)
+{
+    double p = 0;
+    (void)json_f64(json_get(v, "logprob"), &p);
+    jw_obj(j);
+    jw_kstr(j, "token", json_get_str(v, "token"));
+    jw_kf64(j, "logProbability", p);
+    jw_end_obj(j);
+}
+
+/* One token of OpenAI's list as an element of each of Gemini's two. */
+static enum err logprob_put(struct say_writer *w, const struct json_val *v)
+{
+    const struct json_val *tops = json_get(v, "top_logprobs");
+    struct jw chosen, top;
+    enum err e = w->chosen.len > 0 ? buf_puts(&w->chosen, S(",")) : OK;
+    if (e == OK && w->top.len > 0)
+        e = buf_puts(&w->top, S(","));
+    if (e != OK)
+        return e;
+    jw_init(&chosen, &w->chosen);
+    token_put(&chosen, v);
+    jw_init(&top, &w->top);
+    jw_obj(&top);
+    jw_key(&top, "candidates");
+    jw_arr(&top);
+    for (size_t i = 0; i < json_len(tops); i++)
+        token_put(&top, json_at(tops, i));
+    jw_end_arr(&top);
+    jw_end_obj(&top);
+    w->tops = w->tops || json_len(tops) > 0;
+    return chosen.err == OK ? top.err : chosen.err;
+}
+
+static enum err logprobs_print(struct say_writer *w, struct buf *out)
+{
+    enum err e = buf_puts(out, S(",\"logprobsResult\":{\"chosenCandidates\":["));
+    e = e == OK ? buf_puts(out, buf_slice(&w->chosen)) : e;
+    e = e == OK && w->tops ? buf_puts(out, S("],\"topCandidates\":[")) : e;
+    e = e == OK && w->tops ? buf_puts(out, buf_slice(&w->top)) : e;
+    e = e == OK ? buf_puts(out, S("]}")) : e;
+    buf_clear(&w->chosen);
+    buf_clear(&w->top);
+    w->tops = false;
+    return e;
+}
+
+/* `text`: OpenAI's object. What it is none of is left out: it is not what the reply is about. */
+static enum err logprobs_put(struct say_writer *w, struct slice text, struct buf *out)
+{
+    struct json *doc = NULL;
+    enum err e = OK;
+    if (json_parse(text, &doc) != OK)
+        return OK;
+    const struct json_val *list = json_get(json_root(doc), "content");
+    for (size_t i = 0; e == OK && i < json_len(list); i++)
+        e = logprob_put(w, json_at(list, i));
+    json_free(doc);
+    if (e != OK || w->whole || w->chosen.len == 0)
+        return e;
+    e = tail_make(w);
+    e = e == OK ? buf_puts(out, S(FRONT "{\"text\":\"\"}" BACK)) : e;
+    e = e == OK ? logprobs_print(w, out) : e;
+    struct slice tail = buf_slice(&w->tail);
+    return e == OK ? buf_puts(out, slice_sub(tail, sizeof BACK - 1, tail.n)) : e;
+}
+
 /* ---- the end --------------------------------------------------------------------------------- */
 
 static const char *finish_word(enum stop_kind stop)
@@ -293,6 +370,8 @@ static enum err last_print(struct say_writer *w, struct buf *out)
     jw_end_obj(&j);
     jw_kcstr(&j, "finishReason", finish_word(w->stop));
     jw_ki64(&j, "index", 0);
+    if (e == OK && w->chosen.len > 0)
+        e = logprobs_print(w, out); /* a member more of the same object */
     jw_end_obj(&j);
     jw_end_arr(&j);
     usage_print(&j, &w->usage);
@@ -374,7 +453,7 @@ enum err gemini_write(struct say_writer *w, const struct say *s, struct buf *out
     case SAY_LIFE:
         return w->started ? empty_put(w, out) : OK;
     case SAY_LOGPROBS:
-        break;
+        return logprobs_put(w, s->text, out);
     }
     return OK;
 }

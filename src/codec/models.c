@@ -1,6 +1,8 @@
 /* Model lists: the union of what several accounts offer, newest first, in Anthropic's shape and
  * paging (wire/anthropic-messages.md section 8) or in OpenAI's (wire/openai.md section 6). An entry
- * that is in the shape asked for is copied as its provider wrote it. */
+ * that is in the shape asked for is copied as its provider wrote it. Lists of Gemini's and Ollama's
+ * are read too: {"models":[{"name":"models/..."}]},
+ * {"models":[{"name":"...","modified_at":"..."}]}. */
 #include "codec/dialect.h"
 #include "codec/span.h"
 
@@ -44,14 +46,35 @@ static enum err list_add(struct model_list *l, const struct model *m)
     return OK;
 }
 
+/* The name is the id: Gemini's with "models/" before it, of such as can talk; Ollama's as it is. */
+static bool named_read(struct slice raw, struct model *out)
+{
+    static const struct slice lead = {"models/", 7};
+    struct span v;
+    char text[MODEL_ID + 8], time[48];
+    if (!span_member(raw, S("name"), &v) || !json_span_text(raw, v, text, sizeof text))
+        return false;
+    struct slice id = slice_of(text);
+    if (slice_starts(id, lead))
+        id = slice_sub(id, lead.n, id.n);
+    text_copy(out->id, sizeof out->id, id);
+    if (span_member(raw, S("modified_at"), &v) && json_span_text(raw, v, time, sizeof time) &&
+        !text_rfc3339(slice_of(time), &out->created_at))
+        out->created_at = 0;
+    bool talks = !span_member(raw, S("supportedGenerationMethods"), &v) ||
+                 slice_search(span_slice(raw, v), S("\"generateContent\"")) >= 0;
+    return id.n > 0 && talks;
+}
+
 /* Entries without an id are no models. */
 static bool model_read(struct slice raw, struct model *out)
 {
     struct span v;
     char created[40];
     *out = (struct model){.raw = raw};
-    if (!span_member(raw, S("id"), &v) || !json_span_text(raw, v, out->id, sizeof out->id) ||
-        out->id[0] == '\0')
+    if (!span_member(raw, S("id"), &v))
+        return named_read(raw, out);
+    if (!json_span_text(raw, v, out->id, sizeof out->id) || out->id[0] == '\0')
         return false;
     if (span_member(raw, S("created_at"), &v) && json_span_text(raw, v, created, sizeof created) &&
         !text_rfc3339(slice_of(created), &out->created_at))
@@ -83,7 +106,8 @@ static enum err list_add_body(struct model_list *l, struct slice body)
     enum err e = OK;
     /* The scanner does not look at everything, and what it passes is copied to a client: so the
      * whole must be JSON first. */
-    if (!is_json(body) || !span_member(body, S("data"), &data))
+    if (!is_json(body) ||
+        (!span_member(body, S("data"), &data) && !span_member(body, S("models"), &data)))
         return OK;
     span_list_init(&entries, span_slice(body, data));
     while (e == OK && span_list_next(&entries, &entry) == OK) {
@@ -163,7 +187,9 @@ static void entry_anthropic(struct jw *w, const struct model *m)
         jw_raw(w, m->raw);
         return;
     }
-    entry_text(m->raw, S("name"), name, sizeof name);
+    entry_text(m->raw, S("displayName"), name, sizeof name);
+    if (name[0] == '\0')
+        entry_text(m->raw, S("name"), name, sizeof name);
     jw_obj(w);
     jw_kcstr(w, "type", "model");
     jw_kcstr(w, "id", m->id);

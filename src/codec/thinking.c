@@ -183,6 +183,48 @@ static bool loop_lacks_thinking(struct slice body, struct span messages, int bef
     return any && !thinks && has_tool_result(span_slice(body, last));
 }
 
+/* ---- Responses ------------------------------------------------------------------------------- */
+
+/* Items of reasoning hold the same, encrypted for whom it was made for (wire/openai.md, Responses).
+ * Nothing else refers to them by more than its place. */
+static void input_strip(struct copy *c, struct span input, int before, struct thinking_strip *done)
+{
+    struct row row = {0};
+    struct span_list l;
+    struct span v;
+    struct slice text = span_slice(c->body, input);
+    span_list_init(&l, text);
+    while (span_list_next(&l, &v) == OK) {
+        struct span at = span_within(input.from, v);
+        bool gone = done->messages++ < before &&
+                    text_is(span_slice(text, v), S("type"), "reasoning", "reasoning");
+        done->gone += gone;
+        if (gone)
+            row_drop(c, &row, at.from, at.to);
+        else
+            row_keep(c, &row, at.from, at.to);
+    }
+}
+
+enum err codec_reasoning_strip(struct slice body, int before, struct buf *out,
+                               struct thinking_strip *done)
+{
+    struct copy c = {.body = body, .out = out};
+    struct json_scan s;
+    struct slice key;
+    struct span v;
+    enum err e;
+    *done = (struct thinking_strip){.off = false};
+    json_scan_init(&s, body);
+    while ((e = json_scan_next(&s, &key, &v)) == OK)
+        if (span_key_is(key, S("input")) && body.p[v.from] == '[')
+            input_strip(&c, v, before, done);
+    if (c.e == OK && e != ERR_NOTFOUND)
+        c.e = e;
+    copy_to(&c, body.n);
+    return c.e;
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static bool must_switch_off(struct slice body, int before)
@@ -236,7 +278,10 @@ bool codec_is_signature_error(struct slice message)
      * `tool_use`", "messages.1.content.0: Invalid `signature` in `thinking` block",
      * "messages.1.content.0.thinking.signature: Field required",
      * "`thinking` or `redacted_thinking` blocks in the latest assistant message cannot be
-     * modified", "messages.1.content.0.redacted_thinking.data: ..." */
+     * modified", "messages.1.content.0.redacted_thinking.data: ..."; OpenAI: "The encrypted content
+     * for item rs_1 could not be verified." */
+    if (slice_search(message, S("encrypted content")) >= 0)
+        return slice_search(message, S("could not be verified")) >= 0;
     if (slice_search(message, S("thinking")) < 0)
         return false;
     return slice_search(message, S("signature")) >= 0 ||

@@ -142,6 +142,7 @@ static void see(struct translate *t, const struct say *s)
         return;
     case SAY_ERROR:
         seen->error = s->error != REPLY_ERROR_NONE ? s->error : REPLY_ERROR_OTHER;
+        see_usage(seen, &s->usage);
         text_copy(seen->error_type, sizeof seen->error_type, s->error_type);
         text_copy(seen->error_message, sizeof seen->error_message, s->text);
         t->errored = true;

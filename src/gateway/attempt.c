@@ -121,6 +121,8 @@ struct limit_verdict attempt_judged(const struct exchange *x, struct reply_facts
     const struct attempt *a = &x->attempt;
     if (a->door != NULL)
         r->dialect = a->door->of->dialect;
+    if (r->in_stream != REPLY_ERROR_NONE)
+        r->seen = attempt_see(x);
     return limits_judge(a->account->provider, r, loop_wall(x->g->p.loop));
 }
 

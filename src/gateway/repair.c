@@ -22,11 +22,17 @@ static void repair_keep(struct exchange *x)
     buf_init(&x->reply, x->plan->first.max);
 }
 
+/* Whose thinking is signed, and goes from turn to turn by way of the client. */
+static bool repair_speaks(const struct exchange *x)
+{
+    enum dialect d = x->route.front.dialect;
+    return d == DIALECT_ANTHROPIC || d == DIALECT_RESPONSES;
+}
+
 static bool repair_fits(const struct exchange *x)
 {
     const struct attempt *a = &x->attempt;
-    if (x->repaired || a->status != 400 || !crossing_is_same(x) ||
-        x->route.front.dialect != DIALECT_ANTHROPIC)
+    if (x->repaired || a->status != 400 || !crossing_is_same(x) || !repair_speaks(x))
         return false;
     return x->route.kind == ROUTE_CHAT || x->route.kind == ROUTE_COUNT;
 }
@@ -36,9 +42,11 @@ static bool repair_body(struct exchange *x, int before)
 {
     struct buf out;
     struct thinking_strip done;
+    bool items = x->route.front.dialect == DIALECT_RESPONSES;
     buf_init(&out, x->body.max);
-    if (codec_thinking_strip(buf_slice(&x->body), before, &out, &done) != OK ||
-        (done.gone == 0 && !done.off)) {
+    enum err e = items ? codec_reasoning_strip(buf_slice(&x->body), before, &out, &done)
+                       : codec_thinking_strip(buf_slice(&x->body), before, &out, &done);
+    if (e != OK || (done.gone == 0 && !done.off)) {
         buf_free(&out);
         return false;
     }
@@ -58,7 +66,7 @@ bool repair_replays(struct exchange *x, const struct limit_verdict *v)
     struct observation o = {0};
     if (!repair_fits(x))
         return false;
-    codec_error_read(DIALECT_ANTHROPIC, a->status, buf_slice(&x->reply), &o);
+    codec_error_read(x->route.front.dialect, a->status, buf_slice(&x->reply), &o);
     if (!codec_is_signature_error(slice_of(o.error_message)) || !repair_body(x, INT_MAX))
         return false;
     x->repaired = true;
@@ -93,7 +101,7 @@ void repair_ahead(struct exchange *x)
     struct moved *m = moved_of(x);
     int messages = m->messages;
     if (x->conversation == 0 || m->conversation != x->conversation || x->repaired ||
-        m->account != x->attempt.account->id || x->route.front.dialect != DIALECT_ANTHROPIC ||
+        m->account != x->attempt.account->id || !repair_speaks(x) ||
         (x->route.kind != ROUTE_CHAT && x->route.kind != ROUTE_COUNT))
         return;
     assert(messages > 0);

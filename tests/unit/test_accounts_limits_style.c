@@ -258,6 +258,38 @@ static void test_zai(void **state)
     check(rows, COUNT(rows));
 }
 
+/* What Z.AI says inside a 200 it means as much. */
+static void test_zai_in_a_200(void **state)
+{
+    static const struct {
+        const char *type, *text;
+        enum verdict verdict;
+        const char *reason;
+        int64_t cool;
+    } rows[] = {
+        {"1308", "Your limit will reset at 2026-11-21 20:30:15", VERDICT_NEXT, "rate_limited",
+         2 * HOUR + 30 * MIN + 15 * SEC},
+        {"1302", "High concurrency", VERDICT_NEXT, "rate_limited", 5 * SEC},
+        {"1113", "Insufficient balance", VERDICT_NEXT, "spend_limit", HOUR},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct observation o = {.error = REPLY_ERROR_OTHER};
+        text_copy(o.error_type, sizeof o.error_type, slice_of(rows[i].type));
+        text_copy(o.error_message, sizeof o.error_message, slice_of(rows[i].text));
+        struct http_head head = {.status = 200};
+        const struct reply_facts r = {
+            .status = 200, .head = &head, .in_stream = o.error, .seen = &o};
+        struct limit_verdict v = limits_judge(provider_find(S("zai")), &r, NOW);
+        if (v.verdict != rows[i].verdict || strcmp(v.reason, rows[i].reason) != 0 ||
+            v.cool_ms != rows[i].cool)
+            fail_msg("%s: %s, %lld ms", rows[i].type, v.reason, (long long)v.cool_ms);
+        /* others' codes mean nothing of the kind */
+        v = limits_judge(provider_find(S("anthropic")), &r, NOW);
+        assert_true(v.failure && v.cool_ms == 0);
+    }
+}
+
 static void test_google(void **state)
 {
 #define RETRY(delay) \
@@ -453,10 +485,11 @@ static void test_windows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_openai),    cmocka_unit_test(test_openrouter),
-        cmocka_unit_test(test_zai),       cmocka_unit_test(test_google),
-        cmocka_unit_test(test_aws),       cmocka_unit_test(test_minimax),
-        cmocka_unit_test(test_durations), cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_openai),  cmocka_unit_test(test_openrouter),
+        cmocka_unit_test(test_zai),     cmocka_unit_test(test_zai_in_a_200),
+        cmocka_unit_test(test_google),  cmocka_unit_test(test_aws),
+        cmocka_unit_test(test_minimax), cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_windows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

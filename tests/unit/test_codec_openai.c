@@ -363,6 +363,26 @@ static void test_models(void **state)
     buf_clear(&b);
     assert_int_equal(codec_models_list(bodies, 0, &b), OK);
     assert_true(slice_eq(buf_slice(&b), S("{\"object\":\"list\",\"data\":[]}")));
+    /* lists of Gemini's and Ollama's: the name is the id */
+    bodies[0] = quoted("{'models':[{'name':'models/gemini-3-pro','displayName':'Gemini 3 Pro',"
+                       "'supportedGenerationMethods':['generateContent','countTokens']},"
+                       "{'name':'models/embed','supportedGenerationMethods':['embedContent']},"
+                       "{'name':7},{'name':'models/'}]}");
+    bodies[1] = quoted("{'models':[{'name':'qwen3:8b','model':'qwen3:8b','modified_at':"
+                       "'2026-09-21T14:13:20Z','size':5}]}");
+    buf_clear(&b);
+    assert_int_equal(codec_models_list(bodies, 2, &b), OK);
+    want = quoted("{'object':'list','data':[{'id':'qwen3:8b','object':'model','created':1790000000,"
+                  "'owned_by':'system'},{'id':'gemini-3-pro','object':'model','created':0,"
+                  "'owned_by':'system'}]}");
+    if (!slice_eq(buf_slice(&b), want))
+        fail_msg("%.*s", (int)b.len, b.p);
+    buf_clear(&b);
+    assert_int_equal(codec_models_merge(bodies, 2, &page, &b), OK);
+    assert_true(slice_search(buf_slice(&b), S("\"id\":\"gemini-3-pro\",\"display_name\":"
+                                              "\"Gemini 3 Pro\"")) > 0);
+    assert_true(slice_search(buf_slice(&b), S("\"id\":\"qwen3:8b\",\"display_name\":"
+                                              "\"qwen3:8b\"")) > 0);
     buf_free(&b);
 }
 

@@ -369,6 +369,42 @@ static void test_strip_fails(void **state)
     buf_free(&out);
 }
 
+/* Items of reasoning go from a Responses body, and nothing else does. */
+static void test_reasoning(void **state)
+{
+    static const struct {
+        const char *in, *out;
+        int before, gone;
+    } rows[] = {
+        {"{\"input\":[{\"type\":\"reasoning\",\"id\":\"r\"}, {\"role\":\"user\"}],\"a\":1}",
+         "{\"input\":[{\"role\":\"user\"}],\"a\":1}", 9, 1},
+        {"{\"input\":[{\"role\":\"user\"},{\"type\":\"reasoning\"},{\"type\":\"reasoning\"}]}",
+         "{\"input\":[{\"role\":\"user\"}]}", 9, 2},
+        {"{\"input\":[{\"role\":\"user\"},{\"type\":\"reasoning\"},{\"type\":\"reasoning\"}]}",
+         "{\"input\":[{\"role\":\"user\"},{\"type\":\"reasoning\"}]}", 2, 1},
+        {"{\"input\":[ {\"type\":\"reasoning\"} ]}", "{\"input\":[  ]}", 9, 1},
+        {"{\"input\":\"{\\\"type\\\":\\\"reasoning\\\"}\"}",
+         "{\"input\":\"{\\\"type\\\":\\\"reasoning\\\"}\"}", 9, 0},
+        {"{\"messages\":[{\"type\":\"reasoning\"}]}", "{\"messages\":[{\"type\":\"reasoning\"}]}",
+         9, 0},
+    };
+    struct thinking_strip done;
+    struct buf out;
+    (void)state;
+    buf_init(&out, 4096);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        buf_clear(&out);
+        assert_int_equal(codec_reasoning_strip(slice_of(rows[i].in), rows[i].before, &out, &done),
+                         OK);
+        if (!slice_eq(buf_slice(&out), slice_of(rows[i].out)) || done.gone != rows[i].gone)
+            fail_msg("%s:\n%.*s\nnot\n%s", rows[i].in, (int)out.len, out.p, rows[i].out);
+        assert_false(done.off);
+    }
+    buf_clear(&out);
+    assert_int_equal(codec_reasoning_strip(S("[1]"), 9, &out, &done), ERR_SYNTAX);
+    buf_free(&out);
+}
+
 static void test_signature_words(void **state)
 {
     static const struct {
@@ -388,6 +424,11 @@ static void test_signature_words(void **state)
         {"thinking.type: `enabled` is not supported by this model", false},
         {"max_tokens: must be greater than thinking.budget_tokens", false},
         {"The request signature we calculated does not match", false},
+        {"The encrypted content gAAA...DQ== could not be verified.", true},
+        {"The encrypted content for item rs_1 could not be verified. Reason: Encrypted content "
+         "could not be decrypted or parsed.",
+         true},
+        {"encrypted content is not available to you", false},
         {"", false},
     };
     (void)state;
@@ -399,17 +440,12 @@ static void test_signature_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refs),
-        cmocka_unit_test(test_refs_bounded),
-        cmocka_unit_test(test_refs_broken),
-        cmocka_unit_test(test_refs_found_anywhere),
-        cmocka_unit_test(test_refs_crowded),
-        cmocka_unit_test(test_watch),
-        cmocka_unit_test(test_watch_long),
-        cmocka_unit_test(test_strip),
-        cmocka_unit_test(test_strip_before),
-        cmocka_unit_test(test_strip_fails),
-        cmocka_unit_test(test_signature_words),
+        cmocka_unit_test(test_refs),         cmocka_unit_test(test_refs_bounded),
+        cmocka_unit_test(test_refs_broken),  cmocka_unit_test(test_refs_found_anywhere),
+        cmocka_unit_test(test_refs_crowded), cmocka_unit_test(test_watch),
+        cmocka_unit_test(test_watch_long),   cmocka_unit_test(test_strip),
+        cmocka_unit_test(test_strip_before), cmocka_unit_test(test_strip_fails),
+        cmocka_unit_test(test_reasoning),    cmocka_unit_test(test_signature_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
