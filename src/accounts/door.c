@@ -158,7 +158,7 @@ static bool door_is_there(const struct provider *p, const struct provider_door *
 {
     if (dialect.n > 0)
         return slice_eq(dialect, slice_of(dialect_word(d->dialect)));
-    return same_base(d, &p->door[0]);
+    return same_base(d, &p->door[0]) && !d->by_choice;
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -190,7 +190,10 @@ static int doors_open(const struct fill *f, const struct account_row *row, struc
 {
     const struct provider *p = f->provider;
     struct slice own = slice_of(row->base_url), word = json_get_str(f->settings, "dialect");
+    int64_t num_ctx = json_get_i64(f->settings, "num_ctx", 0);
     int n = 0;
+    if (num_ctx > 0)
+        word = slice_of(dialect_word(DIALECT_OLLAMA));
     if (own.n == 0 && p->door[0].base_url == NULL) {
         (void)wrong(f->why, f->size, "this provider has no address of its own: give --base-url");
         return 0;
@@ -202,11 +205,13 @@ static int doors_open(const struct fill *f, const struct account_row *row, struc
     for (int i = 0; i < p->doors; i++) {
         const struct provider_door *d = &p->door[i];
         bool there = own.n > 0 ? door_is_there(p, d, word)
-                               : word.n == 0 || slice_eq(word, slice_of(dialect_word(d->dialect)));
+                               : (word.n == 0 && !d->by_choice) ||
+                                     slice_eq(word, slice_of(dialect_word(d->dialect)));
         if (!there)
             continue;
         if (door_open(f, d, row, own, &out[n]) != OK)
             return 0;
+        out[n].num_ctx = num_ctx > 0 ? num_ctx : 0;
         n++;
     }
     if (n == 0)

@@ -67,6 +67,7 @@ struct provider_door {
     const char *const *keep;
     const struct beta_rule *betas;  /* ends with a .beta of NULL; NULL: any */
     const struct beta_bound *bound; /* ends with a .member of NULL; NULL: none */
+    bool by_choice; /* not known from the vendor's own pages: only if the setting "dialect" names it */
 };
 
 enum limits_style { /* how its replies tell of limits, beside what all do (retry-after, status) */
@@ -133,9 +134,11 @@ struct account_door {
     struct http_target target;    /* slices into base_url */
     struct slice prefix;          /* path prefix of base_url */
     char query[64];               /* settings filled in; "" = none */
+    int64_t num_ctx;              /* Ollama: the context a model is loaded with; 0 = its default */
 };
 /* The doors of an account: the provider's. With a base URL of its own those that share the first
- * one's base, at that address; with the setting "dialect" too, only the one of that dialect.
+ * one's base, at that address; with the setting "dialect" too, only the one of that dialect; with
+ * "num_ctx" only Ollama's own, for no other one can say it.
  * Tolerates a URL that ends in "/", "/v1" or "/v1/messages" where the door brings such an end.
  * Returns how many; 0 with a sentence in `why`. `out` must stay where it is. */
 int account_doors_open(const struct provider *p, const struct account_row *row,

@@ -142,6 +142,13 @@ static const struct beta_bound bound_partner[] = {
         .path = {[API_CHAT] = "/v1/messages"}, .stream = FRAMING_SSE, .auth = (scheme), \
         .target = {.no_cache_control = true}, .drop = drop_new                          \
     }
+/* Such a one that only general knowledge tells of: wire/compat-providers.md, "K". */
+#define BY_CHOICE(base, below)                                                             \
+    {                                                                                      \
+        .dialect = DIALECT_ANTHROPIC, .base_url = (base), .under = (below),                \
+        .path = {[API_CHAT] = "/v1/messages"}, .stream = FRAMING_SSE, .auth = AUTH_BEARER, \
+        .target = {.no_cache_control = true}, .drop = drop_new, .by_choice = true          \
+    }
 #define OPENAI_PATHS                                                \
     {                                                               \
         [API_CHAT] = "/chat/completions", [API_MODELS] = "/models", \
@@ -562,15 +569,16 @@ const struct provider provider_rows[] = {
      .help = "any server that speaks Chat Completions at --base-url, which is what stands before "
              "/chat/completions, mostly with /v1 at its end; it may do without a secret"},
     {.name = "xai",
-     .door = {OPENAI_DOOR("https://api.x.ai/v1", NULL, .target = {.no_effort = true})},
-     .doors = 1,
+     .door = {OPENAI_DOOR("https://api.x.ai/v1", NULL, .target = {.no_effort = true}),
+              BY_CHOICE("https://api.x.ai", NULL)},
+     .doors = 2,
      NOTHING,
      .limits = LIMITS_OPENAI,
      .models = groks,
      .opus = "grok-4.6",
      .sonnet = "grok-4.6",
      .haiku = "grok-4.5",
-     .help = "xAI's Grok"},
+     .help = "xAI's Grok; --dialect anthropic for its Messages API, which is less well known"},
     {.name = "perplexity",
      .door = {{.dialect = DIALECT_OPENAI,
                .base_url = "https://api.perplexity.ai",
@@ -609,11 +617,13 @@ const struct provider provider_rows[] = {
      .haiku = "command-a-03-2025",
      .help = "Cohere's Command"},
     {.name = "deepinfra",
-     .door = {OPENAI_DOOR("https://api.deepinfra.com/v1/openai", NULL, PLAIN)},
-     .doors = 1,
+     .door = {OPENAI_DOOR("https://api.deepinfra.com/v1/openai", NULL, PLAIN),
+              BY_CHOICE("https://api.deepinfra.com", "/anthropic")},
+     .doors = 2,
      NOTHING,
      .limits = LIMITS_OPENAI,
-     .help = "DeepInfra: open models, as VENDOR/MODEL"},
+     .help = "DeepInfra: open models, as VENDOR/MODEL; --dialect anthropic for its Messages API, "
+             "which is less well known"},
     {.name = "mistral",
      .door = {OPENAI_DOOR(
          "https://api.mistral.ai/v1", NULL,
@@ -668,7 +678,8 @@ const struct provider provider_rows[] = {
                .auth = AUTH_NONE,
                .target = {.no_images_by_url = true}}},
      .doors = 3,
-     NOTHING,
+     .beta = "",
+     .settings = "num_ctx",
      .no_secret = true,
      .limits = LIMITS_OPENAI,
      .help = "Ollama at http://localhost:11434, or at --base-url; needs no secret"},
@@ -688,7 +699,8 @@ const struct provider provider_rows[] = {
                .auth = AUTH_BEARER,
                .target = {.no_images_by_url = true}}},
      .doors = 3,
-     NOTHING,
+     .beta = "",
+     .settings = "num_ctx",
      .limits = LIMITS_OPENAI,
      .help = "Ollama's cloud, with an API key"},
 };

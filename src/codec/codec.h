@@ -198,6 +198,7 @@ struct ask_target {
     bool stream; /* the client's path said that the reply is to stream (Gemini), not its body */
     struct slice version; /* not "": "anthropic_version" to put into the body */
     int64_t max_tokens;   /* when the client names none and the dialect needs one; 0 = 32000 */
+    int64_t num_ctx;      /* Ollama: how much context the model is loaded with; 0 = its default */
 };
 struct names; /* see canon.h */
 /* A request in one dialect as a request in another. `names` keeps what the reply must undo.

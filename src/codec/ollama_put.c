@@ -425,6 +425,8 @@ static void options_put(struct put *p)
     buf_clear(&p->text);
     jw_init(&w, &p->text);
     jw_obj(&w);
+    if (p->t->num_ctx > 0)
+        jw_ki64(&w, "num_ctx", p->t->num_ctx);
     if (a->max_tokens >= 0)
         jw_ki64(&w, "num_predict", a->max_tokens > 0 ? a->max_tokens : 1);
     if (!p->t->no_temperature) {

@@ -318,6 +318,7 @@ static enum err crossing_translate(struct exchange *x, const struct account_door
     struct crossing *c = &x->crossing;
     struct ask_target t = d->of->target;
     t.model = slice_of(name);
+    t.num_ctx = d->num_ctx;
     t.stream = x->route.front.stream_in_path && x->route.front.streams;
     c->names = codec_names_new();
     c->own = true;
