@@ -26,8 +26,7 @@ void secrets_free(struct secret *s)
 {
     while (s != NULL) {
         struct secret *older = s->older;
-        crypto_wipe(s->text, s->n + s->companions);
-        mem_free(s);
+        mem_locked_free(s);
         s = older;
     }
 }
@@ -43,7 +42,7 @@ static struct secret *secret_of(enum auth_scheme auth, struct slice given, struc
     static const struct slice bearer = {"Bearer ", 7};
     bool prefix = auth == AUTH_BEARER && !slice_starts(given, bearer);
     size_t lead = prefix ? bearer.n : 0;
-    struct secret *s = mem_new(sizeof *s + lead + given.n + companions.n + 1);
+    struct secret *s = mem_locked(sizeof *s + lead + given.n + companions.n + 1);
     s->older = older;
     s->n = lead + given.n;
     s->lead = lead;

@@ -89,7 +89,11 @@ void *mem_new(size_t n);           /* zeroed; never NULL */
 void *mem_grow(void *p, size_t n); /* realloc; never NULL */
 MUST_USE void *mem_try(size_t n);  /* not zeroed; NULL when refused */
 MUST_USE void *mem_try_grow(void *p, size_t n);
-void mem_free(void *p);             /* NULL is fine */
+void mem_free(void *p); /* NULL is fine */
+/* For secrets that live long: zeroed, in pages of its own that are neither swapped nor dumped, as
+ * far as the process may lock memory. Wiped by mem_locked_free, and by that alone. */
+void *mem_locked(size_t n);
+void mem_locked_free(void *p);      /* NULL is fine */
 char *mem_strdup(const char *s);    /* NULL gives NULL */
 char *mem_slicedup(struct slice s); /* terminated copy */
 

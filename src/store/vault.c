@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,30 +18,9 @@ struct vault_locked {
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
-/* A page of its own: locked, so that it is never written to a swap file, and left out of core
- * dumps. Both are best effort: a process may be allowed to lock nothing. */
-static struct vault_locked *locked_new(void)
-{
-    static bool told;
-    void *p = mmap(NULL, sizeof(struct vault_locked), PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert(p != MAP_FAILED);
-    if (mlock(p, sizeof(struct vault_locked)) != 0 && !told) {
-        told = true;
-        log_debug("memory of the master key cannot be locked", LF_STR("why", strerror(errno)));
-    }
-#ifdef MADV_DONTDUMP
-    (void)madvise(p, sizeof(struct vault_locked), MADV_DONTDUMP);
-#endif
-    return p;
-}
-
 void vault_wipe(struct vault *v)
 {
-    if (v->in != NULL) {
-        crypto_wipe(v->in, sizeof *v->in);
-        (void)munmap(v->in, sizeof *v->in); /* unlocks it, too */
-    }
+    mem_locked_free(v->in);
     *v = (struct vault){0};
 }
 
@@ -63,7 +41,7 @@ static void vault_set(struct vault *v, const uint8_t key[CRYPTO_KEY])
 {
     uint8_t id[4];
     assert(v->in == NULL);
-    v->in = locked_new();
+    v->in = mem_locked(sizeof *v->in);
     memcpy(v->in->key, key, CRYPTO_KEY);
     crypto_hkdf(v->in->pepper, sizeof v->in->pepper, key, CRYPTO_KEY, S(""), S("sluice/v1/pepper"));
     crypto_hkdf(id, sizeof id, key, CRYPTO_KEY, S(""), S("sluice/v1/kid"));

@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -163,6 +164,48 @@ static void faults_from_now(uint64_t nth)
 {
     fault_counter = 0;
     fault_target = nth;
+}
+
+/* What the kernel says of the pages at `p`: its flags, "" when it does not tell. */
+static void page_flags(const void *p, char *out, size_t size)
+{
+    char line[512], at[32];
+    bool mine = false;
+    FILE *f = fopen("/proc/self/smaps", "r");
+    out[0] = '\0';
+    text_format(at, sizeof at, "%" PRIxPTR "-", (uintptr_t)p & ~(uintptr_t)4095);
+    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+        if (strstr(line, at) == line)
+            mine = true;
+        if (mine && strncmp(line, "VmFlags:", 8) == 0) {
+            text_copy(out, size, slice_of(line + 8));
+            break;
+        }
+    }
+    if (f != NULL)
+        fclose(f);
+}
+
+static void test_locked(void **state)
+{
+    static const size_t SIZES[] = {1, 32, 4095, 4096, 70000};
+    char flags[512];
+    (void)state;
+    for (size_t i = 0; i < COUNT(SIZES); i++) {
+        char *p = mem_locked(SIZES[i]);
+        for (size_t k = 0; k < SIZES[i]; k++)
+            assert_int_equal(p[k], 0);
+        memset(p, 'x', SIZES[i]);
+        page_flags(p, flags, sizeof flags);
+        if (flags[0] != '\0') {
+            assert_non_null(strstr(flags, " dd")); /* in no core dump */
+#ifndef __SANITIZE_ADDRESS__ /* which locks nothing */
+            assert_non_null(strstr(flags, " lo")); /* in no swap file */
+#endif
+        }
+        mem_locked_free(p);
+    }
+    mem_locked_free(NULL);
 }
 
 static void test_faults(void **state)
@@ -527,7 +570,7 @@ int main(void)
         cmocka_unit_test(test_arena_max),    cmocka_unit_test(test_arena_reset),
         cmocka_unit_test(test_map),          cmocka_unit_test(test_map_churn),
         cmocka_unit_test(test_map_keys),     cmocka_unit_test(test_map_walk),
-        cmocka_unit_test(test_list),
+        cmocka_unit_test(test_list),         cmocka_unit_test(test_locked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
