@@ -89,31 +89,98 @@ static const char *listen_why(const struct config *c, enum err e)
     }
 }
 
-static enum err door_open(struct doors *d, const struct config *c, int i,
-                          const struct listener_ops *ops, void *owner)
+static enum err door_bind(struct doors *d, const struct config *c, struct slice text,
+                          const struct listener_ops *ops, void *owner, char *why, size_t size)
 {
-    struct config_listen l;
     struct addr addr;
-    config_listen_at(c, i, &l);
-    enum err e = addr_parse(l.addr, &addr);
+    enum err e = addr_parse(text, &addr);
     struct listener **at = &d->listener[d->n];
     if (e == OK)
         e = c->overlap ? listener_open_shared(d->loop, &addr, NULL, ops, owner, at)
                        : listener_open(d->loop, &addr, NULL, ops, owner, at);
     if (e != OK)
-        return e;
+        text_copy(why, size, slice_of(listen_why(c, e)));
+    return e;
+}
+
+/* Where the socket is, nobody has judged yet: see config_check_listen. */
+static enum err door_take(struct doors *d, const struct config *c, const struct config_listen *l,
+                          struct given_socket *s, const struct listener_ops *ops, void *owner,
+                          char *why, size_t size)
+{
+    if (!l->tls && !c->allow_public_listen && !s->addr.is_loopback) {
+        text_format(why, size,
+                    "the socket that was handed over is at %s, which is no loopback address, and "
+                    "keys and prompts would cross the network in the clear; give tls_cert and "
+                    "tls_key, or put TLS in front and set allow_public_listen: true",
+                    s->addr.text);
+        return ERR_DENIED;
+    }
+    int fd = s->fd;
+    s->fd = -1;
+    enum err e = listener_adopt(d->loop, fd, ops, owner, &d->listener[d->n]);
+    if (e != OK)
+        text_format(why, size, "the socket that was handed over cannot be used: %s", err_name(e));
+    return e;
+}
+
+static enum err door_open(struct doors *d, const struct config *c, struct given *given, int i,
+                          const struct listener_ops *ops, void *owner, char *why, size_t size)
+{
+    struct config_listen l;
+    char names[512];
+    enum err e;
+    config_listen_at(c, i, &l);
     assert(!l.tls || d->tls != NULL);
+    struct given_socket *s = given_find(given, &l);
+    if (s != NULL) {
+        e = door_take(d, c, &l, s, ops, owner, why, size);
+    } else if (l.name.n > 0) {
+        given_names(given, names, sizeof names);
+        text_format(why, size,
+                    "no socket of that name was handed over%s%s: FileDescriptorName= in "
+                    "sluice.socket says it",
+                    names[0] != '\0' ? "; there are: " : "", names);
+        e = ERR_NOTFOUND;
+    } else {
+        e = door_bind(d, c, l.addr, ops, owner, why, size);
+    }
+    if (e != OK)
+        return e;
     d->has_tls[d->n] = l.tls;
     d->has_proxy[d->n] = l.proxy;
+    d->was_given[d->n] = s != NULL;
+    text_copy(d->name[d->n], sizeof d->name[d->n], l.addr);
     d->n++;
     return OK;
 }
 
+/* Who connects to a socket that nobody serves would wait for ever. */
+static enum err all_taken(struct given *given, char *what, size_t what_size, char *why, size_t size)
+{
+    const struct given_socket *s = given_left(given);
+    if (s == NULL)
+        return OK;
+    if (!given->managed) {
+        log_info("an address of the process before is not served any more",
+                 LF_STR("address", s->addr.text));
+        given_close(given);
+        return OK;
+    }
+    text_copy(what, what_size, S("a socket is left over"));
+    text_format(why, size,
+                "systemd has opened %s (%s), and no `listen` has that address or `fd:%s`: name it "
+                "there, or take it out of sluice.socket",
+                s->addr.text, s->name[0] != '\0' ? s->name : "no name",
+                s->name[0] != '\0' ? s->name : "NAME");
+    return ERR_CERT;
+}
+
 /* ---- all of them ----------------------------------------------------------------------------- */
 
-enum err doors_open(struct doors *d, struct loop *l, const struct config *c, int32_t places,
-                    const struct listener_ops *ops, void *owner, char *what, size_t what_size,
-                    char *why, size_t why_size)
+enum err doors_open(struct doors *d, struct loop *l, const struct config *c, struct given *given,
+                    int32_t places, const struct listener_ops *ops, void *owner, char *what,
+                    size_t what_size, char *why, size_t why_size)
 {
     struct tls_pair pair[CONFIG_LISTEN_MAX];
     struct tls_server_options o;
@@ -128,16 +195,15 @@ enum err doors_open(struct doors *d, struct loop *l, const struct config *c, int
             return ERR_CERT;
     }
     for (int i = 0; i < c->listens; i++) {
-        enum err e = door_open(d, c, i, ops, owner);
+        enum err e = door_open(d, c, given, i, ops, owner, why, why_size);
         if (e != OK) {
             text_format(what, what_size, "cannot listen on %s", c->listen[i]);
-            text_copy(why, why_size, slice_of(listen_why(c, e)));
             return e == ERR_CERT ? ERR_IO : e;
         }
     }
     for (int i = 0; i < d->n; i++)
         door_set(d, i);
-    return OK;
+    return all_taken(given, what, what_size, why, why_size);
 }
 
 enum err doors_reload(struct doors *d, const struct config *c, int32_t places, char *why,
@@ -182,6 +248,26 @@ void doors_pause(struct doors *d, bool paused)
 {
     for (int i = 0; i < d->n; i++)
         listener_pause(d->listener[i], paused);
+}
+
+bool doors_shut(struct doors *d, bool at_once)
+{
+    bool all = true;
+    for (int i = 0; i < d->n; i++)
+        all = listener_retire(d->listener[i], at_once) && all;
+    d->shut = d->shut || all;
+    return all;
+}
+
+int64_t doors_arriving(const struct doors *d)
+{
+    int64_t n = 0;
+    for (int i = 0; i < d->n; i++) {
+        struct listener_stats s;
+        listener_stats_get(d->listener[i], &s);
+        n += s.arrivals;
+    }
+    return n;
 }
 
 void doors_close(struct doors *d)
@@ -260,7 +346,7 @@ void doors_describe(const struct doors *d, struct jw *w)
     char url[ADDR_TEXT_MAX + 16];
     jw_key(w, "listen");
     jw_arr(w);
-    for (int i = 0; i < d->n; i++) {
+    for (int i = 0; i < d->n && !d->shut; i++) {
         doors_url(d, i, url, sizeof url);
         jw_cstr(w, url);
     }

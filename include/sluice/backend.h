@@ -132,6 +132,8 @@ struct backend_ops {
     void (*close)(struct backend *b);
     /* How long a call may wait for another process's lock from now on. */
     void (*patience)(struct backend *b, int busy_ms);
+    /* Other processes may have it open from now on, and write: see backend_options.shared. */
+    void (*share)(struct backend *b);
     /* What went wrong in the last call that failed, in the engine's words; never NULL. */
     const char *(*why)(const struct backend *b);
     int64_t (*bytes)(struct backend *b); /* of the database; 0 when it cannot be told */

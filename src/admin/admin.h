@@ -33,6 +33,10 @@ struct admin_parts { /* all borrowed; they outlive the admin */
     void (*describe)(void *arg, struct jw *w); /* writes members into an open object */
     /* For `reload`: ERR_* and a sentence. NULL offline. */
     enum err (*reload)(void *arg, char *why, size_t why_size);
+    /* For `upgrade`: a newer process waits at the unix socket `socket` of the state folder for what
+     * it needs to take our place. OK: it will get it. ERR_CONFLICT and a sentence. NULL offline. */
+    enum err (*handover)(void *arg, const char *socket, const char *service, char *why,
+                         size_t why_size);
     void *arg;
 };
 struct admin *admin_new(const struct admin_parts *p);
@@ -80,11 +84,13 @@ const struct verb *verb_at(int i); /* NULL behind the last */
 /* ---- the CLI
  * ------------------------------------------------------------------------------------------- */
 
+enum serve_how { SERVE_PLAIN, SERVE_DEMO, SERVE_TAKEOVER };
 /* What the program around it provides (app.c). */
 struct cli_hooks {
-    /* Runs the daemon until it is told to stop; returns the exit code. */
+    /* Runs the daemon until it is told to stop; returns the exit code. TAKEOVER: in the place of
+     * the one that runs in c->state_dir. */
     int (*serve)(const struct config *c, const char *config_file, const struct config_flag *flags,
-                 int n, bool demo);
+                 int n, enum serve_how how);
     /* Opens the store of c->state_dir in this process and builds what the handlers need; the loop
      * is admin_loop(*out). ERR_BUSY: somebody holds the folder. `why` gets a sentence. */
     enum err (*offline_open)(const struct config *c, struct admin **out, char *why,
@@ -97,6 +103,10 @@ struct cli_hooks {
 /* The whole program but for main(). Exit codes: 0 ok, 1 failure, 2 usage, 3 daemon unreachable,
  * 5 not found, 6 conflict, 77 permission, 78 bad configuration. */
 int cli_main(int argc, char **argv, const struct cli_hooks *hooks);
+/* Asks the gateway that runs in c->state_dir for its place, see admin_parts.handover. Blocks.
+ * ERR_NOTFOUND: none runs there; any error comes with a sentence. */
+MUST_USE enum err admin_ask_handover(const struct config *c, const char *socket, char *why,
+                                     size_t why_size);
 struct loop *admin_loop(const struct admin *a);
 
 #endif

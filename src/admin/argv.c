@@ -5,7 +5,8 @@
 
 bool verb_takes_options(const struct verb *v)
 {
-    return strcmp(v->name, "serve") == 0 || strcmp(v->name, "config check") == 0;
+    return strcmp(v->name, "serve") == 0 || strcmp(v->name, "config check") == 0 ||
+           strcmp(v->name, "upgrade") == 0;
 }
 
 #define VERBS_MAX 96 /* more than there are: for the nearest one to a misspelt one */

@@ -313,9 +313,16 @@ static int run_config_check(const struct cli *x)
 static int run_serve(const struct cli *x)
 {
     int demo = verb_arg_find(x->cmd.verb, S("demo"));
-    assert(demo >= 0);
-    return x->hooks->serve(x->config, x->cmd.config_file, x->cmd.flag, x->cmd.flags,
-                           x->cmd.args.v[demo].flag);
+    int takeover = verb_arg_find(x->cmd.verb, S("takeover"));
+    assert(demo >= 0 && takeover >= 0);
+    enum serve_how how = x->cmd.args.v[demo].flag ? SERVE_DEMO : SERVE_PLAIN;
+    if (x->cmd.args.v[takeover].flag) {
+        if (how == SERVE_DEMO)
+            return cli_complain("the demo takes nobody's place: give --demo or --takeover",
+                                EXIT_USAGE);
+        how = SERVE_TAKEOVER;
+    }
+    return x->hooks->serve(x->config, x->cmd.config_file, x->cmd.flag, x->cmd.flags, how);
 }
 
 static int run_help(const struct command *c)
@@ -369,6 +376,8 @@ static int run_verb(struct cli *x)
         return run_serve(x);
     if (strcmp(name, "config check") == 0)
         return run_config_check(x);
+    if (strcmp(name, "upgrade") == 0)
+        return run_upgrade(x);
     if (strcmp(name, "account login") == 0)
         return run_login(x);
     if (strcmp(name, "restore") == 0)

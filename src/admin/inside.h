@@ -146,6 +146,7 @@ void verb_requests(struct verb_call *c);      /* verbs_status.c */
 void verb_request_show(struct verb_call *c);
 void verb_status(struct verb_call *c);
 void verb_reload(struct verb_call *c);
+void verb_upgrade(struct verb_call *c);
 void verb_backup(struct verb_call *c); /* verbs_keep.c */
 void verb_vault_rotate(struct verb_call *c);
 

@@ -464,14 +464,29 @@ static void show_running(const struct json_val *s, struct buf *out)
     if (!json_get_bool(s, "daemon", false)) {
         out_printf(out, "sluice %.*s: the gateway is not running here\n", (int)version.n,
                    version.p);
+/* How far the drain is, on the first line. */
+static void show_drain(const struct json_val *s, struct buf *out)
+{
+    int64_t left = json_get_i64(json_get(s, "requests"), "active", 0);
+    if (!json_get_bool(s, "draining", false)) {
+        out_printf(out, "\n");
+        return;
+    }
+    if (slice_eq(json_get_str(s, "state"), S("lame_duck")))
+        out_printf(out, ", ending: balancers are told to go elsewhere;");
+    else
+        out_printf(out, ", ending: no newcomers;");
+    out_printf(out, " %" PRId64 " request%s left, %" PRId64 " s at most\n", left,
+               left == 1 ? "" : "s", json_get_i64(s, "ends_within_seconds", 0));
+}
+
         show_row(out, "state", json_get_str(s, "state_dir"));
         return;
     }
     value_ms(up, sizeof up, 1000 * json_get_i64(s, "uptime_in_seconds", 0));
-    out_printf(out, "sluice %.*s, up %s, process %" PRId64 "%s\n", (int)version.n, version.p, up,
-               json_get_i64(s, "pid", 0),
-               json_get_bool(s, "draining", false) ? ", draining: it ends when the last stream has"
-                                                   : "");
+    out_printf(out, "sluice %.*s, up %s, process %" PRId64, (int)version.n, version.p, up,
+               json_get_i64(s, "pid", 0));
+    show_drain(s, out);
     for (size_t i = 0; i < json_len(listen); i++)
         if (json_str(json_at(listen, i), &at))
             out_printf(out, "%-12s%.*s\n", i == 0 ? "listening" : "", (int)at.n, at.p);

@@ -270,3 +270,26 @@ void verb_reload(struct verb_call *c)
     jw_kcstr(w, "message", why);
     call_reply(c);
 }
+
+/* ---- upgrade: what the newer process asks of the running one
+ * -----------------------------------------------------------------------------------------------
+ */
+
+void verb_upgrade(struct verb_call *c)
+{
+    const struct admin_parts *p = &c->admin->p;
+    const char *socket = call_text(c, "socket"), *service = call_text(c, "service");
+    char why[ADMIN_WHY_MAX] = "";
+    if (p->handover == NULL) {
+        call_fail(c, FAIL_NO_DAEMON, "no gateway is running here: there is no place to take");
+        return;
+    }
+    if (p->handover(p->arg, socket != NULL ? socket : "", service != NULL ? service : "", why,
+                    sizeof why) != OK) {
+        call_fail(c, FAIL_CONFLICT, "%s", why);
+        return;
+    }
+    struct jw *w = call_open(c);
+    jw_kcstr(w, "message", "it will be handed over");
+    call_reply(c);
+}

@@ -71,14 +71,14 @@ static int ready_write(struct exchange *x, struct buf *out)
     store_stats_get(g->p.store, &st);
     bool accounts = accounts_count(g->p.accounts) > 0;
     bool store_ok = st.last_error == OK;
-    bool ok = accounts && !g->draining;
+    bool ok = accounts && g->draining == NULL;
     jw_init(&w, out);
     jw_obj(&w);
     jw_kcstr(&w, "status", ok ? "ready" : "not ready");
     jw_key(&w, "reasons");
     jw_arr(&w);
-    if (g->draining)
-        jw_cstr(&w, "draining");
+    if (g->draining != NULL)
+        jw_cstr(&w, g->draining);
     if (!accounts)
         jw_cstr(&w, "no account is configured");
     if (!store_ok) /* a full disk costs records, not requests: said, but still ready */

@@ -308,7 +308,7 @@ static void exchange_gone(void *arg, enum err e, const char *why)
               LF_STR("err", err_name(e)));
     if (x->attempt.account != NULL)
         exchange_note_attempt(x, "client_gone");
-    exchange_book(x, x->g->draining && e == ERR_CANCELED ? "drained" : "client_gone");
+    exchange_book(x, x->g->draining != NULL && e == ERR_CANCELED ? "drained" : "client_gone");
     x->g->stats.client_gone++;
     x->call = NULL;
     exchange_done(x);

@@ -219,7 +219,7 @@ struct gateway {
     int64_t retries;     /* attempts under way that are one */
     struct health health[HEALTH_SLOTS];
     struct moved moved[MOVED_SLOTS];
-    bool draining;
+    const char *draining; /* static: how far the drain is; NULL: serving */
     struct gateway_stats stats;
     struct link probes;
     struct buf models; /* cached union, see models.c */

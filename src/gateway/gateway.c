@@ -49,16 +49,17 @@ void gateway_accounts_changed(struct gateway *g)
     }
 }
 
-void gateway_drain(struct gateway *g)
+void gateway_drain(struct gateway *g, const char *word)
 {
-    g->draining = true;
+    assert(word != NULL);
+    g->draining = word;
 }
 
 /* The drain's limit is up: every stream that is left ends with a word. */
 void gateway_reap(struct gateway *g)
 {
     struct link *l, *next;
-    g->draining = true;
+    g->draining = "reaping";
     for (l = g->exchanges.next; l != &g->exchanges; l = next) {
         struct exchange *x = CONTAINER(l, struct exchange, link);
         next = l->next;

@@ -56,8 +56,8 @@ struct http_server_limits gateway_server_limits(const struct config *c);
 /* Accounts were added, changed or removed by a person: what was derived from them is made anew, and
  * requests that wait in line look again. */
 void gateway_accounts_changed(struct gateway *g);
-/* From now on /readyz says 503 and new requests are still served. */
-void gateway_drain(struct gateway *g);
+/* From now on /readyz says 503 and `word`, static, as its reason; new requests are still served. */
+void gateway_drain(struct gateway *g, const char *word);
 /* Ends every stream that is left with an error event (drained), for when the drain's limit is up.
  */
 void gateway_reap(struct gateway *g);

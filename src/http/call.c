@@ -143,7 +143,7 @@ static void framing_choose(struct http_call *call, int status, int64_t length)
     call->bodyless = call->head.method == HTTP_HEAD || status == 204 || status == 304;
     call->chunked = length < 0 && !until_end;
     call->tail_due = call->chunked && !call->bodyless;
-    call->close = !call->head.keep_alive || until_end || call->conn->half || s->draining ||
+    call->close = !call->head.keep_alive || until_end || call->conn->half || s->lame ||
                   call->conn->calls >= s->limits.max_requests ||
                   loop_now(s->loop) >= call->conn->old_at || !body_will_end(call);
 }

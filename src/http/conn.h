@@ -40,6 +40,7 @@
 #define YOUNG_MIN       16                 /* so many may always be without a head */
 #define YOUNG_BYTES     ((int64_t)8 << 20) /* ... and have sent so much of it in all */
 #define SAY_MS          60000
+#define FADE_MS         50 /* between two steps of http_server_fade */
 
 enum conn_state { CONN_IDLE, CONN_HEAD, CONN_OPEN, CONN_FLUSH, CONN_DRAIN, CONN_CLOSED };
 
@@ -123,7 +124,9 @@ struct http_server {
     void (*on_full)(void *arg, bool full); /* NULL: nobody wants to know */
     void *on_full_arg;
     struct timer silent; /* armed while full: silent connections become spare by themselves */
-    bool full, draining, freed;
+    struct timer fade;   /* armed while idle connections go one by one, until then: */
+    int64_t fade_until;
+    bool full, lame, draining, freed; /* lame: each answer ends its connection */
     struct http_server_stats stats;
 };
 

@@ -125,12 +125,16 @@ void http_server_add(struct http_server *s, struct stream *stream);
  * pauses meanwhile, and newcomers wait in the kernel's queue instead of being turned away: in a
  * rush all look as if they had nothing to say. `fn` must call nothing of the server. */
 void http_server_on_full(struct http_server *s, void (*fn)(void *arg, bool full), void *arg);
-/* Drain: from now on every answer carries "connection: close"; idle connections are closed. */
+/* From now on every answer carries "connection: close", and connections that have been answered and
+ * are idle are closed one by one within `ms`, longest idle first. Newcomers are served. */
+void http_server_fade(struct http_server *s, int64_t ms);
+/* Drain: the same at once. Who has yet to bring a first request may still do so. */
 void http_server_drain(struct http_server *s);
 /* Cuts every connection that is left (after `gone`). The server is gone when this returns. */
 void http_server_free(struct http_server *s);
 struct http_server_stats {
     int64_t connections, active;       /* active: with a call in progress */
+    int64_t young;                     /* their first or next head has yet to be complete */
     uint64_t accepted, calls, refused; /* refused: answered by the server itself with an error */
     uint64_t crowded; /* closed to make room, or turned away because of their source */
 };

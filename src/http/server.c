@@ -169,6 +169,46 @@ void http_server_on_full(struct http_server *s, void (*fn)(void *arg, bool full)
         fn(arg, true);
 }
 
+/* ---- winding up ---------------------------------------------------------------------------- */
+
+/* Closes up to `n` of those who have been answered, longest idle first, and whose next request is
+ * not here yet. */
+static void idle_close(struct http_server *s, size_t n)
+{
+    struct link *k = s->idle.next;
+    while (k != &s->idle && n > 0) {
+        struct conn *c = CONTAINER(k, struct conn, link);
+        k = k->next;
+        if (c->calls == 0 || c->pending.len > 0)
+            continue;
+        conn_close(c, true);
+        n--;
+    }
+}
+
+static size_t idle_count(const struct http_server *s)
+{
+    size_t n = 0;
+    for (const struct link *k = s->idle.next; k != &s->idle; k = k->next)
+        n++;
+    return n;
+}
+
+/* So many that the last one goes when the time is over. */
+static void fade_turn(void *arg)
+{
+    struct http_server *s = arg;
+    int64_t left = s->fade_until - loop_now(s->loop);
+    assert(s->lame && !s->freed);
+    if (left <= FADE_MS) {
+        idle_close(s, SIZE_MAX);
+        return;
+    }
+    size_t turns = (size_t)(left / FADE_MS), n = idle_count(s);
+    idle_close(s, (n + turns - 1) / turns);
+    timer_set(&s->fade, loop_now(s->loop) + FADE_MS);
+}
+
 /* ---- birth and death ----------------------------------------------------------------------- */
 
 struct http_server *http_server_new(struct loop *l, const struct http_server_limits *limits,
@@ -187,6 +227,7 @@ struct http_server *http_server_new(struct loop *l, const struct http_server_lim
     list_init(&s->free_calls);
     map_init(&s->sources);
     timer_init(&s->silent, l, silent_turn, s);
+    timer_init(&s->fade, l, fade_turn, s);
     http_server_set_limits(s, limits);
     return s;
 }
@@ -235,17 +276,19 @@ void http_server_add(struct http_server *s, struct stream *stream)
         server_watch(s);
 }
 
+void http_server_fade(struct http_server *s, int64_t ms)
+{
+    assert(ms >= 0 && !s->freed);
+    s->lame = true;
+    s->fade_until = loop_now(s->loop) + ms;
+    timer_set(&s->fade, loop_now(s->loop) + (ms < FADE_MS ? ms : FADE_MS));
+}
+
 void http_server_drain(struct http_server *s)
 {
-    struct link *k = s->idle.next;
-    s->draining = true;
-    while (k != &s->idle) {
-        struct conn *c = CONTAINER(k, struct conn, link);
-        k = k->next;
-        /* one that has sent a next request already, not looked at yet, is still served */
-        if (c->pending.len == 0)
-            conn_close(c, true);
-    }
+    s->draining = s->lame = true;
+    timer_stop(&s->fade);
+    idle_close(s, SIZE_MAX);
 }
 
 static void server_bury(void *mem)
@@ -278,12 +321,14 @@ void http_server_free(struct http_server *s)
     assert(s->young_n == 0 && s->sources.live == 0);
     map_free(&s->sources);
     timer_stop(&s->silent);
+    timer_stop(&s->fade);
     loop_bury(s->loop, s, server_bury); /* after its connections, which were buried before it */
 }
 
 void http_server_stats_get(const struct http_server *s, struct http_server_stats *out)
 {
     *out = s->stats;
+    out->young = s->young_n;
 }
 
 /* ---- the memory of calls ------------------------------------------------------------------- */

@@ -441,6 +441,11 @@ static void sqlite_patience(struct backend *b, int busy_ms)
     (void)sqlite3_busy_timeout(b->db, busy_ms);
 }
 
+static void sqlite_share(struct backend *b)
+{
+    b->shared = !b->memory;
+}
+
 static const char *sqlite_why(const struct backend *b)
 {
     return b->why;
@@ -461,6 +466,7 @@ const struct backend_ops backend_sqlite = {
     .open = sqlite_open,
     .close = sqlite_close,
     .patience = sqlite_patience,
+    .share = sqlite_share,
     .why = sqlite_why,
     .bytes = sqlite_bytes,
     .moved = sqlite_moved,

@@ -63,6 +63,7 @@ void store_stats_get(const struct store *s, struct store_stats *out)
 {
     *out = s->stats;
     out->queued = s->count;
+    out->stuck_ms = s->worker != NULL ? worker_stuck_ms(s->worker) : 0;
 }
 
 const uint8_t *store_pepper(const struct store *s)

@@ -2,8 +2,8 @@
  *
  * Accounts and their facts, gateway keys, one record per request, and who made which batch or file.
  * The verbs are atomic and asynchronous; no SQL, no rows, no transactions leak through this door.
- * The engine behind it (include/sluice/backend.h; SQLite in WAL mode) runs on the store's own
- * thread and talks to the loop by messages: the loop never waits for the disk. No HTTP here.
+ * The engine (include/sluice/backend.h; SQLite in WAL mode) runs on the store's own thread and
+ * talks to the loop by messages: the loop never waits for the disk.
  *
  * Secrets are sealed by the vault before they reach the engine (AES-256-GCM, key derived per row
  * from the master key, bound to table, row and column), so no clear byte of one is ever in a file.
@@ -59,10 +59,10 @@ void store_set_limits(struct store *s, int64_t max_age_ms, int64_t max_bytes); /
 /* Of a shared store: from now on `fn` is called, within a second or so and never inside another
  * call, when another process has changed an account, its facts, its token, a group or a key. */
 void store_watch(struct store *s, void (*fn)(void *arg), void *arg);
-
 typedef void store_done_fn(void *arg, enum err e);
+/* Shares one that was opened alone, from now on: store_watch is due then. ERR_BUSY, ERR_IO. */
+void store_share(struct store *s, store_done_fn *done, void *arg);
 /* ---- accounts ------------------------------------------------------------------------------- */
-
 struct account_row {
     int64_t id;      /* given by the store, never reused */
     int64_t version; /* grows by one with each change by a person */
@@ -292,8 +292,8 @@ struct store_stats {
     uint64_t failures;   /* engine calls that failed: disk full, locked, I/O */
     size_t queued;       /* records in the ring */
     enum err last_error; /* OK once a write has worked again */
-    int64_t last_error_at;
-    int64_t db_bytes;
+    int64_t last_error_at, db_bytes;
+    int64_t stuck_ms; /* its thread has had something to do, and ended nothing, for so long */
 };
 void store_stats_get(const struct store *s, struct store_stats *out);
 

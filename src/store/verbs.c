@@ -2,6 +2,7 @@
  *
  * A verb sees everything that was put before it (records, facts, objects): it waits for the batches
  * that hold it, unless the disk refuses them; then it goes ahead and says what it finds. */
+#include "store/folder.h"
 #include "store/inside.h"
 
 #include <string.h>
@@ -429,6 +430,28 @@ void store_key_revoke(struct store *s, const char *id, int64_t at, store_done_fn
     struct word_verb *w = word_new(key_revoke_run, done, arg);
     text_copy(w->key_id, sizeof w->key_id, slice_of(id));
     w->at = at;
+    verb_submit(s, &w->v);
+}
+
+/* What was put before is not told to others (backend_ops.moved): it is through when this runs, and
+ * who comes then reads it at its start. */
+static void share_run(struct verb *v)
+{
+    struct store *s = v->store;
+    if (s->shared)
+        return;
+    v->err = s->lock_fd < 0 ? OK : folder_share(s->lock_fd);
+    if (v->err != OK)
+        return;
+    s->ops->share(s->backend);
+    s->ops->patience(s->backend, BUSY_SHARED_MS);
+    s->shared = true; /* the loop looks at it in `done` at the earliest */
+}
+
+void store_share(struct store *s, store_done_fn *done, void *arg)
+{
+    struct word_verb *w = word_new(share_run, done, arg);
+    w->v.writes = false;
     verb_submit(s, &w->v);
 }
 

@@ -530,7 +530,7 @@ bool rig_do(struct rig *h, struct slice verb)
     (void)slice_cut(&rest, ':', &word);
     struct account *a = accounts_by_name(h->house.accounts, rest);
     if (slice_eq(verb, S("drain"))) {
-        gateway_drain(h->house.gateway);
+        gateway_drain(h->house.gateway, "draining");
         http_server_drain(h->server);
     } else if (slice_eq(verb, S("reap"))) {
         gateway_reap(h->house.gateway);

@@ -80,6 +80,11 @@ static void memory_patience(struct backend *b, int busy_ms)
     (void)busy_ms;
 }
 
+static void memory_share(struct backend *b)
+{
+    (void)b;
+}
+
 static const char *memory_why(const struct backend *b)
 {
     (void)b;
@@ -571,6 +576,7 @@ const struct backend_ops backend_sqlite = {
     .open = memory_open,
     .close = memory_close,
     .patience = memory_patience,
+    .share = memory_share,
     .why = memory_why,
     .bytes = memory_bytes,
     .moved = memory_moved,

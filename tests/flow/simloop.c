@@ -140,6 +140,12 @@ void worker_post(struct worker *w, struct job *j)
     w->loop->live.jobs++;
 }
 
+int64_t worker_stuck_ms(const struct worker *w)
+{
+    (void)w;
+    return 0;
+}
+
 size_t worker_depth(const struct worker *w)
 {
     return w->depth;

@@ -679,6 +679,10 @@ static void half_closed_gets_what_is_on_its_way(struct site *s)
 static void drain(struct site *s)
 {
     struct sim_peer *idle_one = s->client, *busy = newcomer(s), *late = newcomer(s);
+    struct sim_peer *fresh = newcomer(s);
+    send_raw(s, GET("/ok"));
+    GOT(s, R200(2) "ok");
+    s->read = 0;
     s->client = busy;
     send_raw(s, GET("/hold"));
     s->client = late;
@@ -690,6 +694,11 @@ static void drain(struct site *s)
     assert_int_equal(answer(s, 200, 1, S("1")), OK);
     done(s, false);
     settle(s);
+    s->client = fresh; /* has yet to say something: what it sends may be on its way */
+    assert_int_equal(fresh->rx_end, SIM_OPEN);
+    send_raw(s, GET("/ok"));
+    GOT(s, R200_CLOSE(2) "ok");
+    s->read = 0;
     s->client = busy;
     GOT(s, R200_CLOSE(1) "1");
     assert_int_equal(busy->rx_end, SIM_FIN);
@@ -699,6 +708,47 @@ static void drain(struct site *s)
     GOT(s, R200_CLOSE(2) "ok");
     assert_int_equal(late->rx_end, SIM_FIN);
     s->client = newcomer(s); /* the last sweep of the listener brings one more */
+    s->read = 0;
+    send_raw(s, GET("/ok"));
+    GOT(s, R200_CLOSE(2) "ok");
+    assert_int_equal(s->client->rx_end, SIM_FIN);
+}
+
+/* The lame duck: answers end their connections, and of those that are idle some go at a time, the
+ * longest idle first. */
+static void fade(struct site *s)
+{
+    struct sim_peer *idle[10], *fresh;
+    for (int i = 0; i < 10; i++) {
+        idle[i] = i == 0 ? s->client : newcomer(s);
+        s->client = idle[i];
+        s->read = 0;
+        send_raw(s, GET("/ok"));
+        GOT(s, R200(2) "ok");
+    }
+    fresh = newcomer(s);
+    http_server_fade(s->server, 1000);
+    settle(s);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(idle[i]->rx_end, SIM_OPEN);
+    s->client = idle[9]; /* one that asks again is served, and goes */
+    send_raw(s, GET("/ok"));
+    GOT(s, R200_CLOSE(2) "ok");
+    assert_int_equal(idle[9]->rx_end, SIM_FIN);
+    int before = 0;
+    for (int t = 0; t < 1000; t += 100) {
+        int gone = 0;
+        advance(s, 100);
+        for (int i = 0; i < 9; i++) {
+            gone += idle[i]->rx_end == SIM_FIN;
+            assert_true(i == 0 || idle[i - 1]->rx_end == SIM_FIN || idle[i]->rx_end == SIM_OPEN);
+        }
+        assert_in_range(gone - before, 0, 2); /* never many at a time */
+        before = gone;
+    }
+    assert_int_equal(before, 9);
+    assert_int_equal(fresh->rx_end, SIM_OPEN);
+    s->client = newcomer(s); /* is served as ever, once */
     s->read = 0;
     send_raw(s, GET("/ok"));
     GOT(s, R200_CLOSE(2) "ok");
@@ -906,6 +956,7 @@ static void test_any_weather(void **state)
     X(half_closed_is_gone) \
     X(half_closed_gets_what_is_on_its_way) \
     X(drain)                               \
+    X(fade)                                \
     X(drain_after_the_head)                \
     X(freed_while_busy)                    \
     X(connections_are_limited)             \
