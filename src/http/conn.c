@@ -400,8 +400,8 @@ void conn_answered(struct conn *c)
 /* ---- what the stream and the clock tell ---------------------------------------------------- */
 
 /* Is anybody there? A client that has closed altogether answers with a reset, which the next one of
- * these meets; one that only has no more to say skips them (RFC 9110 15.2). Once the answer has begun
- * its bytes find out. */
+ * these meets; one that only has no more to say skips them (RFC 9110 15.2). Once the answer has
+ * begun its bytes find out. */
 static void conn_probe(struct conn *c)
 {
     assert(c->state == CONN_OPEN && c->half);

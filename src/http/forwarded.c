@@ -58,9 +58,15 @@ static bool rfc7239_for(struct slice element, struct slice *out)
     return found;
 }
 
+/* What has been read so far: what a stranger wrote before that has no bearing on it. */
+struct walked {
+    int elements;
+    size_t bytes;
+};
+
 /* Walks one field's list from its end. False: it is decided, *at is who it was. */
-static bool walk(struct slice list, bool rfc7239, const struct cidr *trusted, int n, int *elements,
-                 struct addr *at, bool *bad)
+static bool walk(struct slice list, bool rfc7239, const struct cidr *trusted, int n,
+                 struct walked *w, struct addr *at, bool *bad)
 {
     size_t end = list.n;
     for (;;) {
@@ -69,8 +75,12 @@ static bool walk(struct slice list, bool rfc7239, const struct cidr *trusted, in
         while (begin > 0 && list.p[begin - 1] != ',')
             begin--;
         struct slice node = slice_trim(slice_sub(list, begin, end));
+        w->bytes += end - begin + 1;
+        *bad = w->bytes > BYTES_MAX;
+        if (*bad)
+            return false;
         if (node.n > 0) { /* empty elements are allowed in lists */
-            *bad = ++*elements > ELEMENTS_MAX || (rfc7239 && !rfc7239_for(node, &node)) ||
+            *bad = ++w->elements > ELEMENTS_MAX || (rfc7239 && !rfc7239_for(node, &node)) ||
                    !node_parse(node, &a);
             if (*bad)
                 return false;
@@ -89,16 +99,13 @@ void forwarded_client(const struct http_head *head, enum http_forwarded which,
 {
     bool rfc7239 = which == HTTP_FORWARDED_RFC7239, bad = false;
     struct slice name = rfc7239 ? S("forwarded") : S("x-forwarded-for");
-    size_t bytes = 0;
-    int elements = 0;
+    struct walked w = {0};
     assert(cidr_has(trusted, n, peer));
     *out = *peer;
     for (int i = head->headers - 1; i >= 0 && which != HTTP_FORWARDED_OFF; i--) {
         if (!slice_eq(head->header[i].name, name))
             continue;
-        bytes += head->header[i].value.n;
-        bad = bytes > BYTES_MAX;
-        if (bad || !walk(head->header[i].value, rfc7239, trusted, n, &elements, out, &bad))
+        if (!walk(head->header[i].value, rfc7239, trusted, n, &w, out, &bad))
             break;
     }
     if (bad)

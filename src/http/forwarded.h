@@ -6,8 +6,8 @@
 
 /* `peer` is one of the trusted. Each proxy appends whom it serves, so the list is read from its
  * end: past what trusted ones have said, up to the first who is not one of them. What stands before
- * was written by a stranger. Anything that cannot be read, or more than 32 elements or 2 KiB, makes
- * it the peer. Nobody in *out is_loopback. */
+ * was written by a stranger, and is not looked at. What cannot be read on that way, or more of it
+ * than 32 elements or 2 KiB, makes it the peer. Nobody in *out is_loopback. */
 void forwarded_client(const struct http_head *head, enum http_forwarded which,
                       const struct cidr *trusted, int n, const struct addr *peer, struct addr *out);
 

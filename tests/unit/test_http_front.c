@@ -120,6 +120,10 @@ static void test_forwarded_bounds(void **state)
     text_format(line + n, sizeof line - n, ",10.1.1.1");
     who("10.0.0.1:9", HTTP_FORWARDED_X_FOR, lines, &a);
     assert_string_equal(a.text, "10.0.0.1:9");
+    memset(line + 17, 'x', 3000); /* a stranger's words before it are nobody's concern */
+    memcpy(line + 3017, ", 192.0.2.9", 12);
+    who("10.0.0.1:9", HTTP_FORWARDED_X_FOR, lines, &a);
+    assert_string_equal(a.text, "192.0.2.9");
     memset(line + 17, ' ', 2100);
     memcpy(line + 17, "192.0.2.8,", 10);
     memcpy(line + 2117, "192.0.2.7", 10);
