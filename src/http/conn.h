@@ -22,12 +22,13 @@
 #define DRAIN_MS        2000
 #define RATE_MS         30000 /* a body brings at least RATE_BYTES in every RATE_MS */
 #define RATE_BYTES      30720
-/* A client that has ended its side hears interim replies while its answer is not there, if that takes
- * longer than the first of these; between them, from the second to the last, four times longer each.
- * If it is gone altogether, the first one meets a reset, and the next behind its round trip sees it. */
-#define PROBE_AFTER_MS 25
-#define PROBE_FIRST_MS 50
-#define PROBE_LAST_MS  12800
+/* A client that has ended its side hears interim replies while its answer is not there, if that
+ * takes longer than the first of these; between them, from the second to the last, four times
+ * longer each. If it is gone altogether, the first one meets a reset, and the next behind its round
+ * trip sees it. */
+#define PROBE_AFTER_MS  25
+#define PROBE_FIRST_MS  50
+#define PROBE_LAST_MS   12800
 #define CALLS_KEPT      256  /* in the free list */
 #define RAW_KEPT        8192 /* of a call in the free list: larger buffers are given back */
 #define ANSWER_HEAD_MAX 262144

@@ -55,9 +55,10 @@ bool http_is_hop_header(struct slice lower_name);
 /* True when `name` is listed in the head's Connection header. */
 bool http_connection_lists(const struct http_head *h, struct slice lower_name);
 
-/* Of a Host header's value, its port aside: whether it is an address in digits; one of this machine,
- * in digits or `localhost`; one of some names ("example.com", "*.example.com"). No web page can make
- * a browser say a name that is not its own, whatever addresses that name is given (rebinding). */
+/* Of a Host header's value, its port aside: whether it is an address in digits; one of this
+ * machine, in digits or `localhost`; one of some names ("example.com", "*.example.com"). No web
+ * page can make a browser say a name that is not its own, whatever addresses that name is given
+ * (rebinding). */
 bool http_host_is_number(struct slice host);
 bool http_host_is_local(struct slice host);
 bool http_host_is(struct slice host, const char *const *names, int n);
@@ -79,7 +80,10 @@ struct http_handler {
     /* A write that answered ERR_AGAIN is done: its bytes are the handler's again. */
     void (*written)(void *x);
     /* The client went away, broke the protocol in its body, was too slow or was drained away:
-     * nothing more can be said to it. Last call to x. `why` is static. */
+     * nothing more can be said to it. Last call to x. `why` is static. Who only ends its side
+     * behind a whole request, before the answer begins, is served, and hears interim replies (102)
+     * until then: one that is gone meets them with a reset. HTTP/1.0 has none: there an end is the
+     * end. */
     void (*gone)(void *x, enum err e, const char *why);
 };
 
