@@ -456,14 +456,6 @@ static void show_certificates(const struct json_val *list, struct buf *out)
     }
 }
 
-static void show_running(const struct json_val *s, struct buf *out)
-{
-    char up[32];
-    const struct json_val *listen = json_get(s, "listen");
-    struct slice version = json_get_str(s, "version"), at;
-    if (!json_get_bool(s, "daemon", false)) {
-        out_printf(out, "sluice %.*s: the gateway is not running here\n", (int)version.n,
-                   version.p);
 /* How far the drain is, on the first line. */
 static void show_drain(const struct json_val *s, struct buf *out)
 {
@@ -480,6 +472,14 @@ static void show_drain(const struct json_val *s, struct buf *out)
                left == 1 ? "" : "s", json_get_i64(s, "ends_within_seconds", 0));
 }
 
+static void show_running(const struct json_val *s, struct buf *out)
+{
+    char up[32];
+    const struct json_val *listen = json_get(s, "listen");
+    struct slice version = json_get_str(s, "version"), at;
+    if (!json_get_bool(s, "daemon", false)) {
+        out_printf(out, "sluice %.*s: the gateway is not running here\n", (int)version.n,
+                   version.p);
         show_row(out, "state", json_get_str(s, "state_dir"));
         return;
     }
