@@ -13,6 +13,7 @@
 #include "app_handover.h"
 #include "app_key.h"
 #include "app_listen.h"
+#include "app_load.h"
 #include "app_notify.h"
 #include "app_pulse.h"
 #include "app_sandbox.h"
@@ -34,6 +35,7 @@ struct app {
     struct admin *admin;
     struct http_server *clients, *admins;
     struct doors doors;
+    struct app_load load;
     struct listener *admin_door; /* NULL: closed */
     struct admin_tcp admin_tcp;
     struct app_sandbox sandbox;
@@ -238,6 +240,7 @@ static enum err app_reload(void *arg, char *why, size_t why_size)
     house_set_config(&a->house, fresh);
     admin_set_config(a->admin, fresh);
     http_server_set_limits(a->clients, &limits);
+    app_load_limit(&a->load, fresh);
     doors_trust(&a->doors, fresh, a->clients);
     if (log_level_parse(slice_of(fresh->log_level), &level))
         log_set_level(level);
@@ -392,6 +395,7 @@ static void app_describe(void *arg, struct jw *w)
     const struct app *a = arg;
     struct http_server_stats s;
     doors_describe(&a->doors, w);
+    app_load_describe(&a->load, w);
     http_server_stats_get(a->clients, &s);
     jw_key(w, "connections");
     jw_obj(w);
@@ -634,6 +638,7 @@ static void app_open(struct app *a)
                                 .arg = a};
     struct http_server_limits limits = app_limits(a->config), own = limits;
     own.max_body = 1 << 20;
+    own.ignores_load = true;
     if (own.max_connections > ADMIN_CLIENTS)
         own.max_connections = ADMIN_CLIENTS;
     accounts_set_client(a->house.accounts, a->house.client); /* tokens are renewed from here on */
@@ -641,6 +646,7 @@ static void app_open(struct app *a)
     a->admins = http_server_new(a->loop, &own, admin_server_ops(), a->admin);
     a->clients = http_server_new(a->loop, &limits, gateway_server_ops(), a->house.gateway);
     http_server_on_full(a->clients, on_full, a);
+    app_load_begin(&a->load, &a->house, a->clients);
     /* who takes another's place leaves the admin's socket to it until all else is done */
     if (!a->takeover && !app_listen_admin(a))
         return;
@@ -734,6 +740,7 @@ static void app_stop(struct app *a)
     given_close(&a->given);
     timer_stop(&a->look);
     timer_stop(&a->dog);
+    loop_unwatch(a->loop);
     doors_free(&a->doors);
     if (a->admin_door != NULL)
         listener_close(a->admin_door);

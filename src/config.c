@@ -107,7 +107,10 @@ const struct option CONFIG_OPTIONS[] = {
     {"max_body", OPT_SIZE, "32m", 1024, 512 * MIB, true, AT(max_body), "SIZE",
      "largest request body"},
     {"max_buffered", OPT_SIZE, "512m", 1 * MIB, 65536 * MIB, true, AT(max_buffered), "SIZE",
-     "all request bodies held at one time"},
+     "all request bodies held at one time; never more than half of memory_limit"},
+    {"memory_limit", OPT_SIZE, "0", 0, (int64_t)1 << 50, true, AT(memory_limit), "SIZE",
+     "memory the gateway may use: from 85 % of it on it does without more and more (README); "
+     "default: what its container or machine has"},
     {"max_connections", OPT_INT, "8192", 1, 1000000, true, AT(max_connections), "N",
      "client connections at one time"},
     {"max_connections_per_source", OPT_INT, "512", 0, 1000000, true, AT(max_connections_per_source),

@@ -57,6 +57,7 @@ struct config {
     int64_t head_timeout, body_timeout, keep_alive, write_timeout; /* 10s 60s 620s 60s */
     int64_t max_body;                                              /* bytes, 32m */
     int64_t max_buffered;               /* all request bodies together, 512m */
+    int64_t memory_limit;               /* of the process; 0: its container's or machine's */
     int64_t max_connections;            /* 8192 */
     int64_t max_connections_per_source; /* 512, 0 = no bound */
     int64_t max_connection_age;         /* 1h, 0 = no bound */
@@ -92,7 +93,7 @@ void config_free(struct config *c);
 struct config_listen { /* what one of `listen` says: [proxy+][http://|https://]ADDR:PORT */
     struct slice addr; /* or fd:NAME */
     struct slice name; /* that NAME, "" otherwise */
-    bool tls; /* without a word about it: when there are certificates */
+    bool tls;          /* without a word about it: when there are certificates */
     bool proxy;
 };
 void config_listen_at(const struct config *c, int i, struct config_listen *out);

@@ -534,11 +534,34 @@ static void show_store(const struct json_val *s, struct buf *out)
                    "trouble", (int)error.n, error.p);
 }
 
+/* Nothing is said of a normal load but the memory. */
+static void show_load(const struct json_val *s, struct buf *out)
+{
+    struct slice level = json_get_str(s, "level"), why = json_get_str(s, "why");
+    double mib = 1048576;
+    if (s == NULL)
+        return;
+    out_printf(out, "%-12s%.*s", "load", (int)level.n, level.p);
+    if (why.n > 0)
+        out_printf(out, " (%.*s)", (int)why.n, why.p);
+    out_printf(out, "; %.0f of %.0f MiB of memory, %" PRId64 " of %" PRId64 " descriptors\n",
+               (double)json_get_i64(s, "memory_bytes", 0) / mib,
+               (double)json_get_i64(s, "memory_limit_bytes", 0) / mib,
+               json_get_i64(s, "descriptors", 0), json_get_i64(s, "descriptors_limit", 0));
+    int64_t refused = json_get_i64(s, "refused", 0), gone = json_get_i64(s, "let_go", 0);
+    if (refused + gone > 0)
+        out_printf(out,
+                   "%-12s%" PRId64 " requests because of the load, %" PRId64
+                   " let go that had been let in\n",
+                   "refused", refused, gone);
+}
+
 static void show_status(const struct json_val *s, const struct look *l, struct buf *out)
 {
     show_running(s, out);
     if (json_get_bool(s, "daemon", false)) {
         show_counts(s, out);
+        show_load(json_get(s, "load"), out);
         show_store(json_get(s, "store"), out);
     }
     out_printf(out, "%-12s%" PRId64 "%s\n", "keys", json_get_i64(s, "keys", 0),

@@ -65,6 +65,13 @@ void mem_init(void)
 #endif
 }
 
+void mem_trim(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
+}
+
 void *mem_new(size_t n)
 {
     assert(n <= PTRDIFF_MAX);

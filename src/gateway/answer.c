@@ -66,6 +66,7 @@ void answer_plain(struct exchange *x, int status, const char *type, struct slice
 static int ready_write(struct exchange *x, struct buf *out)
 {
     struct gateway *g = x->g;
+    const struct load *load = loop_load(g->p.loop);
     struct store_stats st;
     struct jw w;
     store_stats_get(g->p.store, &st);
@@ -83,7 +84,10 @@ static int ready_write(struct exchange *x, struct buf *out)
         jw_cstr(&w, "no account is configured");
     if (!store_ok) /* a full disk costs records, not requests: said, but still ready */
         jw_cstr(&w, "the store cannot write");
+    if (load->level >= LOAD_SHED) /* a refusal with a time is an answer, too */
+        jw_cstr(&w, "overloaded");
     jw_end_arr(&w);
+    jw_kcstr(&w, "load", load_name(load->level));
     jw_end_obj(&w);
     return ok && w.err == OK ? 200 : 503;
 }

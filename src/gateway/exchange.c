@@ -196,6 +196,8 @@ static void *exchange_open(void *ctx, struct http_call *call, const struct http_
         answer_error(x, 405, "sluice: this path does not take this method.", -1, false, "refused");
         return x;
     }
+    if (shed_refuses(x))
+        return x;
     exchange_move(x, X_BODY);
     http_call_read(call, true);
     return x;
@@ -207,7 +209,7 @@ static void exchange_body(void *arg, struct slice bytes)
     struct gateway *g = x->g;
     if (x->state != X_BODY)
         return; /* refused, and the answer is still being written */
-    if (g->stats.buffered + (int64_t)bytes.n > g->config->max_buffered) {
+    if (g->stats.buffered + (int64_t)bytes.n > shed_body_room(g)) {
         answer_error(x, 503, "sluice: too many request bodies are being held; try again.", 5, true,
                      "overloaded");
         return;

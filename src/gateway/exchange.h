@@ -5,6 +5,7 @@
  *   auth.c      whose request it is
  *   talk.c      which conversation it belongs to
  *   plan.c      what is known until the reply is on its way, and what is kept then
+ *   shed.c      what is refused when memory or time run out
  *   exchange.c  the states, the one mover, what the client's connection tells
  *   model.c     which model the request means, and at which account
  *   pin.c       what lives on one account: found in requests, remembered from replies
@@ -323,6 +324,10 @@ void line_look(struct gateway *g, const struct account *a); /* a slot of it may 
 void line_look_retry(struct gateway *g);                    /* one more may try again */
 /* `a` has answered; `after_rest`: it was on trial, and everybody waits for the outcome. */
 void line_serves(struct gateway *g, const struct account *a, bool after_rest);
+
+/* shed.c */
+bool shed_refuses(struct exchange *x);           /* then it is answered */
+int64_t shed_body_room(const struct gateway *g); /* bytes that all bodies together may have */
 
 /* retry.c */
 bool retry_is_due_to(const struct limit_verdict *v); /* a server's failure, not the account's */

@@ -62,6 +62,11 @@ void gateway_drain(struct gateway *g, const char *word);
  */
 void gateway_reap(struct gateway *g);
 
+/* After each look at the load (see loop_watch): at `guard` requests that hold much and have had no
+ * answer yet are let go, the largest first. Besides, the gateway obeys by itself: from `shed` on new
+ * ones are refused, but for health. */
+void gateway_relieve(struct gateway *g);
+
 /* The number by which a conversation is known, for wishes: of a session's id as its client sends
  * it, with the key it uses (what clients choose must not reach into another key's conversations; ""
  * = none), or 16 hex digits as records show them, which are the number itself. */
@@ -71,6 +76,7 @@ uint64_t conversation_of_session(struct slice session); /* ... of a client witho
 struct gateway_stats {
     int64_t active, streams, waiting; /* exchanges now: all, relaying, in line */
     uint64_t requests, served, refused, failed, client_gone, failovers;
+    uint64_t shed, relieved; /* refused because of the load; ... though they had been let in */
     int64_t buffered;    /* bytes of request bodies held */
     struct usage tokens; /* sums since start */
     int64_t cost_nano_usd;

@@ -145,7 +145,8 @@ static void framing_choose(struct http_call *call, int status, int64_t length)
     call->tail_due = call->chunked && !call->bodyless;
     call->close = !call->head.keep_alive || until_end || call->conn->half || s->lame ||
                   call->conn->calls >= s->limits.max_requests ||
-                  loop_now(s->loop) >= call->conn->old_at || !body_will_end(call);
+                  loop_now(s->loop) >= call->conn->old_at || server_load(s) >= LOAD_DRAIN ||
+                  !body_will_end(call);
 }
 
 enum err http_respond(struct http_call *call, int status, const struct http_header *h, int n,

@@ -16,7 +16,7 @@ static int64_t conn_deadline(const struct conn *c)
     int64_t at = NEVER;
     switch (c->state) {
     case CONN_IDLE: /* a new connection has come to say something */
-        return c->since + (c->calls == 0 ? l->head_ms : l->keep_alive_ms);
+        return c->since + (c->calls == 0 ? l->head_ms : server_keep_ms(c->server));
     case CONN_HEAD: /* the whole head, however it drips */
         return c->since + l->head_ms;
     case CONN_OPEN: /* the handler has deadlines of its own; ours are those on the client */

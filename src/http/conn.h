@@ -140,6 +140,10 @@ void young_leave(struct http_server *s, struct conn *c);
 /* More of the head of `c` has come, and it is not all. */
 void young_grow(struct http_server *s, struct conn *c, size_t n);
 void source_leave(struct http_server *s, struct source *source); /* NULL is fine */
+/* How much the load is to this server. */
+enum load_level server_load(const struct http_server *s);
+/* How long a connection may be idle, as things are. */
+int64_t server_keep_ms(const struct http_server *s);
 /* Tells whoever wants to know when the server has become full, or has room again. */
 void server_watch(struct http_server *s);
 

@@ -97,6 +97,7 @@ struct http_server_limits {
     int32_t max_connections;
     int64_t max_age_ms;     /* of a connection, +-10 %: then the next answer closes; 0: none */
     int32_t max_per_source; /* connections from one address, or one /64; 0: no bound */
+    bool ignores_load;      /* the levels of net/load.h do not concern this server */
 };
 /* Every connection's head is at most HTTP_HEAD_MAX / HTTP_HEADERS_MAX: 431. Pipelined bytes are
  * kept (16 KiB at most, then unread) until the answer before has ended. Protocol errors are
@@ -129,6 +130,10 @@ void http_server_add(struct http_server *s, struct stream *stream);
  * pauses meanwhile, and newcomers wait in the kernel's queue instead of being turned away: in a
  * rush all look as if they had nothing to say. `fn` must call nothing of the server. */
 void http_server_on_full(struct http_server *s, void (*fn)(void *arg, bool full), void *arg);
+/* After each look at the load (see loop_watch), while it is not normal: closes idle connections
+ * that have had what time there is now. Besides, a server obeys by itself: at `drain` each answer
+ * ends its connection, at `guard` a newcomer takes the place of one that can be spared. */
+void http_server_ease(struct http_server *s);
 /* From now on every answer carries "connection: close", and connections that have been answered and
  * are idle are closed one by one within `ms`, longest idle first. Newcomers are served. */
 void http_server_fade(struct http_server *s, int64_t ms);

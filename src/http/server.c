@@ -84,6 +84,38 @@ static struct conn *server_spare(const struct http_server *s)
     return NULL;
 }
 
+/* ---- load ---------------------------------------------------------------------------------- */
+
+#define EASE_LEAST_MS 2000
+#define EASE_AT_ONCE  256 /* closed at each look */
+
+enum load_level server_load(const struct http_server *s)
+{
+    return s->limits.ignores_load ? LOAD_NORMAL : loop_load(s->loop)->level;
+}
+
+int64_t server_keep_ms(const struct http_server *s)
+{
+    int64_t most = s->limits.keep_alive_ms;
+    return s->limits.ignores_load ? most : load_ease(loop_load(s->loop), most, EASE_LEAST_MS);
+}
+
+void http_server_ease(struct http_server *s)
+{
+    int64_t since = loop_now(s->loop) - server_keep_ms(s);
+    struct link *k = s->idle.next, *next;
+    for (int n = 0; k != &s->idle && n < EASE_AT_ONCE; k = next) {
+        struct conn *c = CONTAINER(k, struct conn, link);
+        next = k->next;
+        if (c->since > since)
+            break; /* idle for longest first */
+        if (c->calls > 0 && c->pending.len == 0) {
+            conn_close(c, true);
+            n++;
+        }
+    }
+}
+
 /* ---- sources --------------------------------------------------------------------------------- */
 
 /* An IPv6 host has a whole /64 to itself. */
@@ -259,16 +291,19 @@ void http_server_add(struct http_server *s, struct stream *stream)
         source_refused(s, stream);
         return;
     }
-    if (s->stats.connections >= s->limits.max_connections) {
+    bool full = s->stats.connections >= s->limits.max_connections;
+    if (full || server_load(s) >= LOAD_GUARD) {
         struct conn *spare = server_spare(s);
-        if (spare == NULL) {
+        if (spare == NULL && full) {
             s->stats.refused++;
             source_leave(s, source);
             stream_abort(stream);
             return;
         }
-        s->stats.crowded++;
-        conn_close(spare, spare->calls > 0);
+        if (spare != NULL) {
+            s->stats.crowded++;
+            conn_close(spare, spare->calls > 0);
+        }
     }
     s->stats.accepted++;
     conn_start(s, stream, source);

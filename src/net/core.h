@@ -44,6 +44,15 @@ struct loop_core {
 
     struct grave *graves;
     size_t grave_len, grave_cap;
+
+    struct load load; /* see load.h */
+    struct timer look;
+    int64_t memory_limit; /* 0: as measured */
+    int64_t trim_at;
+    void (*measure)(struct loop_core *c, struct load_numbers *out); /* the backend's, or NULL */
+    void (*on_look)(void *arg, bool changed);
+    void *on_look_arg;
+
     bool in_callback; /* a timer or task function is on the stack: the graveyard must wait */
 };
 

@@ -10,6 +10,7 @@ void core_init(struct loop_core *c, void (*wake)(struct loop_core *c))
     *c = (struct loop_core){.wake = wake, .fired_at = INT64_MIN};
     list_init(&c->tasks);
     list_init(&c->running);
+    load_init(&c->load);
 }
 
 void core_free(struct loop_core *c)

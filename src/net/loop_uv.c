@@ -3,17 +3,20 @@
  * One turn of libuv, and what of ours runs where:
  *
  *     on_turn        tasks posted before, then the graveyard
- *     wait           until I/O or clock_at
+ *     wait           until I/O or clock_at; on_woke notes its end: from there to the end of the
+ *                    next on_turn a turn is measured
  *     I/O callbacks  streams, listeners, dials, workers' answers, signals
  *     closing        the memory of what was closed
  *     on_clock       timers that are due */
 #include "net/loop_uv.h"
+#include "net/platform.h"
 #include "net/stream.h"
 #include "net/tls.h"
 
 /* Connections we are through with hold a descriptor until the peer hangs up, or for seconds: so
  * many of all descriptors at most, else peers that do not hang up would use up the rest. */
 #define FINISHING_SHARE 8
+#define FDS_OTHER       24 /* files, listeners, the loop's own */
 
 static struct loop *loop_of(uv_handle_t *h)
 {
@@ -63,6 +66,32 @@ static void loop_wake(struct loop_core *c)
     clock_arm(l);
 }
 
+/* uv_now is still what it was when the wait ended. */
+static void on_woke(uv_check_t *h)
+{
+    struct loop *l = loop_of((uv_handle_t *)h);
+    l->woke_at = (int64_t)uv_now(&l->uv);
+}
+
+static void turn_measure(struct loop *l)
+{
+    uv_update_time(&l->uv);
+    int64_t took = loop_now(l) - l->woke_at;
+    if (l->woke_at >= 0 && took > l->lag_ms)
+        l->lag_ms = took;
+}
+
+static void loop_measure(struct loop_core *c, struct load_numbers *out)
+{
+    struct loop *l = (struct loop *)(void *)c;
+    *out = (struct load_numbers){.memory = platform_memory(l->memory_fd),
+                                 .memory_limit = l->memory_limit,
+                                 .lag_ms = l->lag_ms,
+                                 .fds = l->fds + FDS_OTHER,
+                                 .fds_limit = l->fds_max};
+    l->lag_ms = 0;
+}
+
 static void on_turn(uv_prepare_t *h)
 {
     struct loop *l = loop_of((uv_handle_t *)h);
@@ -73,6 +102,7 @@ static void on_turn(uv_prepare_t *h)
     /* A clock that waits for a deadline nobody has any more must not keep the loop alive. */
     if (core_next_timer_at(&l->core) == CORE_NEVER)
         uv_unref((uv_handle_t *)&l->clock);
+    turn_measure(l);
 }
 
 int64_t loop_now(const struct loop *l)
@@ -163,6 +193,9 @@ struct loop *loop_new(void)
 {
     struct loop *l = NEW(struct loop);
     core_init(&l->core, loop_wake);
+    l->core.measure = loop_measure;
+    l->woke_at = -1;
+    l->memory_fd = platform_memory_open(&l->memory_limit);
     list_init(&l->signals);
     list_init(&l->finishing);
     l->fds_max = net_fd_limit();
@@ -175,11 +208,14 @@ struct loop *loop_new(void)
     r |= uv_timer_init(&l->uv, &l->clock);
     r |= uv_prepare_init(&l->uv, &l->turn);
     r |= uv_idle_init(&l->uv, &l->busy);
+    r |= uv_check_init(&l->uv, &l->woke);
     r |= uv_prepare_start(&l->turn, on_turn);
+    r |= uv_check_start(&l->woke, on_woke);
     assert(r == 0);
     (void)r;
     uv_unref((uv_handle_t *)&l->turn);
-    l->open = 3;
+    uv_unref((uv_handle_t *)&l->woke);
+    l->open = 4;
     return l;
 }
 
@@ -225,8 +261,11 @@ void loop_free(struct loop *l)
     while (!list_empty(&l->finishing))
         stream_abort(CONTAINER(l->finishing.next, struct farewell, link)->s);
     signals_close(l);
+    loop_unwatch(l);
+    platform_memory_close(l->memory_fd);
     uv_close((uv_handle_t *)&l->clock, on_closed);
     uv_close((uv_handle_t *)&l->turn, on_closed);
+    uv_close((uv_handle_t *)&l->woke, on_closed);
     uv_close((uv_handle_t *)&l->busy, on_closed);
     uv_walk(&l->uv, assert_closing, NULL);
     while (l->open > 0)

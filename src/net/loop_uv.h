@@ -20,6 +20,11 @@ struct loop {
     uv_timer_t clock;         /* the one timer libuv knows of */
     int64_t clock_at;         /* what it is armed for; may be earlier than the earliest deadline */
     uv_prepare_t turn;        /* once a turn, before the wait: tasks, then the graveyard */
+    uv_check_t woke;          /* once a turn, after the wait */
+    int64_t woke_at;          /* ... when that was over; -1: no turn has begun */
+    int64_t lag_ms;           /* the longest turn since the latest look at the load */
+    int memory_fd;            /* tells how much the process has; -1: nobody does */
+    int64_t memory_limit;     /* the system's; 0: none */
     uv_idle_t busy;           /* active while tasks are queued: the wait is skipped */
     int64_t wall_ms, wall_at; /* loop_wall, and the loop_now at which it was read */
     struct link signals;
@@ -28,8 +33,8 @@ struct loop {
     int64_t fds, fds_max; /* descriptors of connections; the process may have so many of all */
     size_t open;          /* objects of ours whose memory libuv, or a thread, may still use */
     struct resolver *resolver;
-    struct loop *left;       /* the next one left behind by loop_free */
-    struct tls_scratch *tls; /* NULL until the first TLS stream */
+    struct loop *left;             /* the next one left behind by loop_free */
+    struct tls_scratch *tls;       /* NULL until the first TLS stream */
     struct slice rest[STREAM_IOV]; /* of the stream_write that is on the stack */
     /* Every read of every stream lands here: a connection owns no buffer while no bytes are in it.
      */

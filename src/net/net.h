@@ -17,6 +17,7 @@
 #define SLUICE_NET_H
 
 #include "base/base.h"
+#include "net/load.h"
 
 struct loop;
 

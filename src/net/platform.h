@@ -24,6 +24,11 @@ void platform_tune(int fd);
 void platform_want(int fd, size_t n);
 /* The error that waits on a socket, taken off it; 0 when none does. */
 int platform_error(int fd);
+/* The memory of the process that is in RAM, in bytes: asked for again and again by what the first
+ * one gives (-1: nobody tells). *limit: how much it may have, by its container or its machine. */
+int platform_memory_open(int64_t *limit);
+int64_t platform_memory(int fd);
+void platform_memory_close(int fd);
 void platform_name_thread(const char *name);
 
 #endif

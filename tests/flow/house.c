@@ -524,6 +524,30 @@ static void group_remove(struct rig *h, struct slice name)
     gateway_accounts_changed(h->house.gateway);
 }
 
+/* What a look at the load finds: "memory=96" (per cent), "fds=75" (per cent), "lag=600" (ms). */
+static bool load_look(struct rig *h, struct slice what)
+{
+    struct load_numbers n = {.memory_limit = INT64_C(1000) << 20, .fds_limit = 1000};
+    struct slice part, key;
+    uint64_t v;
+    while (slice_cut(&what, ',', &part)) {
+        if (!slice_cut(&part, '=', &key) || !text_u64(part, &v) || v > 100000)
+            return false;
+        if (slice_eq(key, S("memory")))
+            n.memory = n.memory_limit / 100 * (int64_t)v;
+        else if (slice_eq(key, S("fds")))
+            n.fds = n.fds_limit / 100 * (int64_t)v;
+        else if (slice_eq(key, S("lag")))
+            n.lag_ms = (int64_t)v;
+        else
+            return false;
+    }
+    (void)load_step(&loop_core_of(h->loop)->load, &n, loop_now(h->loop));
+    http_server_ease(h->server);
+    gateway_relieve(h->house.gateway);
+    return true;
+}
+
 bool rig_do(struct rig *h, struct slice verb)
 {
     struct slice rest = verb, word = S("");
@@ -536,6 +560,8 @@ bool rig_do(struct rig *h, struct slice verb)
         gateway_reap(h->house.gateway);
     } else if (slice_eq(word, S("wall"))) {
         return wall_step(h, rest);
+    } else if (slice_eq(word, S("load"))) {
+        return load_look(h, rest);
     } else if (slice_eq(word, S("limit"))) {
         return account_limit(h, rest);
     } else if (slice_eq(word, S("ungroup"))) {
