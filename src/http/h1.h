@@ -43,6 +43,10 @@
 
 enum h1_role { H1_REQUEST, H1_REPLY };
 enum h1_stage { H1_STAGE_HEAD, H1_STAGE_BODY, H1_STAGE_LAST, H1_STAGE_OVER, H1_STAGE_BROKEN };
+/* Until the end of the connection: a reply that is cut by a proper end looks whole (RFC 9112 6.3
+ * (8)). A reset is none; and whoever understands the body, the codec's reader, has the last word: a
+ * message without its end is cut for the client, too. A file that nobody reads goes out as it came.
+ */
 enum h1_framing { H1_NONE, H1_LENGTH, H1_CHUNKED, H1_UNTIL_END };
 enum h1_event {
     H1_MORE, /* nothing to report until more bytes come */

@@ -11,7 +11,8 @@
 import { ANSWER, answerOf } from './recorder.mjs';
 
 const n = ANSWER.length;
-const hex = n.toString(16);
+const hexOf = (v) => v.toString(16);
+const hex = hexOf(n);
 const H = 'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n';
 const te = 'transfer-encoding: chunked\r\n';
 const cl = `content-length: ${n}\r\n`;
@@ -25,6 +26,7 @@ export function replies() {
   const row = (outcome) => (name, bytes, more = {}) => rows.push({ name, bytes, outcome, ...more });
   const error = row('error');
   const ok = row('ok');
+  const cut = row('cut');
 
   // ---- framing ----
   ok('a plain one', answerOf(ANSWER), { reused: true });
@@ -126,6 +128,13 @@ export function replies() {
   ok('HTTP/1.0 until the end of the connection', `${H.replace('1.1', '1.0')}\r\n${ANSWER}`, { then: 'fin' });
   error('until the end, which is a reset', `${H}\r\n${ANSWER.slice(0, 40)}`, { then: 'reset' });
   error('until the end, which comes too early', `${H}\r\n${ANSWER.slice(0, 40)}`, { then: 'fin' });
+  // a reply without a length that is cut looks whole by its framing: what it says decides
+  const large = JSON.stringify({ ...JSON.parse(ANSWER), content: [{ type: 'text', text: 'x'.repeat(400 << 10) }] });
+  cut('large, until the end, which is a reset', `${H}\r\n${large.slice(0, 300 << 10)}`, { then: 'reset' });
+  cut('large, until the end, which comes too early', `${H}\r\n${large.slice(0, 300 << 10)}`, { then: 'fin' });
+  cut('large, HTTP/1.0, until the end, which comes too early', `${H.replace('1.1', '1.0')}\r\n${large.slice(0, -1)}`, { then: 'fin' });
+  cut('large, less than the length', `${H}content-length: ${large.length}\r\n\r\n${large.slice(0, -1)}`, { then: 'fin' });
+  cut('large, a bad chunk', `${H}${te}\r\n${hexOf(300 << 10)}\r\n${large.slice(0, 300 << 10)}\r\nzz\r\n${last}`);
   error('nothing', '', { then: 'fin' });
   error('half a head', H, { then: 'fin' });
   error('less than the length', `${H}${cl}\r\n${ANSWER.slice(0, -1)}`, { then: 'fin' });
