@@ -167,7 +167,6 @@ static void app_drain_begin(struct app *a, int64_t lead_ms, bool shut_first)
     gateway_stats_get(a->house.gateway, &st);
     log_info("draining", LF_INT("active", st.active), LF_INT("lead_ms", lead_ms),
              LF_INT("limit_ms", a->config->drain_timeout));
-    timer_stop(&a->dog); /* the manager's patience with the end has other limits */
     handover_give_stop(&a->give);
     gateway_drain(a->house.gateway, drain_word(DRAIN_LAME));
     drain_do(a, drain_begin(&a->drain, now, lead_ms, a->config->drain_timeout, shut_first));
@@ -544,6 +543,7 @@ static void on_taken(void *arg, enum err e, int64_t pid)
         log_info("another process serves in our place", LF_INT("pid", pid));
         app_notifyf("MAINPID=%" PRId64, pid);
         app_manager_use(&nobody);
+        timer_stop(&a->dog);
         handover_give_yield(&a->give);
         app_drain_begin(a, COMPANY_LEAD_MS, true);
     } else {

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "app_notify.h"
 #include "store/store.h"
 
 #define PATHS_MAX 192
@@ -222,7 +223,7 @@ enum err app_sandbox_files(struct app_sandbox *x, const struct config *c, const 
                            const struct store_key *key, char *why, size_t why_size)
 {
     struct plan p = {.home = config_env(CONFIG_ENV_HOME)};
-    const char *notify = config_env(CONFIG_ENV_NOTIFY_SOCKET);
+    const char *notify = app_manager()->socket; /* of who was there before, after a takeover */
     *x = (struct app_sandbox){.wanted = strcmp(c->sandbox, "off") != 0,
                               .strict = strcmp(c->sandbox, "strict") == 0};
     enum err e = store_folder(c->state_dir, why, why_size);
@@ -237,7 +238,7 @@ enum err app_sandbox_files(struct app_sandbox *x, const struct config *c, const 
                               .paths = p.paths,
                               .port = p.port,
                               .ports = p.ports,
-                              .abstract_sockets = notify != NULL && notify[0] == '@'};
+                              .abstract_sockets = notify[0] == '@'};
     e = sandbox_files(&r, &x->got);
     plan_free(&p);
     return e == OK ? OK : lacking(x, e, "the file system", why, why_size);

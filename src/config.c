@@ -22,9 +22,8 @@
 const struct option CONFIG_OPTIONS[] = {
     {"listen", OPT_LIST, "127.0.0.1:8080", 0, CONFIG_LISTEN_MAX, false, AT(listen), "ADDR:PORT",
      "where clients connect; may be given several times; http://ADDR:PORT and https://ADDR:PORT "
-     "say "
-     "how, proxy+... that a PROXY header comes first; fd:NAME in place of ADDR:PORT is a socket that "
-     "systemd opens",
+     "say how, proxy+... that a PROXY header comes first; fd:NAME in place of ADDR:PORT is a "
+     "socket that systemd opens",
      AT(listens)},
     {"tls_cert", OPT_LIST, NULL, 0, CONFIG_LISTEN_MAX, true, AT(tls_cert), "FILE",
      "certificate chain (PEM) with which clients are served over TLS; may be given several times, "

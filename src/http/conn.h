@@ -42,6 +42,7 @@
 #define YOUNG_BYTES     ((int64_t)8 << 20) /* ... and have sent so much of it in all */
 #define SAY_MS          60000
 #define FADE_MS         50 /* between two steps of http_server_fade */
+#define FADE_IDLE_MS    500
 
 enum conn_state { CONN_IDLE, CONN_HEAD, CONN_OPEN, CONN_FLUSH, CONN_DRAIN, CONN_CLOSED };
 

@@ -218,11 +218,17 @@ static void idle_close(struct http_server *s, size_t n)
     }
 }
 
+/* Those that have been idle for a while: who asks again every moment learns from its next answer
+ * that the connection ends, and that is better than to cross its next request on the way. */
 static size_t idle_count(const struct http_server *s)
 {
     size_t n = 0;
-    for (const struct link *k = s->idle.next; k != &s->idle; k = k->next)
+    for (const struct link *k = s->idle.next; k != &s->idle; k = k->next) {
+        const struct conn *c = CONTAINER(k, struct conn, link);
+        if (loop_now(s->loop) - c->since < FADE_IDLE_MS)
+            break;
         n++;
+    }
     return n;
 }
 

@@ -177,3 +177,36 @@ export async function allBooked(gw, n, ms = 15000) {
   }, ms, 'the records').catch(() => { throw new Error(`${have} records, not ${n}`); });
   if (have !== n) throw new Error(`${have} records, not ${n}`);
 }
+
+// A service manager's notification socket. Node has no datagrams over unix sockets, perl has.
+export class Listener {
+  static async start(t) {
+    const l = new Listener();
+    l.path = path.join(fs.mkdtempSync('/tmp/sluice-n-'), 'notify');
+    t.cleanups.push(() => fs.rmSync(path.dirname(l.path), { recursive: true, force: true }));
+    const script = 'use Socket; $| = 1; socket(my $s, PF_UNIX, SOCK_DGRAM, 0) or die; '
+      + 'bind($s, pack_sockaddr_un($ARGV[0])) or die; print "open\\n"; '
+      + 'while (defined recv($s, my $m, 8192, 0)) { $m =~ s/\\n/\\t/g; print "$m\\n" }';
+    l.proc = t.spawn('perl', ['-e', script, l.path]);
+    await until(() => l.proc.out.startsWith('open\n') || !l.proc.running, 5000, 'the notification socket');
+    if (!l.proc.running) t.skip(`no perl here to play systemd: ${l.proc.err.slice(0, 80)}`);
+    l.at = 0;
+    return l;
+  }
+
+  // Each message as an object of its lines.
+  get all() {
+    return this.proc.out.split('\n').slice(1, -1).map((m) => Object.fromEntries(m.split('\t')
+      .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)])));
+  }
+
+  // The next message, behind those that were waited for, that is like this.
+  wait(probe, what = 'a notification', ms = 8000) {
+    return until(() => {
+      const all = this.all;
+      const i = all.findIndex((m, k) => k >= this.at && probe(m));
+      if (i >= 0) this.at = i + 1;
+      return all[i];
+    }, ms, what);
+  }
+}
