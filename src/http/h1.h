@@ -109,7 +109,7 @@ MUST_USE int head_parse_reply(struct h1 *h, struct http_head *head, const char *
  * control character, no broken escape. NULL or a static reason. `coded_slash` as in
  * http_server_ops, NULL = nowhere. */
 const char *path_fault(struct slice path, const char *coded_slash);
-/* A host in a URL or a Host header, with the port if there is one. */
+/* What a Host header may hold: a name or a bracketed address, and perhaps a port. */
 bool host_is_valid(struct slice host);
 
 /* Appends "name: value CRLF" for each header but those that are about one hop or would break the

@@ -72,17 +72,43 @@ const char *path_fault(struct slice path, const char *coded_slash)
     return NULL;
 }
 
+static bool is_alnum(unsigned char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_host_name(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (!is_alnum((unsigned char)s.p[i]) && s.p[i] != '.' && s.p[i] != '-' && s.p[i] != '_')
+            return false;
+    return s.n > 0 && s.n <= 253;
+}
+
+/* What stands in brackets; whether it is an address at all is seen when it is used. */
+static bool is_host_v6(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (hex_value((unsigned char)s.p[i]) < 0 && s.p[i] != ':' && s.p[i] != '.')
+            return false;
+    return s.n <= 45 && slice_find(s, ':') >= 0;
+}
+
 bool host_is_valid(struct slice host)
 {
-    if (host.n == 0 || host.n > 260)
+    bool v6 = host.n > 0 && host.p[0] == '[';
+    ptrdiff_t end = slice_find(host, v6 ? ']' : ':');
+    uint64_t port;
+    if (v6 && (end < 0 || !is_host_v6(slice_sub(host, 1, (size_t)end))))
         return false;
-    for (size_t i = 0; i < host.n; i++) {
-        unsigned char c = (unsigned char)host.p[i];
-        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!alnum && c != '.' && c != '-' && c != '_' && c != ':' && c != '[' && c != ']')
-            return false;
-    }
-    return true;
+    size_t cut = v6 ? (size_t)end + 1 : end < 0 ? host.n : (size_t)end;
+    if (!v6 && !is_host_name(slice_sub(host, 0, cut)))
+        return false;
+    struct slice rest = slice_sub(host, cut, host.n);
+    if (rest.n <= 1) /* a port may be empty: RFC 3986 3.2.3 */
+        return rest.n == 0 || rest.p[0] == ':';
+    return rest.p[0] == ':' && rest.n <= 6 && text_u64(slice_sub(rest, 1, rest.n), &port) &&
+           port <= 65535;
 }
 
 /* ---- http_url_parse ------------------------------------------------------------------------ */
@@ -114,10 +140,11 @@ static const char *port_read(struct slice s, uint16_t *port)
 
 static const char *authority_read(struct slice a, struct http_target *t)
 {
+    bool v6 = a.n > 0 && a.p[0] == '[';
     ptrdiff_t end;
     if (slice_find(a, '@') >= 0)
         return "the URL holds a user name";
-    if (a.n > 0 && a.p[0] == '[') {
+    if (v6) {
         end = slice_find(a, ']');
         if (end < 0)
             return "the URL's IPv6 address has no closing bracket";
@@ -130,8 +157,7 @@ static const char *authority_read(struct slice a, struct http_target *t)
         t->host = end < 0 ? a : slice_sub(a, 0, (size_t)end);
         a = slice_sub(a, t->host.n, a.n);
     }
-    if (t->host.n > 253 || !host_is_valid(t->host) || slice_find(t->host, '[') >= 0 ||
-        slice_find(t->host, ']') >= 0)
+    if (!(v6 ? is_host_v6(t->host) : is_host_name(t->host)))
         return "the URL has no valid host name";
     return a.n > 0 ? port_read(slice_sub(a, 1, a.n), &t->port) : NULL;
 }

@@ -261,6 +261,9 @@ export function garden(key, host = '127.0.0.1') {
   refused('two hosts', `POST /v1/messages HTTP/1.1\r\nhost: a\r\n${H}${cl}\r\n${BODY}`);
   refused('the same host twice', `POST /v1/messages HTTP/1.1\r\nhost: ${host}\r\n${H}${cl}\r\n${BODY}`);
   refused('an empty host', `POST /v1/messages HTTP/1.1\r\nhost:\r\n${K}${cl}\r\n${BODY}`);
+  for (const h of ['[', ']:', '[::1', '::1', '[127.0.0.1]', '[::1]x', '[fe80::1%lo]', 'a:b', `${host}:99999`, `${host}:80:80`, `${host}:-1`, `${host}:0x50`, ':80', '%31', "a'b"]) {
+    refused(`a host ${h}`, `POST /v1/messages HTTP/1.1\r\nhost: ${h}\r\n${K}${cl}\r\n${BODY}`);
+  }
   refused('a host with a path', `POST /v1/messages HTTP/1.1\r\nhost: ${host}/x\r\n${K}${cl}\r\n${BODY}`);
   refused('a host with user info', `POST /v1/messages HTTP/1.1\r\nhost: u@${host}\r\n${K}${cl}\r\n${BODY}`);
   refused('a host with a question mark', `POST /v1/messages HTTP/1.1\r\nhost: ${host}?/livez\r\n${K}${cl}\r\n${BODY}`);
