@@ -4,7 +4,9 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -121,6 +123,85 @@ static void test_changed(void **state)
     keys_free(k);
 }
 
+/* ---- time ---------------------------------------------------------------------------------- */
+
+#define ROUNDS  8
+#define SAMPLES 8000 /* of each kind, in a round */
+
+static int by_size(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static int64_t nanoseconds(void)
+{
+    struct timespec t;
+    assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &t), 0);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* The mean of the faster three quarters: the rest is the machine's. */
+static double mean_of(int64_t *took)
+{
+    double sum = 0;
+    int n = SAMPLES / 4 * 3;
+    qsort(took, SAMPLES, sizeof took[0], by_size);
+    for (int i = 0; i < n; i++)
+        sum += (double)took[i];
+    return sum / n;
+}
+
+/* How much longer a key with a known id takes than one with an unknown id, both wrong. */
+static double known_takes_longer(struct key_set *k, const char *known, const char *unknown,
+                                 double *mean)
+{
+    static int64_t took[2][SAMPLES];
+    struct slice key[2] = {slice_of(unknown), slice_of(known)};
+    uint64_t dice = 1;
+    int n[2] = {0, 0};
+    while (n[0] < SAMPLES || n[1] < SAMPLES) {
+        dice = dice * UINT64_C(6364136223846793005) + 1442695040888963407U;
+        int which = (int)(dice >> 63);
+        if (n[which] == SAMPLES)
+            which = !which;
+        int64_t begin = nanoseconds();
+        const struct key_row *row = keys_check(k, key[which]);
+        took[which][n[which]++] = nanoseconds() - begin;
+        assert_null(row);
+    }
+    *mean = mean_of(took[0]);
+    return mean_of(took[1]) - *mean;
+}
+
+/* The time of a refusal does not tell whether a key's id exists (robustness.md B13, 9): what is
+ * left, the look-up in a map, is far below what can be measured from outside. A machine that is
+ * busy with something else may spoil a round. */
+static void test_time_tells_nothing(void **state)
+{
+    struct key_set *k = keys_new(pepper);
+    char text[KEY_TEXT_MAX], known[KEY_TEXT_MAX], unknown[KEY_TEXT_MAX];
+    struct key_row row, planted, stranger;
+    double difference = 0, mean = 0;
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        keys_generate(k, S("ann"), NOW, text, &row);
+        keys_put(k, &row);
+    }
+    keys_generate(k, S("eve"), NOW, known, &planted);
+    memcpy(planted.digest, row.digest, sizeof planted.digest);
+    keys_put(k, &planted);
+    keys_generate(k, S("bob"), NOW, unknown, &stranger);
+    for (int i = 0; i < ROUNDS; i++) {
+        difference = known_takes_longer(k, known, unknown, &mean);
+        if (difference < 0.1 * mean && difference > -0.1 * mean)
+            break;
+    }
+    if (difference >= 0.1 * mean || difference <= -0.1 * mean)
+        fail_msg("a known id takes %.0f ns longer than %.0f", difference, mean);
+    keys_free(k);
+}
+
 static void test_malformed(void **state)
 {
     struct key_set *k = keys_new(pepper);
@@ -206,9 +287,13 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_form),      cmocka_unit_test(test_checksum),
-        cmocka_unit_test(test_check),     cmocka_unit_test(test_changed),
-        cmocka_unit_test(test_malformed), cmocka_unit_test(test_revoked),
+        cmocka_unit_test(test_form),
+        cmocka_unit_test(test_checksum),
+        cmocka_unit_test(test_check),
+        cmocka_unit_test(test_changed),
+        cmocka_unit_test(test_time_tells_nothing),
+        cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_revoked),
         cmocka_unit_test(test_walk),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
