@@ -58,16 +58,40 @@ struct observer {
 /* Idle ones, for reuse: a busy gateway makes one per request. One thread only, the loop's. */
 static struct observer *idle;
 static int idle_n;
+/* Memory for the next event that is read, whoever's: a stream that is held for an hour keeps none.
+ */
+static struct buf spare = {.max = KEEP_CAP};
+
+static void text_take(struct observer *o)
+{
+    if (o->text.cap > 0 || spare.cap == 0)
+        return;
+    size_t max = o->text.max;
+    o->text = spare;
+    o->text.max = max;
+    buf_init(&spare, KEEP_CAP);
+}
+
+static void text_give(struct observer *o)
+{
+    if (o->text.cap == 0)
+        return;
+    if (o->text.cap > KEEP_CAP || spare.cap > 0) {
+        buf_free(&o->text);
+        return;
+    }
+    spare = o->text;
+    spare.max = KEEP_CAP;
+    buf_clear(&spare);
+    buf_init(&o->text, o->text.max);
+}
 
 static void event_reset(struct observer *o)
 {
     o->pending = o->has_data = o->overflow = false;
     o->name_len = 0;
     o->use = EVENT_SNIFF;
-    if (o->text.cap > KEEP_CAP)
-        buf_free(&o->text);
-    else if (o->text.len > 0)
-        buf_clear(&o->text);
+    text_give(o);
 }
 
 static void line_reset(struct observer *o)
@@ -81,22 +105,17 @@ static void line_reset(struct observer *o)
 struct observer *observer_new(enum dialect d, enum reply_kind kind)
 {
     struct observer *o = idle;
-    struct buf text;
     if (o != NULL) {
         idle = o->next_idle;
         idle_n--;
-        text = o->text;
     } else {
         o = NEW(struct observer);
-        buf_init(&text, EVENT_MAX);
     }
     const struct dialect_ops *ops = dialect_ops_of(d);
-    text.max = kind == REPLY_JSON ? BODY_MAX : EVENT_MAX;
-    if (ops->reply_max > text.max)
-        text.max = ops->reply_max;
-    *o = (struct observer){.ops = ops, .kind = kind, .text = text};
+    size_t max = kind == REPLY_JSON ? BODY_MAX : EVENT_MAX;
+    *o = (struct observer){.ops = ops, .kind = kind};
+    buf_init(&o->text, ops->reply_max > max ? ops->reply_max : max);
     o->first_line = o->at_boundary = true;
-    assert(text.len == 0 && text.cap <= KEEP_CAP); /* nothing of the reply before */
     reading_init(&o->reading);
     event_reset(o);
     line_reset(o);
@@ -118,12 +137,11 @@ void observer_free(struct observer *o)
         return;
     assert(o->ops != NULL && idle_n >= 0);
     framer_drop(o);
+    text_give(o);
     if (idle_n == IDLE_MAX) {
-        buf_free(&o->text);
         mem_free(o);
         return;
     }
-    event_reset(o);
     o->ops = NULL; /* freeing it twice fails the assert above */
     o->next_idle = idle;
     idle = o;
@@ -173,6 +191,7 @@ static void event_end(struct observer *o)
 
 static void data_add(struct observer *o, const char *p, size_t n)
 {
+    text_take(o);
     if (!o->overflow && buf_append(&o->text, p, n) != OK)
         o->overflow = true;
 }
@@ -449,6 +468,7 @@ static void json_look(struct observer *o, struct slice b)
         framed_look(o, FRAMING_ARRAY, b);
         return;
     }
+    text_take(o);
     if (o->json_over || buf_append(&o->text, b.p, b.n) == OK)
         return;
     o->json_over = seen->blind = true;

@@ -79,6 +79,7 @@ void plan_settle(struct exchange *x)
         at = pack(at, text[i]);
     assert(at == x->kept + room);
     x->route.object = x->route.model = S(""); /* they stood in the request's head */
+    http_call_forget_head(x->call);
     buf_free(&x->crossing.path);
     buf_free(&x->crossing.beta);
     plan_free(x->g, x->plan);

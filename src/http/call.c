@@ -10,7 +10,7 @@ const struct http_head *http_call_head(const struct http_call *call)
 
 const struct addr *http_call_peer(const struct http_call *call)
 {
-    return call->proxied ? &call->client : stream_peer(call->conn->stream);
+    return call->proxied ? call->client : stream_peer(call->conn->stream);
 }
 
 bool http_writing(const struct http_call *call)
@@ -60,8 +60,8 @@ static enum err call_write(struct http_call *call, const struct slice *v, int n)
     struct conn *c = call->conn;
     enum err e = ERR_AGAIN;
     assert(!call->owed && call->later_n == 0);
-    assert(n <= (int)(sizeof call->later / sizeof call->later[0]));
     if (c->dead == OK && stream_writing(c->stream)) {
+        call->later = mem_grow(call->later, (size_t)n * sizeof v[0]);
         memcpy(call->later, v, (size_t)n * sizeof v[0]);
         call->later_n = n;
     } else {
@@ -149,6 +149,30 @@ static void framing_choose(struct http_call *call, int status, int64_t length)
                   !body_will_end(call);
 }
 
+/* The head has gone out; if what follows may last, its memory is for other answers. */
+static void head_out(struct http_call *call)
+{
+    struct buf *spare = &call->conn->server->spare;
+    if (call->length >= 0 || call->out.cap == 0)
+        return;
+    if (spare->cap == 0 && call->out.cap <= RAW_KEPT) {
+        *spare = call->out;
+        buf_init(&call->out, ANSWER_HEAD_MAX);
+    } else {
+        buf_free(&call->out);
+    }
+}
+
+static void head_in(struct http_call *call)
+{
+    struct buf *spare = &call->conn->server->spare;
+    if (call->out.cap == 0 && spare->cap > 0) {
+        call->out = *spare;
+        buf_init(spare, ANSWER_HEAD_MAX);
+    }
+    buf_clear(&call->out);
+}
+
 enum err http_respond(struct http_call *call, int status, const struct http_header *h, int n,
                       int64_t length, struct slice body)
 {
@@ -162,7 +186,7 @@ enum err http_respond(struct http_call *call, int status, const struct http_head
         return c->dead;
     if (!body_fits(call, body.n))
         return conn_died(c, ERR_STATE);
-    buf_clear(&call->out);
+    head_in(call);
     enum err e = head_put_status(&call->out, status);
     if (e == OK)
         e = head_put_lines(&call->out, h, n);
@@ -171,7 +195,10 @@ enum err http_respond(struct http_call *call, int status, const struct http_head
     if (e != OK)
         return conn_died(c, e);
     v[0] = buf_slice(&call->out);
-    return call_write(call, v, 1 + pieces_add(call, v + 1, body));
+    e = call_write(call, v, 1 + pieces_add(call, v + 1, body));
+    if (e == OK)
+        head_out(call);
+    return e;
 }
 
 enum err http_write(struct http_call *call, struct slice bytes)
@@ -261,6 +288,8 @@ void call_written(struct conn *c)
     conn_arm(c);
     bool owed = call->owed;
     call->owed = false;
+    if (call->responded)
+        head_out(call);
     if (owed && call->x != NULL)
         c->server->ops.handler.written(call->x);
     if (c->state == CONN_FLUSH && c->call == call && !stream_writing(c->stream))
@@ -274,6 +303,13 @@ void call_interim(struct conn *c, struct slice reply)
     assert(!c->call->responded);
     if (c->dead == OK && !stream_writing(c->stream) && conn_write(c, &reply, 1) != OK)
         assert(c->dead != OK || stream_writing(c->stream)); /* told, or flushed, in a later turn */
+}
+
+void http_call_forget_head(struct http_call *call)
+{
+    assert(call->responded && !call->over);
+    if (h1_is_read(&call->h1))
+        h1_drop_head(&call->h1, &call->head);
 }
 
 void http_call_read(struct http_call *call, bool on)

@@ -206,12 +206,24 @@ static void request_complete(struct http_request *r, struct slice rest)
     r->ops->on_end(r->owner);
 }
 
+/* The memory of the request's head is for the next request. */
+static void head_give(struct http_request *r)
+{
+    struct buf *spare = &r->client->spare;
+    if (spare->cap == 0 && r->out.cap <= REQUEST_BUF_KEPT) {
+        *spare = r->out;
+        buf_init(&r->out, REQUEST_HEAD_MAX);
+    } else {
+        buf_free(&r->out);
+    }
+}
+
 static void reply_head(struct http_request *r)
 {
     if (r->head.status >= 200) {
         /* It will not be sent again; and a reply of unknown length may last for an hour. */
         if (r->h1.framing != H1_LENGTH && r->sent && !stream_writing(r->up->stream))
-            buf_free(&r->out);
+            head_give(r);
         r->ops->on_head(r->owner, &r->head);
         return;
     }
@@ -375,7 +387,12 @@ static enum err head_write(struct http_request *r, const struct http_target *t,
                            enum http_method method, struct slice path, const struct http_header *h,
                            int n)
 {
-    struct buf *out = &r->out;
+    struct buf *out = &r->out, *spare = &r->client->spare;
+    if (out->cap == 0 && spare->cap > 0) {
+        *out = *spare;
+        buf_init(spare, REQUEST_HEAD_MAX);
+        buf_clear(out);
+    }
     bool v6 = slice_find(t->host, ':') >= 0;
     bool usual = t->port == (t->tls ? 443 : 80);
     bool counted = r->body.n > 0 || method == HTTP_POST || method == HTTP_PUT ||
@@ -456,6 +473,7 @@ struct http_client *http_client_new(struct loop *l, const struct http_client_lim
     list_init(&c->idle);
     list_init(&c->requests);
     list_init(&c->free_requests);
+    buf_init(&c->spare, REQUEST_HEAD_MAX);
     timer_init(&c->timer, l, pool_timer, c);
     return c;
 }
@@ -469,6 +487,7 @@ static void client_bury(void *mem)
         request_free(r);
     }
     map_free(&c->origins);
+    buf_free(&c->spare);
     mem_free(c);
 }
 

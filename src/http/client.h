@@ -75,6 +75,7 @@ struct http_client {
     struct map origins;
     struct link idle; /* oldest first */
     struct link requests, free_requests;
+    struct buf spare;   /* memory for the next request's head */
     struct timer timer; /* the oldest idle connection's */
     int64_t idle_count;
     int free_count;

@@ -183,8 +183,11 @@ static void call_open(struct conn *c)
     s->stats.calls++;
     const struct addr *peer = stream_peer(c->stream);
     call->proxied = s->trusted_n > 0 && cidr_has(s->trusted, s->trusted_n, peer);
-    if (call->proxied)
-        forwarded_client(&call->head, s->forwarded, s->trusted, s->trusted_n, peer, &call->client);
+    if (call->proxied) {
+        if (call->client == NULL)
+            call->client = NEW(struct addr);
+        forwarded_client(&call->head, s->forwarded, s->trusted, s->trusted_n, peer, call->client);
+    }
     void *x = s->ops.handler.open(s->ctx, call, &call->head);
     assert(x != NULL);
     /* open may have answered: then the call is over, and its memory may serve again already */

@@ -81,13 +81,13 @@ struct http_call {
     void *x; /* the handler's object; NULL until open has returned */
     struct h1 h1;
     struct http_head head;
-    struct addr client;    /* whom a trusted proxy named */
-    bool proxied;          /* `client` counts, not the stream's peer */
-    struct buf out;        /* the answer's head */
-    char size_line[20];    /* of the chunk that is going out */
-    struct slice later[4]; /* an answer that waits for a 100 Continue to be flushed */
-    int64_t received;      /* body bytes */
-    int64_t length;        /* of the answer; -1: chunked or until the end */
+    struct addr *client; /* whom a trusted proxy named; NULL until one did */
+    bool proxied;        /* `client` counts, not the stream's peer */
+    struct buf out;      /* the answer's head */
+    char size_line[20];  /* of the chunk that is going out */
+    struct slice *later; /* an answer that waits for a 100 Continue to be flushed */
+    int64_t received;    /* body bytes */
+    int64_t length;      /* of the answer; -1: chunked or until the end */
     int64_t bytes_out;
     int later_n;
     bool want;      /* the handler takes body bytes */
@@ -122,6 +122,7 @@ struct http_server {
     enum http_forwarded forwarded;
     int64_t say_at; /* a source with too many connections is logged again from then on */
     struct link free_calls;
+    struct buf spare; /* memory for the next answer's head */
     int free_count;
     void (*on_full)(void *arg, bool full); /* NULL: nobody wants to know */
     void *on_full_arg;

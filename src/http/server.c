@@ -263,6 +263,7 @@ struct http_server *http_server_new(struct loop *l, const struct http_server_lim
     list_init(&s->busy);
     list_init(&s->young);
     list_init(&s->free_calls);
+    buf_init(&s->spare, ANSWER_HEAD_MAX);
     map_init(&s->sources);
     timer_init(&s->silent, l, silent_turn, s);
     timer_init(&s->fade, l, fade_turn, s);
@@ -332,16 +333,24 @@ void http_server_drain(struct http_server *s)
     idle_close(s, SIZE_MAX);
 }
 
+static void call_free(struct http_call *call)
+{
+    h1_free(&call->h1);
+    buf_free(&call->out);
+    mem_free(call->client);
+    mem_free(call->later);
+    mem_free(call);
+}
+
 static void server_bury(void *mem)
 {
     struct http_server *s = mem;
     while (!list_empty(&s->free_calls)) {
         struct http_call *call = CONTAINER(s->free_calls.next, struct http_call, link);
         list_remove(&call->link);
-        h1_free(&call->h1);
-        buf_free(&call->out);
-        mem_free(call);
+        call_free(call);
     }
+    buf_free(&s->spare);
     mem_free(s);
 }
 
@@ -412,7 +421,5 @@ void call_release(struct http_server *s, struct http_call *call)
         s->free_count++;
         return;
     }
-    h1_free(&call->h1);
-    buf_free(&call->out);
-    mem_free(call);
+    call_free(call);
 }
