@@ -382,9 +382,9 @@ static int run_verb(struct cli *x)
         return run_login(x);
     if (strcmp(name, "restore") == 0)
         return run_restore(x);
-    int code = strcmp(name, "backup") == 0 ? backup_prepare(x) : EXIT_OK;
-    if (code == EXIT_OK)
-        code = take_secret(x);
+    if (strcmp(name, "backup") == 0)
+        return run_backup(x);
+    int code = take_secret(x);
     if (code != EXIT_OK)
         return code;
     int follow = verb_arg_find(x->cmd.verb, S("follow"));

@@ -49,6 +49,6 @@ int cli_complain(const char *why, int code); /* on standard error; returns `code
 int run_login(struct cli *x);   /* cli_login.c */
 int run_restore(struct cli *x); /* cli_keep.c */
 int run_upgrade(struct cli *x); /* cli_upgrade.c */
-int backup_prepare(struct cli *x);
+int run_backup(struct cli *x);  /* cli_keep.c */
 
 #endif

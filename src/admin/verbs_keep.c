@@ -49,8 +49,27 @@ static void on_backup(void *arg, enum err e, const struct store_copy *k)
     call_reply(c);
 }
 
+/* Its name is that of something the gateway lives by. */
+static bool is_ours(const struct verb_call *c, const char *file)
+{
+    static const char *const NAMES[] = {"sluice.db", "sluice.lock", "sluice.sock", "master.key"};
+    const char *dir = c->admin->p.config->state_dir;
+    size_t n = strlen(dir);
+    if (strncmp(file, dir, n) != 0 || file[n] != '/')
+        return false;
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+        if (slice_starts(slice_of(file + n + 1), slice_of(NAMES[i])))
+            return true;
+    return false;
+}
+
 void verb_backup(struct verb_call *c)
 {
+    if (is_ours(c, call_text(c, "file"))) {
+        call_fail(c, FAIL_USAGE, "%s is one of the gateway's own files: choose another name",
+                  call_text(c, "file"));
+        return;
+    }
     store_backup(c->admin->p.store, call_text(c, "file"), call_flag(c, "replace", false), on_backup,
                  c);
 }
