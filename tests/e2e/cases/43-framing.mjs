@@ -1,5 +1,29 @@
 // Hostile framing through the real listener, by the table of lib/garden.mjs; the upstream writes down
 // every byte it gets, and a request that was smuggled fails the test.
+//
+// The list by which the gateway's security is accepted, and what tests each item (the web pages' come
+// with them):
+//
+//    1  the HTTP Garden's 74 classes          here: S1..S48, T1..T25, H2; 46-differential
+//    2  llhttp's and http_parser's CVEs       here: CVE-..; replies: 44-replies
+//    3  no lenient flag, ever                 unit http_h1; fuzz h1
+//    4  wrong certificates, on every way      14-tls, 47-bad-certificates; unit net_tls
+//    5  no credential where it does not belong   lib/harness: findSecrets, behind each case
+//    6  who may use which verb                50-admin; unit admin_table
+//    7  names, origins, no CORS               50-admin, 10-pass; unit http_host, gateway_auth
+//    8  56 spellings of what is not public    unit net_dial; net_addr
+//    9  time tells nothing of keys            unit gateway_keys
+//   10  5,000 slow heads                      scripts/soak; unit http_front
+//   11  the master key: wrong, half rotated   unit store_vault, store_keep
+//   12  rows cannot change places             unit store_vault
+//   13  a program is never executed           unit net_sandbox
+//   16  a backup holds no clear secret        unit store_keep
+//   17  a revoked key is refused at once      11-keys, 28-overlap
+//   18  a body past its bound is not held     18-hostile
+//   19  a head without end from upstream      44-replies: fields, a reason, interim replies without end
+//   20  hours of fuzzing                      scripts/fuzz SECONDS
+//
+// (14 and 15, the list of parts and builds that can be repeated, are no behaviour of the program.)
 
 import { test } from '../lib/harness.mjs';
 import { garden, short } from '../lib/garden.mjs';
