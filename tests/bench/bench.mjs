@@ -28,14 +28,14 @@ if (opt.list) {
 
 const QUICK = 'a,b,c,d,e,tls-a,tls-h,g';
 const options = {
-  rounds: Number(opt.rounds ?? (opt.quick ? 1 : 15)),
-  runMs: Number(opt.seconds ?? (opt.quick ? 0.2 : 0.6)) * 1000,
-  warmMs: opt.quick ? 30 : 100,
+  rounds: Number(opt.rounds ?? (opt.quick ? 1 : 31)),
+  runMs: Number(opt.seconds ?? (0.2)) * 1000,
+  warmMs: 40,
   clients: Number(opt.clients),
 };
 // Many short rounds, because the machine's other work comes and goes; fewer and longer ones where
 // not so much happens in a second.
-const slow = { ...options, rounds: Math.ceil(options.rounds / 3), runMs: options.runMs * 5, warmMs: options.warmMs * 3 };
+const slow = { ...options, rounds: Math.ceil(options.rounds / 7), runMs: options.runMs * 12, warmMs: 300 };
 const optionsOf = (s) => (!opt.quick && (s.load.pace === 'held' || s.load.pace === 'open') ? slow : options);
 
 function contestantsOf() {
@@ -52,7 +52,7 @@ function scenariosOf(house) {
   const chosen = choose(opt.only ?? (opt.quick ? QUICK : 'all'));
   const out = [];
   for (const wanted of chosen) {
-    if (!house.tls && (wanted.front === 'tls' || wanted.back === 'tls')) {
+    if (!house.tls && isTls(wanted)) {
       notes.add('no TLS: OpenSSL\'s headers (libssl-dev) or its command are not installed');
       continue;
     }
@@ -64,6 +64,7 @@ function scenariosOf(house) {
 }
 
 const notes = new Set();
+const isTls = (s) => s.front === 'tls' || s.back === 'tls';
 const kindOf = (player) => player.split('#')[0].split(':')[0];
 const baseOf = (player) => player.split(':')[0];
 
@@ -84,7 +85,7 @@ async function scenario(house, s, contestants) {
     for (let i = 0; i < who.length; i++) {
       const player = who[(i + r) % who.length]; // nobody is always the first
       const base = baseOf(player);
-      const c = base === 'direct' ? house.direct() : alive[base] ?? await house.start(kindOf(player));
+      const c = base === 'direct' ? house.direct() : alive[base] ?? await house.start(kindOf(player), { tls: isTls(s) });
       if (base !== 'direct' && !s.fresh) alive[base] = c;
       rounds[player].push(await play(house, s, player, c, times));
       if (s.fresh) await c.stop();
@@ -93,7 +94,7 @@ async function scenario(house, s, contestants) {
   for (const c of Object.values(alive)) {
     if (c.kind === 'sluice') {
       const { records_written: written, records_dropped: dropped } = recordsOf(house, c);
-      if (dropped > 0) notes.add(`${s.id}: ${dropped} records were dropped, ${written} written`);
+      if (dropped > 0) notes.add(`${s.id}: sluice lost ${dropped} records, ${written} were written`);
     }
     await c.stop();
   }

@@ -123,8 +123,8 @@ export async function instructions(house, contestants, ids, keep) {
   const out = {};
   for (const kind of contestants) {
     const file = `callgrind.${kind}`;
-    const c = await house.start(kind, [which('valgrind'), '--tool=callgrind', '-q', '--separate-threads=yes',
-      `--callgrind-out-file=${house.at(file)}`]);
+    const c = await house.start(kind, { wrap: [which('valgrind'), '--tool=callgrind', '-q', '--separate-threads=yes',
+      `--callgrind-out-file=${house.at(file)}`] });
     const known = new Set();
     out[kind] = {};
     for (const id of ids) {
@@ -168,7 +168,7 @@ export async function profile(house, s, words, keep) {
       .sort((x, y) => fs.statSync(y).size - fs.statSync(x).size)[0];
     return `${spawnSync('callgrind_annotate', [file], { encoding: 'utf8' }).stdout.split('\n').slice(0, 80).join('\n')}\n(${file})`;
   }
-  const c = await house.start('sluice');
+  const c = await house.start('sluice', { tls: s.front === 'tls' || s.back === 'tls' });
   let perf;
   await house.load(c, s.front, s.back, words, () => {
     perf = run(which('perf'), ['record', '-q', '-F', '1999', '-g', '-o', data, '-p', String(c.child.pid)]);
@@ -186,7 +186,7 @@ export async function profile(house, s, words, keep) {
 
 // Mixed load for so many seconds; resident memory after the first tenth, and at the end.
 export async function soak(house, seconds) {
-  const c = await house.start('sluice');
+  const c = await house.start('sluice', { tls: house.tls });
   const quiet = { ...c, pids: [] };
   const until = Date.now() + seconds * 1000;
   const part = Math.min(10000, seconds * 200);

@@ -122,7 +122,7 @@ export class House {
   async open() {
     if (this.tls) {
       execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
-        '-nodes', '-keyout', this.at('key.pem'), '-out', this.at('cert.pem'), '-days', '3', '-subj',
+        '-nodes', '-keyout', this.at('key.pem'), '-out', this.at('cert.pem'), '-days', '60', '-subj',
         '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'], { stdio: 'ignore' });
       fs.writeFileSync(this.at('both.pem'),
         fs.readFileSync(this.at('cert.pem'), 'utf8') + fs.readFileSync(this.at('key.pem'), 'utf8'));
@@ -141,8 +141,8 @@ export class House {
     fs.rmSync(this.dir, { recursive: true, force: true });
   }
 
-  backs() { return BACKS.filter((b) => this.back[b]); }
-  fronts() { return this.tls ? FRONTS : ['plain']; }
+  backs(tls) { return BACKS.filter((b) => this.back[b] && (tls || b !== 'tls')); }
+  fronts(tls) { return tls ? FRONTS : ['plain']; }
 
   // ---- contestants: all are told to keep connections to the upstream, to pass each event on at once,
   // and to log nothing
@@ -156,7 +156,7 @@ export class House {
     const state = this.at('state');
     this.key = {};
     fs.writeFileSync(this.at('secret'), 'bench-upstream-key', { mode: 0o600 });
-    for (const b of this.backs()) {
+    for (const b of this.backs(this.tls)) {
       this.cli(state, 'group', 'set', b);
       this.cli(state, 'account', 'add', b, '--provider', 'anthropic-compatible', '--base-url',
         `http${b === 'tls' ? 's' : ''}://127.0.0.1:${this.back[b]}`, '--secret-file', this.at('secret'),
@@ -175,36 +175,36 @@ export class House {
     return args;
   }
 
-  async startSluice(wrap) {
+  async startSluice(wrap, withTls) {
     const state = this.at(`state.${++this.serial}`);
     fs.cpSync(this.at('state'), state, { recursive: true });
     const plain = await freePort();
-    const tls = this.tls ? await freePort() : 0;
+    const tls = withTls ? await freePort() : 0;
     const argv = [...wrap, this.sluice, ...this.sluiceArgs(state, plain, tls)];
     const child = run(argv[0], argv.slice(1));
     await until(child, () => child.out.includes('listening'), 60000);
     return { child, state, port: (front) => (front === 'tls' ? tls : plain), key: (back) => this.key[back] };
   }
 
-  async ports() {
+  async ports(tls) {
     const ports = {};
-    for (const f of this.fronts()) {
+    for (const f of this.fronts(tls)) {
       ports[f] = {};
-      for (const b of this.backs()) ports[f][b] = await freePort();
+      for (const b of this.backs(tls)) ports[f][b] = await freePort();
     }
     return ports;
   }
 
-  async startNginx(wrap) {
-    const ports = await this.ports();
+  async startNginx(wrap, withTls) {
+    const ports = await this.ports(withTls);
     const dir = this.at(`nginx.${++this.serial}`);
     fs.mkdirSync(dir);
-    const servers = this.fronts().flatMap((f) => this.backs().map((b) => `
+    const servers = this.fronts(withTls).flatMap((f) => this.backs(withTls).map((b) => `
   server {
     listen 127.0.0.1:${ports[f][b]}${f === 'tls' ? ' ssl' : ''} backlog=8192;
     location / { proxy_pass http${b === 'tls' ? 's' : ''}://${b}; }
   }`));
-    const tls = this.tls ? `
+    const tls = withTls ? `
   ssl_certificate ${this.at('cert.pem')}; ssl_certificate_key ${this.at('key.pem')};
   ssl_protocols TLSv1.2 TLSv1.3;` : '';
     fs.writeFileSync(path.join(dir, 'nginx.conf'), `
@@ -223,7 +223,7 @@ http {
   keepalive_requests 100000000; keepalive_timeout 600s;
   proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off;
   proxy_read_timeout 600s;${tls}
-  ${this.backs().map((b) => `upstream ${b} { server 127.0.0.1:${this.back[b]}; keepalive 1024; keepalive_requests 100000000; }`).join('\n  ')}
+  ${this.backs(withTls).map((b) => `upstream ${b} { server 127.0.0.1:${this.back[b]}; keepalive 1024; keepalive_requests 100000000; }`).join('\n  ')}
   ${servers.join('')}
 }
 `);
@@ -233,14 +233,14 @@ http {
     return { child, port: (f, b) => ports[f][b], key: () => 'none' };
   }
 
-  async startHaproxy(wrap) {
-    const ports = await this.ports();
+  async startHaproxy(wrap, withTls) {
+    const ports = await this.ports(withTls);
     const cfg = this.at(`haproxy.${++this.serial}.cfg`);
-    const fronts = this.fronts().flatMap((f) => this.backs().map((b) => `
+    const fronts = this.fronts(withTls).flatMap((f) => this.backs(withTls).map((b) => `
 frontend ${f}-${b}
   bind 127.0.0.1:${ports[f][b]}${f === 'tls' ? ` ssl crt ${this.at('both.pem')}` : ''} backlog 8192
   default_backend ${b}`));
-    const backs = this.backs().map((b) => `
+    const backs = this.backs(withTls).map((b) => `
 backend ${b}
   server u 127.0.0.1:${this.back[b]}${b === 'tls' ? ' ssl verify none' : ''}`);
     fs.writeFileSync(cfg, `
@@ -263,9 +263,10 @@ ${backs.join('\n')}
     return { child, port: (f, b) => ports[f][b], key: () => 'none' };
   }
 
-  async start(kind, wrap = []) {
-    const c = await { sluice: () => this.startSluice(wrap), nginx: () => this.startNginx(wrap),
-      haproxy: () => this.startHaproxy(wrap) }[kind]();
+  // A contestant, through a program that watches it if there is one; with TLS only where it is used.
+  async start(kind, { wrap = [], tls = false } = {}) {
+    const c = await { sluice: () => this.startSluice(wrap, tls), nginx: () => this.startNginx(wrap, tls),
+      haproxy: () => this.startHaproxy(wrap, tls) }[kind]();
     c.kind = kind;
     c.pids = tree(c.child.pid);
     c.stop = async () => {

@@ -36,6 +36,11 @@ export function digest(s, rounds, reference) {
       const ratio = spread(out[k].rounds.map((v, i) => v / ref[k].rounds[i]));
       if (ratio) out.to[k] = ratio;
     }
+    // What is added may be next to nothing in one round: these are compared by their medians.
+    for (const p of PERCENTILES) {
+      const k = `added_${p}`;
+      if (out.to[k]) out.to[k] = ref[k].median > 0 ? spread([out[k].median / ref[k].median]) : undefined;
+    }
   }
   return { id: s.id, title: s.title, unit: s.unit, streams: s.load.pace === 'held' ? s.load.clients : undefined,
     reference, players };
@@ -56,7 +61,7 @@ export function table(results, instructions = {}) {
     '| scenario | through | a second | latency added us, p50 / p90 / p99 / p99.9 | event delay us, p50 / p99 | CPU us each (min-max) | to the reference (min-max) | instructions each | peak MiB | KiB a stream |',
     '|---|---|---|---|---|---|---|---|---|---|'];
   for (const r of results) {
-    let title = `(${r.id}) ${r.streams ? `${n0(r.streams)} ` : ''}${r.title}; each ${r.unit}`;
+    let title = `(${r.id}) ${r.title.replace('held', `${n0(r.streams)} held`)}; each ${r.unit}`;
     for (const [who, out] of Object.entries(r.players)) {
       const direct = who === 'direct';
       const latency = direct ? joined(out, 'latency', PERCENTILES) : joined(out, 'added', PERCENTILES) || joined(out, 'latency', PERCENTILES);

@@ -47,9 +47,10 @@ export function choose(list) {
   });
 }
 
-// How many streams fit: a proxy needs two descriptors for each.
+// How many streams fit: a proxy needs two descriptors for each, and sluice gives its clients 40 % of
+// what it may have.
 export function fitted(s, house) {
-  const most = Math.floor((house.descriptors - 200) / 2);
+  const most = Math.floor(house.descriptors * 0.39);
   if (s.load.pace !== 'held' || s.load.clients <= most) return { s, note: '' };
   return { s: { ...s, load: { ...s.load, clients: most } },
     note: `${s.id}: ${most} streams in place of ${s.load.clients}: this machine allows ${house.descriptors} descriptors a process` };
