@@ -37,7 +37,7 @@
 /* A head comes with its connection, in one piece: when room is needed, one that has taken longer
  * can be spared, the slowest first. Short, for so many times a second can strangers fill all the
  * places there are; who is honest and slow is in danger only while they do. */
-#define YOUNG_MS        10
+#define YOUNG_MS        50
 #define YOUNG_MIN       16                 /* so many may always be without a head */
 #define YOUNG_BYTES     ((int64_t)8 << 20) /* ... and have sent so much of it in all */
 #define SAY_MS          60000

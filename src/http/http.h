@@ -123,7 +123,7 @@ void http_server_trust(struct http_server *s, const struct cidr *proxies, int n,
 /* Adds a connection; takes the stream over. One more than its source may have is aborted (trusted
  * proxies, this machine and unix sockets are no sources). Of the connections that have yet to
  * complete a head there are at most three quarters of all, with 8 MiB: the one that has taken
- * longest, and more than 10 ms, makes room. At max_connections such a one does, too, or else the
+ * longest, and more than 50 ms, makes room. At max_connections such a one does, too, or else the
  * one idle for longest after an answer. If there is none the new one is aborted. */
 void http_server_add(struct http_server *s, struct stream *stream);
 /* Tells when the server is full and nothing can be spared, and when that is over: whoever listens

@@ -13,7 +13,7 @@
 /* A peer that has kept us waiting for so long may be closed for another one: one that has yet to
  * say its first words, which come with a connection; one that has been in line for so long that it
  * may have given up. */
-#define PATIENCE_MS    10
+#define PATIENCE_MS 50
 #define QUEUED_MS      1000
 #define LOOK_MS        20
 #define SAY_MS         10000

@@ -238,7 +238,7 @@ struct listener_options {
     int trusted_n;
     int64_t header_ms, handshake_ms; /* deadlines: 3 s, 10 s */
     /* Between accept and owner at one time. When so many are, one that has kept us waiting (its
-     * first words for 10 ms, an answer for half a second) is closed for each newcomer; is there
+     * first words for 50 ms, an answer for half a second) is closed for each newcomer; is there
      * none, newcomers wait in the kernel's queue. */
     int32_t max_arrivals;
 };

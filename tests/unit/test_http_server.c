@@ -780,7 +780,7 @@ static void connections_are_limited(struct site *s)
     limits_set(s);
     send_raw(s, GET("/hold"));
     second = newcomer(s);
-    advance(s, 10);                       /* it says nothing */
+    advance(s, 50);                       /* it says nothing */
     struct sim_peer *third = newcomer(s); /* takes the place of the silent one */
     assert_true(second->rx_end != SIM_OPEN);
     assert_int_equal(third->rx_end, SIM_OPEN);
@@ -834,10 +834,10 @@ static void the_silent_make_room(struct site *s)
     LOGGED(s, "full;");
     struct sim_peer *second = newcomer(s);
     sim_send(second, slice_of(GET("/ok")));
-    advance(s, 4);
+    advance(s, 40);
     assert_int_equal(second->rx.n, 0);
     assert_int_equal(silent->rx_end, SIM_OPEN);
-    advance(s, 20);
+    advance(s, 40);
     assert_true(silent->rx_end != SIM_OPEN);
     assert_true(slice_starts(bytes_slice(&second->rx), S("HTTP/1.1 200 OK")));
 }

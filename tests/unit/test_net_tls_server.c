@@ -628,6 +628,39 @@ static void test_close(void **state)
     close(fd[1]);
 }
 
+/* Peers that vanish while a thread computes their handshake, and a listener that closes then: the
+ * thread keeps what it works on for as long as it does. */
+static void test_vanish(void **state)
+{
+    (void)state;
+    struct linger now = {.l_onoff = 1};
+    for (int how = 0; how < 3; how++) {
+        bench_open("good", false);
+        hello_learn();
+        struct tls_server_stats t;
+        for (int i = 0; i < 60; i++) {
+            int fd = raw();
+            put_hello(fd, 0, hail_n);
+            if (i % 3 > 0) /* else it is seen with the hello */
+                pass(1);
+            if (i % 2 > 0)
+                setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+            close(fd);
+        }
+        if (how == 0) { /* all of them end by themselves, and a good one is served */
+            dial();
+            UNTIL(b.done && b.guests == 1);
+            UNTIL(stats().arrivals == 0);
+            tls_server_stats_get(b.tls, &t);
+            assert_int_equal(t.in_progress + t.waiting, 0);
+            assert_int_equal(t.handshakes, 1);
+        } else if (how == 1) {
+            UNTIL(stats().arrivals > 0);
+        }
+        bench_close();
+    }
+}
+
 /* ---- reload ---------------------------------------------------------------------------------- */
 
 static int64_t expires(void)
@@ -830,23 +863,15 @@ static void test_proxy_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_modes),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_handshake),
-        cmocka_unit_test(test_not_tls),
-        cmocka_unit_test(test_deadline),
-        cmocka_unit_test(test_slots),
-        cmocka_unit_test(test_dripping_hello),
-        cmocka_unit_test(test_crowded),
-        cmocka_unit_test(test_paused),
-        cmocka_unit_test(test_close),
-        cmocka_unit_test(test_reload),
-        cmocka_unit_test(test_watch),
-        cmocka_unit_test(test_start_refused),
-        cmocka_unit_test(test_no_ticket_past_auth),
-        cmocka_unit_test(test_proxy),
-        cmocka_unit_test(test_proxy_refused),
+        cmocka_unit_test(test_files),         cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_names),         cmocka_unit_test(test_handshake),
+        cmocka_unit_test(test_not_tls),       cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_slots),         cmocka_unit_test(test_dripping_hello),
+        cmocka_unit_test(test_vanish),        cmocka_unit_test(test_crowded),
+        cmocka_unit_test(test_paused),        cmocka_unit_test(test_close),
+        cmocka_unit_test(test_reload),        cmocka_unit_test(test_watch),
+        cmocka_unit_test(test_start_refused), cmocka_unit_test(test_no_ticket_past_auth),
+        cmocka_unit_test(test_proxy),         cmocka_unit_test(test_proxy_refused),
     };
     return cmocka_run_group_tests(tests, make_all, free_all);
 }
