@@ -223,12 +223,15 @@ static enum err app_reload(void *arg, char *why, size_t why_size)
     struct http_server_limits limits = app_limits(fresh);
     e = admin_tcp_reload(&a->admin_tcp, fresh, a->admin, why, why_size);
     if (e != OK) {
+        app_sandbox_explain(&a->sandbox, why, why_size);
         log_error("reload refused", LF_STR("why", why));
         config_free(fresh);
         return e;
     }
     enum err files = doors_reload(&a->doors, fresh, limits.max_connections, refused,
                                   sizeof refused);
+    if (files != OK)
+        app_sandbox_explain(&a->sandbox, refused, sizeof refused);
     if (files != OK && files != ERR_CONFLICT) {
         text_format(why, why_size, "%s; the configuration in force stays", refused);
         log_error("reload refused", LF_STR("why", refused));

@@ -1,6 +1,7 @@
 /* The paths and ports of the sandbox, out of the configuration: see app_sandbox.h. */
 #include "app_sandbox.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -255,6 +256,15 @@ enum err app_sandbox_calls(struct app_sandbox *x, char *why, size_t why_size)
              LF_BOOL("signals", x->got.signals), LF_BOOL("calls", x->got.calls),
              LF_INT("landlock", x->got.abi), LF_INT("paths", x->got.paths));
     return e;
+}
+
+void app_sandbox_explain(const struct app_sandbox *x, char *why, size_t why_size)
+{
+    size_t n = strlen(why);
+    if (x->got.files && strstr(why, strerror(EACCES)) != NULL)
+        text_format(why + n, why_size - n,
+                    " (the sandbox was closed without it: a restart opens it for what is named "
+                    "now, or name its folder in sandbox_read beforehand)");
 }
 
 void app_sandbox_describe(const struct app_sandbox *x, struct jw *w)

@@ -24,6 +24,8 @@ MUST_USE enum err app_sandbox_files(struct app_sandbox *x, const struct config *
                                     size_t why_size);
 /* Once all is open. */
 MUST_USE enum err app_sandbox_calls(struct app_sandbox *x, char *why, size_t why_size);
+/* Adds to a sentence about a file that could not be read what may be the reason. */
+void app_sandbox_explain(const struct app_sandbox *x, char *why, size_t why_size);
 /* Member `sandbox` of an open object. */
 void app_sandbox_describe(const struct app_sandbox *x, struct jw *w);
 

@@ -472,6 +472,33 @@ static void show_drain(const struct json_val *s, struct buf *out)
                left == 1 ? "" : "s", json_get_i64(s, "ends_within_seconds", 0));
 }
 
+static void show_sandbox(const struct json_val *x, struct buf *out)
+{
+    static const char *const PARTS[][2] = {{"files", "files"},
+                                           {"ports", "ports"},
+                                           {"signals", "signals to others"},
+                                           {"calls", "system calls"}};
+    struct slice mode = json_get_str(x, "mode");
+    bool off = slice_eq(mode, S("off"));
+    if (mode.n == 0)
+        return;
+    out_printf(out, "%-12s%.*s", "sandbox", (int)mode.n, mode.p);
+    for (int open = 0; open < 2 && !off; open++) {
+        bool first = true;
+        for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++) {
+            if (json_get_bool(x, PARTS[i][0], false) == (open == 1))
+                continue;
+            out_printf(out, "%s%s",
+                       !first      ? ", "
+                       : open == 1 ? "; OPEN, for want of a newer kernel: "
+                                   : ": closed are ",
+                       PARTS[i][1]);
+            first = false;
+        }
+    }
+    out_printf(out, "\n");
+}
+
 static void show_running(const struct json_val *s, struct buf *out)
 {
     char up[32];
@@ -491,6 +518,7 @@ static void show_running(const struct json_val *s, struct buf *out)
         if (json_str(json_at(listen, i), &at))
             out_printf(out, "%-12s%.*s\n", i == 0 ? "listening" : "", (int)at.n, at.p);
     show_certificates(json_get(s, "certificates"), out);
+    show_sandbox(json_get(s, "sandbox"), out);
     show_row(out, "state", json_get_str(s, "state_dir"));
 }
 
