@@ -179,8 +179,8 @@ static const struct provider *check_provider(const struct account_row *row, char
     for (int i = 0; provider_at(i) != NULL && n < sizeof names / sizeof names[0]; i++)
         names[n++] = provider_at(i)->name;
     const char *near = text_closest(slice_of(row->provider), names, n);
-    text_format(why, size, "unknown provider \"%s\"%s%s%s", row->provider,
-                near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
+    text_format(why, size, "unknown provider \"%s\"%s%s%s; `sluice provider list` shows them all",
+                row->provider, near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
                 near != NULL ? "\"?" : "");
     return NULL;
 }

@@ -64,11 +64,20 @@ static size_t host_of_region(struct slice region, char *out, size_t size)
     return text_format(out, size, "%.*s-aiplatform.googleapis.com", n, region.p);
 }
 
+static const char *flag_of(const char *key, char *out, size_t size)
+{
+    text_copy(out, size, slice_of(key));
+    for (char *p = out; *p != '\0'; p++)
+        if (*p == '_')
+            *p = '-';
+    return out;
+}
+
 /* What stands for "{NAME}" or "{NAME=VALUE}". */
 static enum err setting_fill(const struct fill *f, struct slice name, bool host, char *out,
                              size_t size)
 {
-    char key[32];
+    char key[32], flag[32];
     struct slice otherwise = name, value;
     (void)slice_cut(&otherwise, '=', &name);
     bool region = slice_eq(name, S("host"));
@@ -77,8 +86,8 @@ static enum err setting_fill(const struct fill *f, struct slice name, bool host,
     if (value.n == 0)
         value = otherwise;
     if (value.n == 0)
-        return wrong(f->why, f->size, "provider %s needs the setting \"%s\"", f->provider->name,
-                     key);
+        return wrong(f->why, f->size, "provider %s needs the setting \"%s\": give --%s",
+                     f->provider->name, key, flag_of(key, flag, sizeof flag));
     if (!is_plain(value, host))
         return wrong(f->why, f->size,
                      "the setting \"%s\" cannot stand in an address: letters, digits and '-'", key);

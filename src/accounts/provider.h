@@ -67,7 +67,8 @@ struct provider_door {
     const char *const *keep;
     const struct beta_rule *betas;  /* ends with a .beta of NULL; NULL: any */
     const struct beta_bound *bound; /* ends with a .member of NULL; NULL: none */
-    bool by_choice; /* not known from the vendor's own pages: only if the setting "dialect" names it */
+    bool by_choice; /* not known from the vendor's own pages: only if the setting "dialect" names it
+                     */
 };
 
 enum limits_style { /* how its replies tell of limits, beside what all do (retry-after, status) */

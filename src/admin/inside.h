@@ -171,6 +171,8 @@ bool name_is_good(struct slice s);
 /* ---- settings (settings.c)
  * ------------------------------------------------------------------------------- */
 
+/* False: a flag is given that this provider knows nothing of; then the call has been failed. */
+bool settings_fit(struct verb_call *c, const struct provider *p);
 /* Brings the flags of the call into an account's settings; what they do not name stays as it is.
  * False: they do not fit in there, or name a group that is none, and the call has been failed. */
 bool settings_merge(struct verb_call *c, char settings[STORE_SETTINGS_MAX]);

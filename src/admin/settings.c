@@ -10,6 +10,7 @@ enum setting_kind {
     SETTING_TEXT,
     SETTING_LIST,
     SETTING_OPTION, /* a text of which one provider or the other knows something */
+    SETTING_AMOUNT, /* likewise a number; 0 is what it is without */
     SETTING_MODELS, /* PATTERN=NAME,... */
     SETTING_NUMBER, /* 0 is what it is without */
     SETTING_SWITCH
@@ -42,6 +43,7 @@ static const struct setting {
     {"credential", "credential", SETTING_OPTION},
     {"profile", "profile", SETTING_OPTION},
     {"inference_profile", "inference_profile", SETTING_OPTION},
+    {"num_ctx", "num_ctx", SETTING_AMOUNT},
 };
 #define SETTINGS_N (sizeof SETTINGS / sizeof *SETTINGS)
 
@@ -56,6 +58,46 @@ const char *settings_of_login(const struct verb_call *c)
         if (SETTINGS[i].kind == SETTING_LOGIN && is_given(c, &SETTINGS[i]))
             return SETTINGS[i].arg;
     return NULL;
+}
+
+static bool is_listed(const char *words, const char *word)
+{
+    struct slice rest = slice_of(words), one;
+    while (slice_cut(&rest, ' ', &one))
+        if (slice_eq(one, slice_of(word)))
+            return true;
+    return false;
+}
+
+static void flags_print(const char *words, char *out, size_t size)
+{
+    struct slice rest = slice_of(words), one;
+    size_t n = 0;
+    out[0] = '\0';
+    while (slice_cut(&rest, ' ', &one))
+        n += text_format(out + n, size - n, "%s--%.*s", n > 0 ? ", " : "", (int)one.n, one.p);
+    for (char *p = out; *p != '\0'; p++)
+        if (*p == '_')
+            *p = '-';
+}
+
+bool settings_fit(struct verb_call *c, const struct provider *p)
+{
+    char flag[64], known[256];
+    for (size_t i = 0; i < SETTINGS_N; i++) {
+        const struct setting *s = &SETTINGS[i];
+        bool taken_away = s->kind == SETTING_OPTION && is_given(c, s) &&
+                          call_text(c, s->arg)[0] == '\0';
+        if ((s->kind != SETTING_OPTION && s->kind != SETTING_AMOUNT) || !is_given(c, s) ||
+            taken_away || strcmp(s->key, "dialect") == 0 || is_listed(p->settings, s->key))
+            continue;
+        flags_print(s->key, flag, sizeof flag);
+        flags_print(p->settings, known, sizeof known);
+        call_fail(c, FAIL_USAGE, "%s is nothing that provider `%s` has: it has %s", flag, p->name,
+                  known[0] != '\0' ? known : "no settings of its own");
+        return false;
+    }
+    return true;
 }
 
 /* ---- flags into settings
@@ -193,13 +235,15 @@ bool models_put(struct verb_call *c, struct jw *w, const char *text)
  * been failed. */
 static bool setting_put(struct jw *w, struct verb_call *c, const struct setting *s)
 {
-    const char *text = s->kind == SETTING_NUMBER ? "0" : call_text(c, s->arg);
-    int64_t number = s->kind == SETTING_NUMBER ? call_int(c, s->arg, 0) : 1;
+    bool amount = s->kind == SETTING_NUMBER || s->kind == SETTING_AMOUNT;
+    const char *text = amount ? "0" : call_text(c, s->arg);
+    int64_t number = amount ? call_int(c, s->arg, 0) : 1;
     if (text[0] == '\0' || number == 0)
         return true;
     jw_key(w, s->key);
     switch (s->kind) {
     case SETTING_NUMBER:
+    case SETTING_AMOUNT:
         jw_i64(w, number);
         break;
     case SETTING_SWITCH:
@@ -327,6 +371,9 @@ void settings_write(struct jw *w, const struct account *a)
         struct slice text = json_get_str(json_root(doc), SETTINGS[i].key);
         if (SETTINGS[i].kind == SETTING_OPTION && text.n > 0)
             jw_kstr(w, SETTINGS[i].key, text);
+        int64_t amount = json_get_i64(json_root(doc), SETTINGS[i].key, 0);
+        if (SETTINGS[i].kind == SETTING_AMOUNT && amount > 0)
+            jw_ki64(w, SETTINGS[i].key, amount);
     }
     jw_end_obj(w);
     json_free(doc);

@@ -278,7 +278,13 @@ static void show_policy(const struct json_val *a, struct buf *out)
     for (size_t i = 0; json_member(options, i, &key, &v); i++) {
         char name[64];
         text_copy(name, sizeof name, key);
-        if (json_str(v, &value))
+        int64_t amount;
+        char number[32];
+        if (json_i64(v, &amount)) {
+            text_format(number, sizeof number, "%" PRId64, amount);
+            value = slice_of(number);
+        }
+        if (json_str(v, &value) || json_i64(v, &amount))
             show_row(out, name, value);
     }
 }
@@ -401,9 +407,13 @@ static void show_key_add(const struct json_val *k, const struct look *l, struct 
 
 static void show_key_list(const struct json_val *root, const struct look *l, struct buf *out)
 {
-    static const struct column COLUMNS[] = {
-        {.title = "NAME"},       {.title = "ID"},        {.title = "GROUP", .rank = 1},
-        {.title = "MADE (UTC)"}, {.title = "LAST USED"}, {.title = "REVOKED"}};
+    static const struct column COLUMNS[] = {{.title = "NAME"},
+                                            {.title = "ID"},
+                                            {.title = "GROUP", .rank = 1},
+                                            {.title = "MODEL", .rank = 1},
+                                            {.title = "MADE (UTC)"},
+                                            {.title = "LAST USED"},
+                                            {.title = "REVOKED"}};
     const struct json_val *list = json_get(root, "keys");
     struct table t;
     if (json_len(list) == 0) {
@@ -417,6 +427,7 @@ static void show_key_list(const struct json_val *root, const struct look *l, str
         table_cell(&t, json_get_str(k, "name"));
         table_cell(&t, json_get_str(k, "id"));
         table_cell(&t, json_get_str(k, "group"));
+        table_cell(&t, json_get_str(k, "model"));
         cell_time(&t, json_get_str(k, "created_at"));
         cell_time(&t, json_get_str(k, "last_used_at"));
         cell_time(&t, json_get_str(k, "revoked_at"));
@@ -428,9 +439,12 @@ static void show_key_list(const struct json_val *root, const struct look *l, str
 static void show_key_set(const struct json_val *k, const struct look *l, struct buf *out)
 {
     struct slice name = json_get_str(k, "name"), group = json_get_str(k, "group");
+    struct slice model = json_get_str(k, "model");
     (void)l;
     out_printf(out, "key `%.*s` is served by the accounts of group `%.*s`\n", (int)name.n, name.p,
                (int)group.n, group.p);
+    if (model.n > 0)
+        out_printf(out, "requests that name no model get `%.*s`\n", (int)model.n, model.p);
 }
 
 static void show_key_revoke(const struct json_val *k, const struct look *l, struct buf *out)

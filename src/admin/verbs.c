@@ -56,6 +56,9 @@
      .help = "what a model is called here: a whole name, a family (opus) or a beginning with "     \
              "'*'; may be given again, for one pattern too: its names take turns; all are "        \
              "replaced, empty: none"}
+#define KEY_MODEL_ARG                                                                              \
+    {.name = "model", .type = ARG_STRING, .value = "MODEL",                                        \
+     .help = "what requests get that name no model; empty: none"}
 #define OPTION_ARGS                                                                                \
     {.name = "dialect", .type = ARG_STRING, .value = "D",                                          \
      .help = "with --base-url: what is spoken there, see `sluice provider list`"},                 \
@@ -77,7 +80,9 @@
     {.name = "profile", .type = ARG_STRING, .value = "NAME",                                       \
      .help = "AWS: of the shared credentials file"},                                               \
     {.name = "inference_profile", .type = ARG_STRING, .value = "PREFIX",                           \
-     .help = "Bedrock: what stands before a model's id (default global); none: nothing"}
+     .help = "Bedrock: what stands before a model's id (default global); none: nothing"},          \
+    {.name = "num_ctx", .type = ARG_INT, .value = "N",                                             \
+     .help = "Ollama: tokens of context that a model is loaded with; 0: its default"}
 /* clang-format on */
 
 static const struct verb VERBS[] = {
@@ -281,7 +286,8 @@ static const struct verb VERBS[] = {
               .required = true,
               .value = "NAME",
               .help = "who will use it: letters, digits, '.', '_' and '-'"},
-             GROUP_ARG},
+             GROUP_ARG,
+             KEY_MODEL_ARG},
      .handler = verb_key_add,
      .help = "make a key for a client; it is shown once",
      .example = "sluice key add alice\nsluice key add ci --group spare --json"},
@@ -294,10 +300,12 @@ static const struct verb VERBS[] = {
               .required = true,
               .value = "NAME",
               .help = "the key's name"},
-             GROUP_ARG},
+             GROUP_ARG,
+             KEY_MODEL_ARG},
      .handler = verb_key_set,
-     .help = "change which accounts serve a key",
-     .example = "sluice key set alice --group premium"},
+     .help = "change which accounts serve a key, and its default model",
+     .example = "sluice key set alice --group premium\n"
+                "sluice key set ci --model claude-haiku-5-5"},
     {.name = "key list",
      .method = HTTP_GET,
      .path = "/api/keys",

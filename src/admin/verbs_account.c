@@ -371,6 +371,30 @@ static bool check_empty(struct verb_call *c)
     return true;
 }
 
+/* Where AWS's keys come from the environment or a profile, so may the region: as AWS's own tools have
+ * it. It is kept, so that what the environment says later moves no account. */
+static void region_of_env(const struct provider *p, struct account_row *row)
+{
+    char why[ADMIN_WHY_MAX], with[STORE_SETTINGS_MAX];
+    struct cloud_config cloud;
+    const char *region = config_env(CONFIG_ENV_AWS_REGION);
+    if (region == NULL)
+        region = config_env(CONFIG_ENV_AWS_DEFAULT_REGION);
+    if (region == NULL || p == NULL || p->cloud == NULL || p->cloud->cloud != CLOUD_AWS ||
+        row->secret.n > 0 || row->base_url[0] != '\0' ||
+        cloud_config_read(p->cloud, slice_of(row->settings), &cloud, why, sizeof why) != OK)
+        return;
+    bool from = cloud.from == CREDENTIAL_ANY || cloud.from == CREDENTIAL_ENV ||
+                cloud.from == CREDENTIAL_PROFILE;
+    if (!from || cloud.region[0] != '\0' || strpbrk(region, "\"\\") != NULL)
+        return;
+    const char *rest = row->settings[0] == '{' ? row->settings + 1 : "}";
+    size_t n = text_format(with, sizeof with, "{\"region\":\"%s\"%s%s", region,
+                           rest[0] == '}' ? "" : ",", rest);
+    if (n + 1 < sizeof with)
+        text_copy(row->settings, sizeof row->settings, slice_of(with));
+}
+
 void verb_account_add(struct verb_call *c)
 {
     struct account_row row = {.weight = 1, .created_at = call_now(c)};
@@ -386,8 +410,11 @@ void verb_account_add(struct verb_call *c)
     const struct provider *p = provider_find(slice_of(row.provider));
     struct oauth_tokens t = {0};
     row.secret = call_secret(c, "secret");
-    if (!check_credential(c, p) || !settings_merge(c, row.settings) ||
-        !check_row(c, &row, call_flag(c, "allow_private", false)) ||
+    if (!check_credential(c, p) || (p != NULL && !settings_fit(c, p)) ||
+        !settings_merge(c, row.settings))
+        return;
+    region_of_env(p, &row);
+    if (!check_row(c, &row, call_flag(c, "allow_private", false)) ||
         (call_has(c, "token") && !call_tokens(c, &t)))
         return;
     oauth_tokens_free(&t);
@@ -524,8 +551,9 @@ void verb_account_set(struct verb_call *c)
         return;
     }
     row.secret = call_secret(c, "secret");
-    if (!take_int(c, "priority", &row.priority) || !take_int(c, "weight", &row.weight) ||
-        !settings_merge(c, row.settings) || !set_address(c, &row))
+    if (!settings_fit(c, a->provider) || !take_int(c, "priority", &row.priority) ||
+        !take_int(c, "weight", &row.weight) || !settings_merge(c, row.settings) ||
+        !set_address(c, &row))
         return;
     if (account_check(&row, why, sizeof why) != OK) {
         call_fail(c, FAIL_USAGE, "%s", why);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define KEY_MODEL_MAX 96 /* as long as a request may name one */
+
 bool name_is_good(struct slice s)
 {
     for (size_t i = 0; i < s.n; i++) {
@@ -65,6 +67,56 @@ static bool take_group(struct verb_call *c, struct key_row *row)
     return true;
 }
 
+/* The model that the call gives the key, kept among its settings; "" takes it away. */
+static bool take_model(struct verb_call *c, struct key_row *row)
+{
+    const char *name = call_text(c, "model");
+    struct json *doc = NULL;
+    struct slice key;
+    const struct json_val *value;
+    struct buf out;
+    struct jw w;
+    if (name == NULL)
+        return true;
+    if (strlen(name) >= KEY_MODEL_MAX) {
+        call_fail(c, FAIL_USAGE, "the model's name is too long: at most %d characters",
+                  KEY_MODEL_MAX - 1);
+        return false;
+    }
+    if (row->settings[0] != '\0' && json_parse(slice_of(row->settings), &doc) != OK)
+        doc = NULL; /* nobody else could read them either */
+    buf_init(&out, sizeof row->settings - 1);
+    jw_init(&w, &out);
+    jw_obj(&w);
+    for (size_t i = 0; json_member(json_root(doc), i, &key, &value); i++) {
+        char member[256];
+        text_copy(member, sizeof member, key);
+        if (strcmp(member, "model") == 0)
+            continue;
+        jw_key(&w, member);
+        json_copy(&w, value);
+    }
+    if (name[0] != '\0')
+        jw_kcstr(&w, "model", name);
+    jw_end_obj(&w);
+    if (w.err == OK)
+        text_copy(row->settings, sizeof row->settings, out.len > 2 ? buf_slice(&out) : S(""));
+    else
+        call_fail(c, FAIL_USAGE, "the key's settings are too long together");
+    buf_free(&out);
+    json_free(doc);
+    return w.err == OK;
+}
+
+static void model_write(struct jw *w, const struct key_row *row)
+{
+    struct json *doc = NULL;
+    if (row->settings[0] != '\0' && json_parse(slice_of(row->settings), &doc) != OK)
+        doc = NULL;
+    jw_kstr(w, "model", json_get_str(json_root(doc), "model"));
+    json_free(doc);
+}
+
 static void on_key_added(void *arg, enum err e)
 {
     struct verb_call *c = arg;
@@ -81,6 +133,7 @@ static void on_key_added(void *arg, enum err e)
     jw_kcstr(w, "key", c->key_text);
     jw_kcstr(w, "base_url", url);
     jw_kcstr(w, "group", group_of(&c->key));
+    model_write(w, &c->key);
     jw_ktime(w, "created_at", c->key.created_at);
     call_reply(c);
 }
@@ -103,7 +156,7 @@ void verb_key_add(struct verb_call *c)
         return;
     }
     keys_generate(keys, name, call_now(c), c->key_text, &c->key);
-    if (!take_group(c, &c->key))
+    if (!take_group(c, &c->key) || !take_model(c, &c->key))
         return;
     store_key_add(c->admin->p.store, &c->key, on_key_added, c);
 }
@@ -123,6 +176,7 @@ static void key_write(struct jw *w, const struct key_row *row)
     jw_kcstr(w, "name", row->name);
     jw_kcstr(w, "id", row->id);
     jw_kcstr(w, "group", group_of(row));
+    model_write(w, row);
     jw_ktime(w, "created_at", row->created_at);
     jw_ktime(w, "last_used_at", row->last_used_at);
     jw_ktime(w, "revoked_at", row->revoked_at);
@@ -181,12 +235,12 @@ void verb_key_set(struct verb_call *c)
     const struct key_row *row = call_key(c);
     if (row == NULL)
         return;
-    if (!call_has(c, "group")) {
-        call_fail(c, FAIL_USAGE, "nothing to change: give --group");
+    if (!call_has(c, "group") && !call_has(c, "model")) {
+        call_fail(c, FAIL_USAGE, "nothing to change: give --group or --model");
         return;
     }
     c->key = *row;
-    if (take_group(c, &c->key))
+    if (take_group(c, &c->key) && take_model(c, &c->key))
         store_key_update(c->admin->p.store, &c->key, on_key_changed, c);
 }
 

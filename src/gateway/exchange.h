@@ -265,8 +265,9 @@ void model_plain(enum wire wire, char *model); /* a cloud's name becomes the ven
 
 /* estimate.c */
 int64_t estimate_tokens(struct slice body);
-/* The whole reply to Bedrock's CountTokens is there: true when it is answered, in the client's words,
- * or by an estimate if Bedrock would not count. What it refuses says nothing about the account. */
+/* The whole reply to Bedrock's CountTokens is there: true when it is answered, in the client's
+ * words, or by an estimate if Bedrock would not count. What it refuses says nothing about the
+ * account. */
 bool estimate_settles(struct exchange *x);
 void estimate_answer(struct exchange *x);
 

@@ -78,6 +78,33 @@ static void names_and_numbers(void **state)
     want(0, "", line);
 }
 
+/* The environment of AWS's tools tells the region where it tells the keys, and nowhere else. */
+static void regions(void **state)
+{
+    (void)state;
+    assert_int_equal(setenv("AWS_DEFAULT_REGION", "eu-north-1", 1), 0);
+    want(2, CANARY, "account add b --provider bedrock --secret-file -");
+    says("give --region");
+    want(2, "", "account add b --provider bedrock --credential container");
+    want(0, "", "account add b --provider bedrock --credential env");
+    want(0, "", "account show b");
+    says("eu-north-1");
+    want(0, "", "account remove b");
+    assert_int_equal(setenv("AWS_REGION", "eu-south-1", 1), 0);
+    want(0, "", "account add b --provider bedrock --inference-profile eu");
+    want(0, "", "account show b");
+    says("eu-south-1");
+    says("inference_profile");
+    want(0, "", "account remove b");
+    want(0, "", "account add b --provider bedrock --credential env --region us-east-1");
+    want(0, "", "account show b");
+    says("us-east-1");
+    want(0, "", "account remove b");
+    assert_int_equal(setenv("AWS_REGION", "evil.example/x", 1), 0);
+    want(2, "", "account add b --provider bedrock --credential env");
+    assert_int_equal(unsetenv("AWS_REGION") | unsetenv("AWS_DEFAULT_REGION"), 0);
+}
+
 static void secrets(void **state)
 {
     char path[96], line[256];
@@ -605,6 +632,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(addresses),
         TEST(names_and_numbers),
+        TEST(regions),
         TEST(secrets),
         TEST(terminals),
         TEST(requests_newest_last),

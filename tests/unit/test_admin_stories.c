@@ -98,6 +98,14 @@ static void providers_story(void)
     says("vertex-ai");
     want(2, CANARY, "account add b --provider bedrock --secret-file -");
     says("\"region\"");
+    says("give --region");
+    want(2, CANARY, "account add b --provider bedroc --secret-file -");
+    says("`sluice provider list` shows them all");
+    want(2, CANARY, "account add b --provider zai --region eu-west-1 --secret-file -");
+    says("--region is nothing that provider `zai` has: it has no settings of its own");
+    want(2, CANARY, "account add b --provider bedrock --region r --project p --secret-file -");
+    says("it has --region, --inference-profile, --credential, --profile");
+    want(2, CANARY, "account add b --provider anthropic --num-ctx 9 --secret-file -");
     want(2, CANARY, "account add b --provider bedrock --secret-file - --region evil.example/x");
     want(2, "", "account add b --provider azure-openai --resource r");
     says("the secret is empty");
@@ -124,6 +132,10 @@ static void providers_story(void)
     says("no answer: ");
     want(1, "", "account test b");
     says("x-sluice-account");
+    want(0, "", "account set o --num-ctx 65536");
+    want(0, "", "account show o");
+    says("65536");
+    want(0, "", "account set o --num-ctx 0");
     want(0, "", "account set o --model opus=qwen3 --model gpt-*=a --model gpt-*=b");
     j = want_json(0, "", "account show o");
     const struct json_val *models = json_get(json_root(j), "models");
@@ -379,6 +391,23 @@ static void groups_story(void)
     want(0, "", "account set web --group=");
     want(0, "", "group remove premium");
     says("group `premium` removed");
+    want(0, "", "key set grouped --model claude-haiku-5-5");
+    says("requests that name no model get `claude-haiku-5-5`");
+    want(0, "", "key set grouped --group default"); /* which leaves the model as it is */
+    says("claude-haiku-5-5");
+    want(0, "", "key list");
+    says("claude-haiku-5-5");
+    want(0, "", "key set grouped --model=");
+    assert_null(strstr(out, "claude-haiku-5-5"));
+    want(2, "",
+         "key set grouped --model "
+         "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm"
+         "mmm"
+         "mmmm");
+    says("too long");
+    want(0, "", "key add modelled --model gpt-6-sol --json");
+    says("\"model\":\"gpt-6-sol\"");
+    want(0, "", "key revoke modelled");
     want(0, "", "key revoke grouped");
     want(5, "", "key set grouped --group default");
 }
