@@ -319,6 +319,41 @@ static void records_unique(struct run *r, const struct record *rec, int n)
     }
 }
 
+/* Requests that providers were sent, complete or not; each well-formed. */
+static int requests_sent(struct run *r)
+{
+    int count = 0;
+    for (int i = 0; i < r->conns; i++) {
+        const struct conn *c = &r->conn[i];
+        struct slice s = c->client == 0 ? bytes_slice(&c->peer->rx) : S("");
+        for (bool more = true; more && s.n > 0;) {
+            struct message m;
+            message_read(&m, MESSAGE_REQUEST, s, false);
+            if (m.bad != NULL)
+                run_fail(r, 0, "%s was sent a malformed request: %s", c->peer->name, m.bad);
+            more = m.complete;
+            count++;
+            s = slice_sub(s, m.size, s.n);
+            message_free(&m);
+        }
+    }
+    return count;
+}
+
+/* What a client has smuggled past us would be a request that nobody has booked. Lists of models are
+ * asked for without an attempt being told of. */
+static void judge_sent(struct run *r, const struct record *rec, int n)
+{
+    int sent = requests_sent(r), told = 0;
+    for (int i = 0; i < n && i < RIG_RECORDS; i++) {
+        if (strcmp(rec[i].route, "models") == 0)
+            return;
+        told += rec[i].attempts;
+    }
+    if (n <= RIG_RECORDS && sent > told)
+        run_fail(r, 0, "providers were sent %d requests, and the records tell of %d", sent, told);
+}
+
 void judge_records(struct run *r)
 {
     /* A batch of rows that could not be written is written a little later. */
@@ -340,6 +375,8 @@ void judge_records(struct run *r)
         run_fail(r, 0, "%d records for %d..%d requests", n, least, most);
     if (!r->failed)
         records_unique(r, rec, n);
+    if (!r->failed && r->plan->counted)
+        judge_sent(r, rec, n);
     mem_free(rec);
 }
 

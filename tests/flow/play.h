@@ -17,8 +17,9 @@ struct plan { /* what is different about this run */
     char cut_peer[64]; /* CUT: "client 1.1", "A.2" */
     size_t cut_at;
     enum sim_end cut_how;
-    bool trace; /* keep a transcript */
-    bool live;  /* ... and write it to stderr as it happens, for runs that crash */
+    bool counted; /* no provider may be asked more often than the records tell */
+    bool trace;   /* keep a transcript */
+    bool live;    /* ... and write it to stderr as it happens, for runs that crash */
 };
 
 #define OUTCOME_PEERS 128
