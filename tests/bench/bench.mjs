@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { COUNTABLE, extras, instructions, profile, soak } from './extras.mjs';
-import { House, endAll, say, sleep, which } from './house.mjs';
+import { House, endAll, say, which } from './house.mjs';
 import { digest, judge, sameness, table, targets } from './report.mjs';
 import { SCENARIOS, choose, fitted, play, players } from './scenarios.mjs';
 
@@ -152,7 +152,11 @@ async function compare(house) {
 async function main() {
   const house = new House({ bin: process.env.BENCH_BIN, sluice: path.resolve(process.env.SLUICE),
     descriptors: Number(process.env.BENCH_DESCRIPTORS), tls: process.env.BENCH_TLS === '1' && Boolean(which('openssl')) });
-  const stop = (signal) => { endAll(); fs.rmSync(house.dir, { recursive: true, force: true }); say(signal); process.exit(1); };
+  const tidy = () => {
+    endAll();
+    for (const dir of [house.dir, house.bin]) fs.rmSync(dir, { recursive: true, force: true });
+  };
+  const stop = (why) => { tidy(); say(why); process.exit(1); };
   for (const s of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(s, () => stop(s));
   setTimeout(() => stop(`longer than ${opt['max-minutes']} minutes`), Number(opt['max-minutes']) * 60000).unref();
   try {
@@ -189,8 +193,7 @@ async function main() {
     return await compare(house);
   } finally {
     await house.close();
-    await sleep(0);
-    endAll();
+    tidy();
   }
 }
 

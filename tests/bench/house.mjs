@@ -181,7 +181,7 @@ export class House {
     const plain = await freePort();
     const tls = withTls ? await freePort() : 0;
     const argv = [...wrap, this.sluice, ...this.sluiceArgs(state, plain, tls)];
-    const child = run(argv[0], argv.slice(1));
+    const child = run(argv[0], argv.slice(1), { env: { ...process.env, SLUICE_DRAIN_LEAD: '0' } });
     await until(child, () => child.out.includes('listening'), 60000);
     return { child, state, port: (front) => (front === 'tls' ? tls : plain), key: (back) => this.key[back] };
   }
