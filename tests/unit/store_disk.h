@@ -18,7 +18,8 @@ enum trouble {
     TROUBLE_READ_ONLY,  /* remounted so, as file systems do after an error */
     TROUBLE_SYNC,       /* what is written arrives, and cannot be made durable */
     TROUBLE_LOCKED,     /* another program holds the lock */
-    TROUBLE_SHORT_READ, /* the disk gives less than there is */
+    TROUBLE_READ,       /* what is there cannot be read */
+    TROUBLE_SHORT_READ, /* ... and the file seems to end before it: SQLite takes it for nothing */
     TROUBLE_DEATH,      /* the process is killed before the operation */
     TROUBLES
 };
@@ -100,6 +101,8 @@ static int disk_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
         memset(p, 0, (size_t)n);
         return SQLITE_IOERR_SHORT_READ;
     }
+    if (disk_has(TROUBLE_READ))
+        return SQLITE_IOERR_READ;
     return disk_real(f)->pMethods->xRead(disk_real(f), p, n, at);
 }
 static int disk_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
@@ -212,6 +215,13 @@ static int disk_delete(sqlite3_vfs *v, const char *name, int sync)
     return rc;
 }
 
+/* Who waits for a lock waits in no time. */
+static int disk_sleep(sqlite3_vfs *v, int us)
+{
+    (void)v;
+    return us;
+}
+
 /* From now on every database of this process is on it. */
 static void disk_install(void)
 {
@@ -222,6 +232,7 @@ static void disk_install(void)
     disk.vfs.szOsFile = (int)sizeof(struct disk_file) + disk.real->szOsFile;
     disk.vfs.xOpen = disk_open;
     disk.vfs.xDelete = disk_delete;
+    disk.vfs.xSleep = disk_sleep;
     disk.io = (sqlite3_io_methods){.iVersion = 2,
                                    .xClose = disk_close,
                                    .xRead = disk_read,
@@ -253,7 +264,7 @@ __attribute__((unused)) static void disk_fail(enum trouble t, int64_t after, boo
     disk.trouble = t;
     disk.at = disk.count + 1 + after;
     disk.lasts = lasts;
-    if (after == 0 && (t == TROUBLE_LOCKED || t == TROUBLE_SHORT_READ))
+    if (after == 0 && (t == TROUBLE_LOCKED || t == TROUBLE_READ || t == TROUBLE_SHORT_READ))
         disk.at = disk.count > 0 ? disk.count : 1; /* changes nothing, so there is no turn */
 }
 
@@ -261,6 +272,15 @@ __attribute__((unused)) static void disk_heal(void)
 {
     disk.at = 0;
     disk.trouble = TROUBLE_NONE;
+}
+
+/* In memory where there is such a place: it is our disk that fails, not the kernel's. */
+__attribute__((unused)) static void disk_folder(struct bench *b)
+{
+    (void)text_format(b->dir, sizeof b->dir, "/dev/shm/sluice-store-XXXXXX");
+    if (mkdtemp(b->dir) == NULL)
+        bench_folder(b);
+    b->options.dir = b->dir;
 }
 
 #endif

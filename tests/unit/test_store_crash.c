@@ -582,15 +582,6 @@ static int story_die(const struct story *story, struct bench *b, struct board *b
     return deaths;
 }
 
-/* In memory where there is such a place: the power is cut in ours, not in the kernel's. */
-static void quick_folder(struct bench *b)
-{
-    (void)text_format(b->dir, sizeof b->dir, "/dev/shm/sluice-store-XXXXXX");
-    if (mkdtemp(b->dir) == NULL)
-        bench_folder(b);
-    b->options.dir = b->dir;
-}
-
 static void test_story(const struct story *story)
 {
     struct bench b = {0}, start = {0};
@@ -598,8 +589,8 @@ static void test_story(const struct story *story)
                                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(board != MAP_FAILED);
     crypto_init();
-    quick_folder(&b);
-    quick_folder(&start);
+    disk_folder(&b);
+    disk_folder(&start);
     story->furnish(&start);
     folder_copy(start.dir, b.dir);
     assert_int_equal(child_run(story, &b, board, 0, false), 0);
