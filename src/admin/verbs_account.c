@@ -371,8 +371,8 @@ static bool check_empty(struct verb_call *c)
     return true;
 }
 
-/* Where AWS's keys come from the environment or a profile, so may the region: as AWS's own tools have
- * it. It is kept, so that what the environment says later moves no account. */
+/* Where AWS's keys come from the environment or a profile, so may the region: as AWS's own tools
+ * have it. It is kept, so that what the environment says later moves no account. */
 static void region_of_env(const struct provider *p, struct account_row *row)
 {
     char why[ADMIN_WHY_MAX], with[STORE_SETTINGS_MAX];

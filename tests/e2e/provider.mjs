@@ -35,7 +35,7 @@ import fs from 'node:fs';
 import zlib from 'node:zlib';
 import { parseArgs } from 'node:util';
 import * as answers from './lib/answers.mjs';
-import { entraToken, googleToken, presented, refuse } from './lib/credentials.mjs';
+import { awsKeysOf, entraToken, gitlabToken, googleToken, presented, refuse } from './lib/credentials.mjs';
 import { DIALECTS, find } from './lib/dialects/index.mjs';
 import { refuseChecked } from './lib/checked.mjs';
 
@@ -398,6 +398,9 @@ function choose(account, req, entry) {
 // control port's list, so that a test can look whether one got lost somewhere.
 function tokenAnswer(req, entry, pathname) {
   const entra = /^\/([^/]+)\/oauth2\/v2\.0\/token$/.exec(pathname);
+  const gitlab = pathname === '/api/v4/ai/third_party_agents/direct_access';
+  const aws = gitlab ? gitlabToken(req, state) : awsKeysOf(req, state, pathname);
+  if (aws) { entry.via = 'token endpoint'; return aws; }
   if (req.method !== 'POST' || (!entra && pathname !== '/token')) return null;
   entry.via = 'token endpoint';
   return entra ? entraToken(req, entry.body, state, entra[1]) : googleToken(req, entry.body, state, publicUrl());
@@ -419,6 +422,7 @@ function onRequest(req, res) {
     const refused = token ? null : refuse(entry, account, where.dialect);
     const plan = refused || token ? {} : choose(account, req, entry);
     const answer = new Answer(req, res, entry, account ?? { name: 'nobody' }, plan, where);
+    if (token && token[2]) { entry.state = 'done'; return res.writeHead(token[0], { 'content-type': token[2] }).end(token[1]); }
     if (token) return answer.json(...token);
     if (refused) return answer.error(refused.status, refused.message, refused);
     answer.run(entry.body).catch((e) => {

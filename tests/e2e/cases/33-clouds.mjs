@@ -1,5 +1,6 @@
 // The clouds: their SDKs at the gateway's doors, and accounts there behind it.
 
+import crypto from 'node:crypto';
 import { test } from '../lib/harness.mjs';
 import { assert, deepEqual, equal, match, ok } from '../lib/assert.mjs';
 import { sdk } from '../lib/clients.mjs';
@@ -191,4 +192,87 @@ test('clouds: Azure by deployment, with a key and with Entra', async (t) => {
   const e = await gw.post(body(), { path: '/v1/chat/completions' });
   equal(e.status, 200, e.text);
   equal((await seen()).at(-1).via, 'token');
+});
+
+test('clouds: Claude in Foundry, with a key and with Entra', async (t) => {
+  const prov = await t.provider();
+  const gw = t.gateway();
+  const key = crypto.randomBytes(24).toString('base64url');
+  const secret = 'entra-secret-canary-9876543210';
+  for (const s of [key, secret]) gw.secrets.set(s, 'a secret of Foundry');
+  await prov.accounts({ [key]: { name: 'keyed', ways: ['x-api-key'] },
+    'app-2': { name: 'entra', ways: ['token'], entra: { tenant: 'a-tenant', secret, scope: 'https://ai.azure.com/.default' } } });
+  const add = ['--provider', 'azure-foundry', '--base-url', prov.url, '--secret-file', '-'];
+  await gw.ok(['account', 'add', 'keyed', '--priority', '1', ...add], { input: key });
+  await gw.ok(['account', 'add', 'entra', '--priority', '2', '--tenant-id', 'a-tenant', '--client-id', 'app-2', '--deployment', 'my-claude',
+    '--token-url', `${prov.url}/a-tenant/oauth2/v2.0/token`, ...add], { input: secret });
+  gw.key = await gw.addKey('tester');
+  await gw.start({});
+  await turns(sdk('new', gw.url, gw.key), 'claude-sonnet-4-6');
+  await gw.ok(['account', 'pause', 'keyed']);
+  const a = await gw.post(message());
+  equal(a.status, 200, a.text);
+  const seen = await prov.requests((r) => r.via !== 'token endpoint');
+  equal(seen[0].via, 'x-api-key');
+  for (const r of seen) equal(r.url.split('?')[0], '/anthropic/v1/messages');
+  equal(seen.at(-1).via, 'token');
+  equal(JSON.parse(seen.at(-1).body).model, 'my-claude');
+  for (const k of await prov.call('GET', '/tokens')) gw.secrets.set(k, 'a bought token');
+});
+
+test('clouds: GitLab Duo, whose token comes with headers', async (t) => {
+  const prov = await t.provider();
+  const gw = t.gateway();
+  const pat = `glpat-${crypto.randomBytes(15).toString('base64url')}`;
+  gw.secrets.set(pat, 'a personal access token');
+  await prov.accounts({ duo: { name: 'duo', ways: ['token'], gitlab: { pat, headers: { 'X-Gitlab-Realm': 'saas', 'X-Gitlab-Instance-Id': 'i-1' } } } });
+  await gw.ok(['account', 'add', 'duo', '--provider', 'gitlab', '--base-url', prov.url, '--token-url', prov.url, '--secret-file', '-'], { input: pat });
+  gw.key = await gw.addKey('tester');
+  await gw.start({});
+  await turns(sdk('new', gw.url, gw.key), 'claude-sonnet-4-6');
+  const seen = () => prov.requests((r) => r.via !== 'token endpoint');
+  for (const r of await seen()) {
+    equal(r.url.split('?')[0], '/anthropic/v1/messages');
+    deepEqual([r.via, r.header('x-gitlab-realm'), r.header('x-gitlab-instance-id')], ['token', 'saas', 'i-1']);
+  }
+  for (const k of await prov.call('GET', '/tokens')) gw.secrets.set(k, 'a bought token');
+  await prov.call('POST', '/expire');
+  equal((await gw.post(message())).status, 200);
+  equal((await prov.requests((r) => r.via === 'token endpoint')).length, 2);
+  for (const k of await prov.call('GET', '/tokens')) gw.secrets.set(k, 'a bought token');
+});
+
+// A role's keys are fetched: of a container from the address that the environment names, of a
+// machine from the one that all machines have.
+async function byRole(t, prov, aws, credential, env) {
+  const gw = t.gateway();
+  const k = awsKeys({ session: true });
+  for (const s of [k.secret, k.token]) gw.secrets.set(s, 'keys of a role');
+  await prov.accounts({ [k.id]: { name: 'role', strict: true, aws: { ...k, ...aws, region: 'us-east-1' } } });
+  // The mock is in our own network: only then may the container's endpoint be.
+  await gw.ok(['account', 'add', 'role', '--provider', 'bedrock', '--base-url', prov.url, '--allow-private', '--region', 'us-east-1', '--credential', credential], { env });
+  gw.key = await gw.addKey('tester');
+  await gw.start({ env });
+  for (const stream of [false, true]) {
+    const a = await gw.post(message({ stream }));
+    equal(a.status, 200, a.text);
+  }
+  const seen = await prov.requests((r) => r.via !== 'token endpoint');
+  equal(seen.length, 2);
+  for (const r of seen) equal(r.via, 'sigv4');
+  return prov.requests((r) => r.via === 'token endpoint');
+}
+
+test("clouds: Bedrock with a container's role", async (t) => {
+  const prov = await t.provider();
+  const asked = await byRole(t, prov, { container: 'a-container-token' }, 'container',
+    { AWS_CONTAINER_CREDENTIALS_FULL_URI: `${prov.url}/container/keys`, AWS_CONTAINER_AUTHORIZATION_TOKEN: 'a-container-token' });
+  equal(asked.length, 1);
+});
+
+test("clouds: Bedrock with a machine's role", async (t) => {
+  if (!process.env.SLUICE_E2E_METADATA) return t.skip('no network namespace in which to have the address of the metadata service');
+  const prov = await t.provider({ host: '169.254.169.254', port: 80, name: '169.254.169.254' });
+  const asked = await byRole(t, prov, { role: 'a-role' }, 'instance', {});
+  deepEqual(asked.map((r) => r.url), ['/latest/api/token', '/latest/meta-data/iam/security-credentials/', '/latest/meta-data/iam/security-credentials/a-role']);
 });

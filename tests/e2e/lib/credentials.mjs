@@ -5,7 +5,9 @@
 //   {'AKIA..': {aws: {secret, token, region, service}}}            signs its requests
 //   {EMAIL: {google: {publicKey, lives}}}                          buys tokens with a signed JWT
 //   {CLIENT_ID: {entra: {tenant, secret, scope, lives}}}           ... with its secret
+//   {NAME: {gitlab: {pat, headers, lives}}}                        buys them with a personal access token
 //   {'': {...}}                          needs nothing
+// Whose keys a machine or a container of AWS has: `aws.role`, and `aws.container` by that token.
 // `ways` of an account: those it takes; else any but a key in a place that its dialect has not.
 
 import crypto from 'node:crypto';
@@ -98,4 +100,24 @@ export function entraToken(req, body, state, tenant) {
   if (f.scope !== account.entra.scope) return no('invalid_scope', 70011, `The provided value for scope ${f.scope} is not valid.`);
   const lives = account.entra.lives ?? 3599;
   return [200, { token_type: 'Bearer', expires_in: lives, ext_expires_in: lives, access_token: issue(state, f.client_id, lives) }];
+}
+
+// POST /api/v4/ai/third_party_agents/direct_access
+export function gitlabToken(req, state) {
+  const pat = /^Bearer (.*)$/.exec(req.headers.authorization ?? '')?.[1];
+  const [key, account] = Object.entries(state.accounts).find(([, a]) => a.gitlab && a.gitlab.pat === pat) ?? [];
+  if (!account) return [401, { message: '401 Unauthorized' }];
+  return [201, { token: issue(state, key, account.gitlab.lives ?? 1800), headers: account.gitlab.headers }];
+}
+
+// The metadata service of a machine, and the endpoint of a container; null: the path is none of theirs.
+export function awsKeysOf(req, state, pathname) {
+  const [id, account] = Object.entries(state.accounts).find(([, a]) => a.aws?.role || a.aws?.container) ?? [];
+  const keys = account && { AccessKeyId: id, SecretAccessKey: account.aws.secret, Token: account.aws.token, Expiration: new Date(Date.now() + 3600e3).toISOString().replace(/\.\d+/, '') };
+  const text = (s) => [200, s, 'text/plain'];
+  if (pathname === '/container/keys') return req.headers.authorization === account?.aws.container ? [200, keys] : [403, { message: 'no' }];
+  if (pathname === '/latest/api/token') return req.method === 'PUT' && req.headers['x-aws-ec2-metadata-token-ttl-seconds'] ? text('a-session==') : [400, { message: 'no' }];
+  if (!pathname.startsWith('/latest/meta-data/iam/security-credentials')) return null;
+  if (req.headers['x-aws-ec2-metadata-token'] !== 'a-session==') return [401, { message: 'no' }];
+  return pathname.endsWith(`/${account?.aws.role}`) ? [200, { Code: 'Success', ...keys }] : text(account.aws.role);
 }
