@@ -1,6 +1,7 @@
 /* flow: plays scenario files in five modes. See README.md.
  *
- *     flow [--mode plain|split|stall|cut|torture|all] [--sample N] [--jobs N] [-v] FILE|DIR...
+ *     flow [--mode plain|split|stall|cut|torture|all] [--sample N] [--salt N] [--jobs N] [-v]
+ *          FILE|DIR...
  *     flow --mode MODE --at RUN FILE        plays that one run and shows its transcript
  *
  * Each file is played in a child process, so that one that crashes costs only itself; the parent
@@ -27,6 +28,7 @@ static const char *const MODE_NAME[MODES] = {"plain", "split", "stall", "cut", "
 struct options {
     bool mode[MODES];
     uint64_t sample; /* runs per peer (cut) or per scenario (torture); 0 = all */
+    uint64_t salt;   /* another one: other places of those a sample leaves out */
     int jobs;
     const char *at;
     bool verbose;
@@ -175,7 +177,7 @@ static bool cut_peer_all(struct session *s, int peer, enum sim_end how, uint64_t
     for (size_t i = 0; i < n; i++) {
         struct plan p = plan_make(s, MODE_CUT, 0);
         text_copy(p.cut_peer, sizeof p.cut_peer, slice_of(s->plain.peer[peer].name));
-        p.cut_at = position(i, n, last, (uint64_t)peer * 4 + how);
+        p.cut_at = position(i, n, last, s->o->salt * 64 + (uint64_t)peer * 4 + how);
         p.cut_how = how;
         ++*runs;
         if (!run_once(s, &p, 0, NULL))
@@ -205,7 +207,7 @@ static bool torture_all(struct session *s, uint64_t *runs)
     if (s->o->sample > 1 && n > s->o->sample)
         n = s->o->sample;
     for (uint64_t i = 0; i < n; i++) {
-        uint64_t target = 1 + position(i, n, calls - 1, 7);
+        uint64_t target = 1 + position(i, n, calls - 1, s->o->salt * 64 + 7);
         p = plan_make(s, MODE_TORTURE, target);
         ++*runs;
         if (!run_once(s, &p, target, NULL))
@@ -482,7 +484,10 @@ static bool options_read(struct options *o, int argc, char **argv)
 {
     bool mode = false;
     uint64_t n;
+    const char *salt = getenv("FLOW_SALT");
     o->jobs = 1;
+    if (salt != NULL && !number_option(salt, 0, 1000000, &o->salt))
+        return false;
     for (int i = 1; i < argc; i++) {
         const char *a = argv[i], *v = i + 1 < argc ? argv[i + 1] : "";
         bool ok = true;
@@ -500,6 +505,8 @@ static bool options_read(struct options *o, int argc, char **argv)
             mode = ok = mode_option(o, v);
         else if (strcmp(a, "--sample") == 0)
             ok = number_option(v, 0, 1000000, &o->sample);
+        else if (strcmp(a, "--salt") == 0)
+            ok = number_option(v, 0, 1000000, &o->salt);
         else if (strcmp(a, "--jobs") == 0 && number_option(v, 1, JOBS_MAX, &n))
             o->jobs = (int)n;
         else if (strcmp(a, "--at") == 0)
@@ -526,7 +533,7 @@ int main(int argc, char **argv)
     crypto_init();
     if (!options_read(&o, argc, argv)) {
         fprintf(stderr, "usage: flow [--mode plain|split|stall|cut|torture|all] [--sample N] "
-                        "[--jobs N] [--at RUN] [-v] FILE|DIR...\n");
+                        "[--salt N] [--jobs N] [--at RUN] [-v] FILE|DIR...\n");
     } else {
         if (o.verbose)
             log_init(STDERR_FILENO, LOG_TEXT, LOG_DEBUG, log_clock, NULL);
