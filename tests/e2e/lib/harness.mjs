@@ -11,7 +11,7 @@ import { Connection, ask, until } from './wire.mjs';
 import { writeConfig } from './options.mjs';
 
 export const HERE = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
-const SANITIZER = /AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:|Assertion .* failed/;
+const SANITIZER = /AddressSanitizer|ThreadSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:|Assertion .* failed/;
 
 export const cases = [];
 
