@@ -374,8 +374,10 @@ static void furnish_records(struct bench *b)
 {
     furnish_account(b);
     bench_open(b);
-    records_put(b, 0, 4000);
-    bench_pass(&b->loop, 1000);
+    for (int i = 0; i < 4; i++) {
+        records_put(b, 1000 * i, 1000 * (i + 1));
+        bench_pass(&b->loop, 1000);
+    }
     assert_int_equal(stats_of(b).records_written, 4000);
     bench_close(b);
 }
@@ -584,7 +586,7 @@ static int story_die(const struct story *story, struct bench *b, struct board *b
 
 static void test_story(const struct story *story)
 {
-    struct bench b = {0}, start = {0};
+    struct bench b = {.options.ring = 1024}, start = {.options.ring = 1024};
     struct board *board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE,
                                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(board != MAP_FAILED);
