@@ -152,8 +152,8 @@ void http_server_stats_get(const struct http_server *s, struct http_server_stats
 const struct http_head *http_call_head(const struct http_call *c);
 /* Who asks: the stream's peer, or whom a trusted proxy names. */
 const struct addr *http_call_peer(const struct http_call *c);
-/* An answer that may last for an hour has begun: nothing will be looked up in the request's head any
- * more but its method and its flags. */
+/* An answer that may last for an hour has begun: nothing will be looked up in the request's head
+ * any more but its method and its flags. */
 void http_call_forget_head(struct http_call *c);
 /* Pauses or resumes the arrival of body bytes. */
 void http_call_read(struct http_call *c, bool on);

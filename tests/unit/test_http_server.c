@@ -951,9 +951,9 @@ static void test_any_weather(void **state)
     X(dripping_body)                       \
     X(busy_handler_has_no_deadline)        \
     X(client_leaves)                       \
-    X(half_closed_is_served) \
-    X(half_closed_with_a_body) \
-    X(half_closed_is_gone) \
+    X(half_closed_is_served)               \
+    X(half_closed_with_a_body)             \
+    X(half_closed_is_gone)                 \
     X(half_closed_gets_what_is_on_its_way) \
     X(drain)                               \
     X(fade)                                \
