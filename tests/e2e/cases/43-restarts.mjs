@@ -108,6 +108,42 @@ test('drain: signals in any number, at any moment, end in an exit', async (t) =>
   }
 });
 
+// ---- reload ----------------------------------------------------------------------------------
+
+test('reload: fifty of them under load: nothing fails, nothing is forgotten', { timeout: 90000 }, async (t) => {
+  const limited = { status: 429, error: { type: 'rate_limit_error', message: 'Slow down' }, headers: { 'retry-after': '3000' } };
+  const { gw, prov, plan } = await t.setup({ accounts: { a: { priority: 1, plans: [limited] }, b: { priority: 2, plans: [{ when: { stream: true }, gate: 5, times: 1 }] } },
+    config: { ping_interval: '7s', max_attempts: 2 } });
+  const stream = gw.open(message({ stream: true }));
+  await prov.waitState('held');
+  await plan('b', []);
+  const facts = async () => (await status(gw)).accounts.map((x) => `${x.name} ${x.state} ${x.cool_until ?? ''} ${x.reason ?? ''}`).join('; ');
+  const before = await facts();
+  match(before, /a cooling/);
+  const traffic = new Traffic(gw.target, gw.key, { fresh: 4, kept: 4, streams: 2 });
+  for (let i = 1; i <= 50; i++) {
+    writeConfig(gw.config, { ping_interval: `${7 + i % 5}s`, max_attempts: 2, keep_alive: `${100 + i}s`, pass_ratelimit_headers: i % 2 === 0,
+      public_url: `https://gw${i}.test/`, trusted_proxies: [`10.${i}.0.0/16`], log_level: i % 3 ? 'info' : 'warn' });
+    if (i % 2) gw.proc.signal('SIGHUP');
+    else equal((await admin(gw, 'POST', '/api/reload', {})).status, 200);
+    if (i % 10 === 0) { // one that is refused changes nothing
+      fs.writeFileSync(gw.config, 'ping_interval: never\n');
+      ok((await admin(gw, 'POST', '/api/reload', {})).status >= 400);
+    }
+    const from = traffic.done;
+    await until(() => traffic.done > from + 5, 20000, 'traffic');
+  }
+  await traffic.end();
+  equal(traffic.wrong.join('\n'), '');
+  equal(await facts(), before, 'an account that rests goes on resting');
+  const odd = (await prov.requests()).length;
+  equal((await gw.post(message())).status, 200);
+  equal((await prov.requests()).length, odd + 1, 'and is not asked');
+  await prov.release();
+  ok((await stream.answer()).complete, 'a stream from before all of them');
+  await allBooked(gw, traffic.sent + 2);
+});
+
 // ---- sockets of a service manager ------------------------------------------------------------
 
 async function managed(t, sockets, options) {
