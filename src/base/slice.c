@@ -3,6 +3,9 @@
 #include "base/base.h"
 
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 static bool bytes_eq(const char *a, const char *b, size_t n)
 {
@@ -101,6 +104,15 @@ bool slice_has_control(struct slice s)
     const uint64_t ones = 0x0101010101010101ULL, tops = 0x8080808080808080ULL;
     size_t i = 0;
 
+#if defined(__SSE2__)
+    const __m128i low = _mm_set1_epi8(0x1f), rub = _mm_set1_epi8(0x7f);
+    for (; s.n - i >= 16; i += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(s.p + i));
+        __m128i bad = _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(v, low), v), _mm_cmpeq_epi8(v, rub));
+        if (_mm_movemask_epi8(bad) != 0)
+            return true;
+    }
+#endif
     for (; s.n - i >= 8; i += 8) {
         uint64_t w;
         memcpy(&w, s.p + i, 8);

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #if defined(__SSE2__)
-#include <emmintrin.h>
+#include <immintrin.h>
 #endif
 
 #define BLOCK 64
@@ -252,12 +252,34 @@ static bool stops_in_block(const char *p)
     return _mm_movemask_epi8(_mm_or_si128(a, b)) != 0;
 }
 
+/* Past whole blocks of plain text, twice as wide, for processors that can. */
+__attribute__((target("avx2"))) static size_t text_skip_avx2(struct slice t, size_t at)
+{
+    const __m256i quote = _mm256_set1_epi8('"'), slash = _mm256_set1_epi8('\\');
+    const __m256i low = _mm256_set1_epi8(0x1f);
+    while (t.n - at >= 128) {
+        __m256i stop = _mm256_setzero_si256();
+        for (size_t i = 0; i < 128; i += 32) {
+            __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(t.p + at + i));
+            stop = _mm256_or_si256(stop, _mm256_cmpeq_epi8(v, quote));
+            stop = _mm256_or_si256(stop, _mm256_cmpeq_epi8(v, slash));
+            stop = _mm256_or_si256(stop, _mm256_cmpeq_epi8(_mm256_min_epu8(v, low), v));
+        }
+        if (!_mm256_testz_si256(stop, stop))
+            break;
+        at += 128;
+    }
+    return at;
+}
+
 #endif
 
 /* Offset of the first quote, backslash or control character at or behind `at`. */
 static size_t string_stop(struct slice t, size_t at)
 {
 #if defined(__SSE2__)
+    if (t.n - at >= 512 && __builtin_cpu_supports("avx2") && !stops_in_block(t.p + at))
+        at = text_skip_avx2(t, at + BLOCK);
     while (t.n - at >= 128 && !stops_in_block(t.p + at)) /* texts; most strings are words */
         at += BLOCK;
     for (; t.n - at >= 16; at += 16) {

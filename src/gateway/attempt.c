@@ -360,24 +360,36 @@ static void attempt_send(struct exchange *x, const struct http_header *h, int n)
     timer_set(&x->timer, at);
 }
 
+/* Are there credentials in g->memory? Most lie ready with their accounts. */
+static bool is_made_there(const struct gateway *g, const struct http_header *h, int n)
+{
+    const char *end = g->memory + sizeof g->memory;
+    bool made = false;
+    for (int i = 0; i < n; i++)
+        made = made || (h[i].value.p >= g->memory && h[i].value.p < end);
+    return made;
+}
+
 /* The credential is put in at the last moment: a signature is good for five minutes only. */
 void attempt_go(struct exchange *x)
 {
-    struct http_header h[HTTP_HEADERS_MAX];
-    char beta[BETA_MAX], memory[CROSSING_MEMORY];
+    struct gateway *g = x->g;
+    struct http_header *h = g->header;
     const struct attempt *a = &x->attempt;
     struct slice method = slice_of(http_method_name(http_call_head(x->call)->method));
-    int n = crossing_headers(x, a->account, a->door, h, beta);
+    int n = crossing_headers(x, a->account, a->door, h, g->beta), plain = n;
     enum err e = crossing_sign(a->account, a->door, method, buf_slice(&x->crossing.path),
-                               crossing_bytes(x), loop_wall(x->g->p.loop), h, &n, memory,
-                               sizeof memory);
+                               crossing_bytes(x), loop_wall(x->g->p.loop), h, &n, g->memory,
+                               sizeof g->memory);
+    bool made = e != OK || is_made_there(g, h + plain, n - plain);
     if (e == OK) {
         attempt_send(x, h, n);
     } else {
         struct limit_verdict v = {.verdict = VERDICT_NEXT, .reason = "no_credential"};
         exchange_next(x, &v, v.reason, e);
     }
-    crypto_wipe(memory, sizeof memory);
+    if (made)
+        crypto_wipe(g->memory, sizeof g->memory);
 }
 
 /* What cannot be said in this account's dialect another's may say; that is no failure of his. */

@@ -56,14 +56,6 @@ void crossing_free(struct crossing *c)
 
 /* ---- betas ----------------------------------------------------------------------------------- */
 
-static bool is_one_of(struct slice name, const char *const *list)
-{
-    for (; list != NULL && *list != NULL; list++)
-        if (slice_eq(name, slice_of(*list)))
-            return true;
-    return false;
-}
-
 /* True when the comma-separated list holds `value`. */
 static bool list_holds(struct slice list, struct slice value)
 {
@@ -179,8 +171,10 @@ static void cut_stream(struct cut *c)
         splice_drop(&c->s, S("stream"));
         return;
     }
+    if (!f->stream_in_path)
+        return; /* looked for only then: a body may be long */
     bool told = splice_find(body, S("stream"), &v);
-    if (!f->stream_in_path || (!told && !x->plan->facts.stream))
+    if (!told && !x->plan->facts.stream)
         return;
     if (!told || !slice_eq(slice_sub(body, v.from, v.to), want))
         splice_set(&c->s, S("stream"), want);
@@ -209,11 +203,11 @@ static void cut_betas(struct cut *c, struct crossing *out)
 {
     const struct provider_door *d = c->door->of;
     struct span v = {0, 0};
-    bool told = splice_find(c->s.text, S("anthropic_beta"), &v);
     buf_clear(&out->beta);
     out->betas = !cut_is_alike(c) && (d->betas != NULL || c->x->route.front.wire == WIRE_BEDROCK);
     if (!d->beta_in_body && !out->betas)
         return; /* the header passes as it is */
+    bool told = splice_find(c->s.text, S("anthropic_beta"), &v);
     if (d->beta_in_body && told && cut_is_alike(c))
         return; /* and so does the body */
     if (told)
@@ -451,22 +445,26 @@ struct slice crossing_bytes(const struct exchange *x)
  */
 static bool is_kept_from_upstream(struct slice name)
 {
-    static const char *const LIST[] = {"authorization",
-                                       "x-api-key",
-                                       "api-key",
-                                       "x-goog-api-key",
-                                       "cookie",
-                                       "forwarded",
-                                       "via",
-                                       "x-real-ip",
-                                       "accept-encoding",
-                                       "x-goog-user-project",
-                                       "openai-project",
-                                       "openai-organization",
-                                       NULL};
-    return is_one_of(name, LIST) || slice_starts(name, S("x-forwarded-")) ||
-           slice_starts(name, S("x-sluice-")) || slice_starts(name, S("x-amz-")) ||
-           slice_starts(name, S("x-amzn-trace"));
+    switch (name.n > 0 ? name.p[0] : '\0') { /* most names are decided by their first letter */
+    case 'a':
+        return slice_eq(name, S("authorization")) || slice_eq(name, S("api-key")) ||
+               slice_eq(name, S("accept-encoding"));
+    case 'c':
+        return slice_eq(name, S("cookie"));
+    case 'f':
+        return slice_eq(name, S("forwarded"));
+    case 'o':
+        return slice_eq(name, S("openai-project")) || slice_eq(name, S("openai-organization"));
+    case 'v':
+        return slice_eq(name, S("via"));
+    case 'x':
+        return slice_eq(name, S("x-api-key")) || slice_eq(name, S("x-goog-api-key")) ||
+               slice_eq(name, S("x-real-ip")) || slice_eq(name, S("x-goog-user-project")) ||
+               slice_starts(name, S("x-forwarded-")) || slice_starts(name, S("x-sluice-")) ||
+               slice_starts(name, S("x-amz-")) || slice_starts(name, S("x-amzn-trace"));
+    default:
+        return false;
+    }
 }
 
 /* What of a client's head goes to a door where its dialect is spoken. */

@@ -56,6 +56,8 @@ enum exchange_state {
 
 #define EXCHANGE_TRIED_MAX 16
 #define ERROR_BODY_MAX     65536               /* of an error reply, kept for the verdict */
+#define BETA_MAX           2048
+#define CROSSING_MEMORY    8192 /* for credentials */
 #define COLLECT_MAX        4194304             /* of a reply that is rewritten */
 #define TRANSLATED_MAX     ((size_t)128 << 20) /* codec bounds what goes in */
 #define RELAY_HIGH         65536               /* past this the upstream stops being read */
@@ -226,6 +228,9 @@ struct gateway {
     struct buf models; /* cached union, see models.c */
     char models_group[STORE_GROUP_MAX];
     struct buf spare;  /* memory for the next relay that gathers */
+    /* of the request that is going out: headers, betas, credentials (wiped when it is out) */
+    struct http_header header[HTTP_HEADERS_MAX];
+    char beta[BETA_MAX], memory[CROSSING_MEMORY];
     struct link plans; /* ... and for the next exchanges */
     int plans_n;
     int64_t models_at;
@@ -288,14 +293,12 @@ bool crossing_counts_coded(const struct exchange *x);  /* Bedrock does, in words
 struct slice crossing_bytes(const struct exchange *x); /* the body to send */
 bool crossing_is_same(const struct exchange *x);       /* the door's dialect is the client's */
 bool crossing_is_alike(const struct exchange *x);      /* ... and so is its interface */
-#define BETA_MAX         2048
 #define CROSSING_HEADERS 6 /* those of our own besides account_sign_count, at most */
 /* The headers without the credential; returns how many. `beta` is memory for a longer
  * anthropic-beta list, for as long as `out` is used. */
 int crossing_headers(const struct exchange *x, const struct account *a,
                      const struct account_door *d, struct http_header out[HTTP_HEADERS_MAX],
                      char beta[BETA_MAX]);
-#define CROSSING_MEMORY 8192 /* for credentials */
 /* Adds the credential's. `target` is path and query as they are sent. Else as account_sign. */
 MUST_USE enum err crossing_sign(const struct account *a, const struct account_door *d,
                                 struct slice method, struct slice target, struct slice body,

@@ -77,7 +77,7 @@ void plan_settle(struct exchange *x)
     r->attempt = (struct record_attempt *)(void *)x->kept;
     for (int i = 0; i < TEXTS; i++)
         at = pack(at, text[i]);
-    assert(at == x->kept + room);
+    assert(at == x->kept + room && room > 0);
     x->route.object = x->route.model = S(""); /* they stood in the request's head */
     http_call_forget_head(x->call);
     buf_free(&x->crossing.path);

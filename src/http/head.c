@@ -3,12 +3,11 @@
 
 #include <string.h>
 
-const struct slice *http_find(const struct http_head *h, const char *name)
+const struct slice *http_find_slice(const struct http_head *h, struct slice name)
 {
-    size_t n = strlen(name);
     for (int i = 0; i < h->headers; i++) {
         const struct slice *s = &h->header[i].name;
-        if (s->n == n && memcmp(s->p, name, n) == 0)
+        if (s->n == name.n && memcmp(s->p, name.p, name.n) == 0)
             return &h->header[i].value;
     }
     return NULL;

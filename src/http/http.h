@@ -46,7 +46,11 @@ struct http_head {
     bool expect_continue;
 };
 /* First value by lower-case name; NULL when absent. */
-const struct slice *http_find(const struct http_head *h, const char *name);
+const struct slice *http_find_slice(const struct http_head *h, struct slice name);
+static inline const struct slice *http_find(const struct http_head *h, const char *name)
+{
+    return http_find_slice(h, slice_of(name)); /* here, so that a literal's length is known */
+}
 const char *http_method_name(enum http_method m);
 const char *http_reason(int status); /* "Too Many Requests"; "" if unknown */
 /* True for connection, keep-alive, te, trailer, transfer-encoding, upgrade, proxy-*, host,
