@@ -76,7 +76,9 @@ static void plan_folder(struct plan *p, const char *file, bool write)
 static void plan_file(struct plan *p, const char *file, bool write)
 {
     char real[PATH_MAX];
-    if (file == NULL || file[0] == '\0')
+    struct stat st;
+    /* A folder in the place of a file is a mistake, and would open all that is in it. */
+    if (file == NULL || file[0] == '\0' || (stat(file, &st) == 0 && S_ISDIR(st.st_mode)))
         return;
     plan_add(p, file, write);
     plan_folder(p, file, write);
