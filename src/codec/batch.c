@@ -15,6 +15,20 @@ void codec_object_id(struct slice body, char *out, size_t size)
         out[0] = '\0';
 }
 
+void codec_job_files(struct slice body, struct request_refs *out)
+{
+    static const char *const members[] = {"input_file_id", "output_file_id", "error_file_id"};
+    struct span v;
+    out->n = 0;
+    out->thread = false;
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+        if (span_member(body, slice_of(members[i]), &v) &&
+            json_span_text(body, v, out->id[out->n], sizeof out->id[0]) &&
+            out->id[out->n][0] != '\0')
+            out->n++;
+    assert(out->n <= REQUEST_REFS_MAX);
+}
+
 /* How long the origin at the front of a raw string value is, its slashes escaped or not; 0 when it
  * does not begin with http:// or https://. */
 static size_t origin_length(struct slice raw)

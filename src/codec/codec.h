@@ -79,6 +79,8 @@ struct request_refs {
 };
 void codec_request_refs(enum dialect d, struct slice body, const struct request_facts *f,
                         struct request_refs *out);
+/* The files that a batch of OpenAI's reads and makes, of its request or of a reply about it. */
+void codec_job_files(struct slice body, struct request_refs *out);
 /* Copies an Anthropic body without the thinking of its assistant turns, of the first `before`
  * messages only; else the same to the byte. ERR_SYNTAX, ERR_LIMIT, ERR_NOMEM. */
 struct thinking_strip {

@@ -135,7 +135,7 @@ static bool reply_is_collected(const struct exchange *x, const struct http_head 
     const struct slice *type = http_find(head, "content-type");
     bool json = type != NULL && slice_istarts(*type, S("application/json"));
     enum http_method m = http_call_head(x->call)->method;
-    if (x->route.kind == ROUTE_BATCHES)
+    if (x->route.kind == ROUTE_BATCHES || x->route.kind == ROUTE_JOBS)
         return json && m != HTTP_HEAD;
     bool makes = x->route.kind == ROUTE_FILES || x->route.kind == ROUTE_STATE;
     return makes && json && m == HTTP_POST;

@@ -247,7 +247,8 @@ void exchange_look(struct exchange *x)
 /* Batches and files are made once: a second account would make, and bill, a second one. */
 static bool exchange_makes(const struct exchange *x)
 {
-    return (x->route.kind == ROUTE_BATCHES || x->route.kind == ROUTE_FILES) &&
+    return (x->route.kind == ROUTE_BATCHES || x->route.kind == ROUTE_FILES ||
+            x->route.kind == ROUTE_JOBS) &&
            http_call_head(x->call)->method == HTTP_POST;
 }
 

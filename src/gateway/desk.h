@@ -15,6 +15,7 @@ enum route_kind {
     ROUTE_TEXTS, /* another call with a model: embeddings, compaction */
     ROUTE_BATCHES,
     ROUTE_FILES,
+    ROUTE_JOBS,     /* OpenAI's batches: they read files, and make some */
     ROUTE_STATE,    /* Responses: what an earlier call has left at the provider */
     ROUTE_MODELS,   /* the list, not one model */
     ROUTE_PROFILES, /* Bedrock's list of inference profiles: there are none */

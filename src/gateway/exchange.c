@@ -282,6 +282,7 @@ static void exchange_complete(void *arg)
         break;
     case ROUTE_BATCHES:
     case ROUTE_FILES:
+    case ROUTE_JOBS:
     case ROUTE_STATE:
         if (model_forced(x))
             pin_find(x);

@@ -257,6 +257,7 @@ void exchange_free(void *arg);
 void pin_find(struct exchange *x);                    /* then it is admitted, or answered */
 void pin_unknown(struct exchange *x);                 /* the store cannot say: answers */
 void pin_made(struct exchange *x, struct slice body); /* a created batch, file or skill */
+void pin_job(struct exchange *x, struct slice body);  /* the files a batch of OpenAI's has made */
 void pin_watch(struct exchange *x, struct slice bytes);
 void pin_forget(struct gateway *g); /* the store will answer no more */
 void pin_reply(struct exchange *x); /* the reply's end has been seen; later calls do nothing */

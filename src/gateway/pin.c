@@ -88,6 +88,8 @@ void pin_find(struct exchange *x)
     refs.thread = false;
     if (pin_reads_body(x))
         codec_request_refs(x->route.front.dialect, buf_slice(&x->body), &x->plan->facts, &refs);
+    if (x->route.kind == ROUTE_JOBS)
+        codec_job_files(buf_slice(&x->body), &refs);
     x->in_thread = refs.thread;
     exchange_move(x, X_ADMIT);
     pin_ask(x, x->route.object);
@@ -114,6 +116,14 @@ void pin_made(struct exchange *x, struct slice body)
     char id[STORE_OBJECT_MAX];
     codec_object_id(body, id, sizeof id);
     pin_note(x, slice_of(id));
+}
+
+void pin_job(struct exchange *x, struct slice body)
+{
+    struct request_refs made;
+    codec_job_files(body, &made);
+    for (int i = 0; i < made.n; i++)
+        pin_note(x, slice_of(made.id[i]));
 }
 
 /* A file that a tool of the provider seems to have made. "Seems": what stands in a reply the client

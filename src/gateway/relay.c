@@ -719,6 +719,8 @@ static void relay_rewrite(struct exchange *x)
     struct slice body = buf_slice(&x->reply);
     if (http_call_head(x->call)->method == HTTP_POST)
         pin_made(x, body);
+    if (x->route.kind == ROUTE_JOBS)
+        pin_job(x, body);
     if (x->route.kind != ROUTE_BATCHES)
         return;
     buf_init(&out, COLLECT_MAX + 65536);

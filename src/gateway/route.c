@@ -69,6 +69,7 @@ static const struct route_row ROWS[] = {
     {"/responses/compact", false, POST, ROUTE_TEXTS, "compact", RESPONSES(API_COMPACT)},
     {"/v1/responses", true, 0, ROUTE_STATE, "responses_state", RESPONSES(API_OTHER)},
     {"/v1/conversations", true, 0, ROUTE_STATE, "conversations", RESPONSES(API_OTHER)},
+    {"/v1/batches", true, 0, ROUTE_JOBS, "jobs", OPENAI(API_OTHER)},
     {"/v1/completions", false, POST, ROUTE_OTHER, "completions", OPENAI(API_OTHER)},
     {"/v1/images", true, 0, ROUTE_OTHER, "images", OPENAI(API_OTHER)},
     {"/v1/audio", true, 0, ROUTE_OTHER, "audio", OPENAI(API_OTHER)},
@@ -308,7 +309,8 @@ struct route route_find(enum http_method m, struct slice path)
             continue;
         if (r->methods != 0 && (r->methods & M(m)) == 0)
             return (struct route){ROUTE_METHOD, r->name, S(""), S(""), r->methods, r->front};
-        bool owned = r->kind == ROUTE_BATCHES || r->kind == ROUTE_FILES || r->kind == ROUTE_STATE;
+        bool owned = r->kind == ROUTE_BATCHES || r->kind == ROUTE_FILES || r->kind == ROUTE_STATE ||
+                     r->kind == ROUTE_JOBS;
         struct slice object = owned ? object_of(path, slice_of(r->path)) : S("");
         return (struct route){r->kind, r->name, object, model, r->methods, r->front};
     }
@@ -331,9 +333,10 @@ void route_settle(struct route *r, const struct http_head *head)
     struct front *f = &r->front;
     if (f->dialect == DIALECT_GEMINI && query_has(head->query, S("alt=sse")))
         f->stream = FRAMING_SSE;
-    /* The same path in three dialects. Anthropic's clients tell a version; theirs is also who has
+    /* The same path in several dialects. Anthropic's clients tell a version; theirs is also who has
      * no bearer token. Claude Code asks with one, and with a version. */
-    bool models = r->kind == ROUTE_MODELS || strcmp(r->name, "model") == 0;
+    bool models = r->kind == ROUTE_MODELS || strcmp(r->name, "model") == 0 ||
+                  strcmp(r->name, "files") == 0;
     if (!models || f->dialect != DIALECT_ANTHROPIC || http_find(head, "anthropic-version") != NULL)
         return;
     if (http_find(head, "x-goog-api-key") != NULL)
