@@ -53,7 +53,7 @@ struct admin {
     uint8_t token[CRYPTO_SHA256]; /* the digest of what who asks over an address must bring */
 };
 
-/* Whether this request is looked at (guard.c): 0, or the status that refuses it and a static why. */
+/* guard.c: 0 when this request may be looked at, or the status that refuses it and a static why. */
 int guard_check(const struct admin *a, const struct http_head *head, const struct addr *peer,
                 const char **why);
 
