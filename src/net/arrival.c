@@ -13,7 +13,7 @@
 /* A peer that has kept us waiting for so long may be closed for another one: one that has yet to
  * say its first words, which come with a connection; one that has been in line for so long that it
  * may have given up. */
-#define PATIENCE_MS 50
+#define PATIENCE_MS    50
 #define QUEUED_MS      1000
 #define LOOK_MS        20
 #define SAY_MS         10000
@@ -262,6 +262,7 @@ static struct arrival *slots_pick(struct tls_slots *slots)
 static void arrival_shake(struct arrival *a)
 {
     struct loop *l = a->loop;
+    poll_close(a);
     arrival_move(a, ARRIVAL_SHAKE, a->porch->o.handshake_ms);
     ssize_t n = recv(a->fd, l->read_buf, TLS_READ_SIZE, 0);
     if (n <= 0 || !arrival_stream(a) || tls_server_start(a->tls, a->s, on_handshake, a) != OK) {
@@ -309,17 +310,37 @@ static uint8_t source_hash(const struct addr *a)
     return (uint8_t)crypto_siphash((struct slice){(const char *)a->ip, v4 ? 16 : 8});
 }
 
-/* What opens the handshake is here: it may begin, in its turn. */
+static void on_readable(uv_poll_t *h, int status, int events);
+
+/* What opens the handshake is here: it may begin, in its turn. Who hangs up while waiting for that
+ * must not keep a place. */
 static void arrival_queue(struct arrival *a)
 {
     struct tls_slots *slots = tls_server_slots(a->tls);
     list_remove(&a->mute);
-    poll_close(a);
     a->source = source_hash(&a->peer);
     arrival_move(a, ARRIVAL_QUEUED, a->porch->o.handshake_ms);
     list_push(&slots->waiting, &a->slot);
     slots->waiting_n++;
     slots_run(slots, loop_now(a->loop));
+    if (!a->gone && a->state == ARRIVAL_QUEUED &&
+        uv_poll_start(&a->poll, UV_DISCONNECT, on_readable) < 0)
+        arrival_drop(a);
+}
+
+/* It does not speak TLS: told so, in TLS, without a thread's help (RFC 8446 section 6). What it
+ * said is taken first, else the answer would be lost to a reset. */
+static void refuse_foreign(struct arrival *a)
+{
+    static const char alert[] = {21, 3, 3, 0, 2, 2, 10}; /* fatal: unexpected message */
+    ssize_t n = recv(a->fd, a->loop->read_buf, NET_READ_SIZE, 0);
+    if (n > 0)
+        n = send(a->fd, alert, sizeof alert, MSG_NOSIGNAL);
+    a->porch->stats.no_handshake++;
+    tls_server_refused(a->tls);
+    say_refused(a->porch, &a->peer,
+                n > 0 ? "the client does not speak TLS" : "connection reset by the peer");
+    arrival_drop(a);
 }
 
 /* The header, if one was due, is through. */
@@ -334,12 +355,12 @@ static void arrival_open(struct arrival *a)
         arrival_drop(a);
 }
 
-/* How many bytes the first record has, as far as `n` of them tell; what is no TLS has enough. */
+#define HANDSHAKE_RECORD 22
+
+/* How many bytes the first record has, as far as `n` of them tell. */
 static size_t hello_size(const char *p, size_t n)
 {
     const uint8_t *b = (const uint8_t *)p;
-    if (n > 0 && b[0] != 22)
-        return n;
     size_t size = n < RECORD_HEAD ? RECORD_HEAD : RECORD_HEAD + (size_t)b[3] * 256 + b[4];
     return size > RECORD_MOST ? n : size;
 }
@@ -352,7 +373,9 @@ static void on_hello(struct arrival *a)
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return;
     size_t n = got > 0 ? (size_t)got : 0, want = hello_size(a->loop->read_buf, n);
-    if (n >= want && n > 0) {
+    if (n > 0 && a->loop->read_buf[0] != HANDSHAKE_RECORD) {
+        refuse_foreign(a);
+    } else if (n >= want) {
         arrival_queue(a);
     } else if (n == 0 || n == a->peeked) { /* a check that the port is open looks like that */
         a->porch->stats.no_handshake++;
@@ -363,8 +386,6 @@ static void on_hello(struct arrival *a)
         platform_want(a->fd, want);
     }
 }
-
-static void on_readable(uv_poll_t *h, int status, int events);
 
 /* The header is through, or none was due. */
 static void arrival_greet(struct arrival *a)
@@ -419,10 +440,16 @@ static void on_readable(uv_poll_t *h, int status, int events)
     struct arrival *a = h->data;
     (void)status; /* an error shows again in recv */
     (void)events;
-    if (a->state == ARRIVAL_HEADER)
+    if (a->state == ARRIVAL_HEADER) {
         on_header(a);
-    else
+    } else if (a->state == ARRIVAL_HELLO) {
         on_hello(a);
+    } else {
+        assert(a->state == ARRIVAL_QUEUED);
+        a->porch->stats.no_handshake++;
+        tls_server_refused(a->tls);
+        arrival_drop(a);
+    }
 }
 
 static void arrival_listen(struct arrival *a)

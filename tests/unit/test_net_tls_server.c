@@ -421,10 +421,12 @@ static void test_not_tls(void **state)
     int fd = raw();
     put(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     UNTIL(stats().no_handshake == 1);
-    char c;
-    UNTIL(is_closed(fd));
-    assert_int_equal(recv(fd, &c, 1, 0),
-                     0); /* a proper end: what was said is not lost to a reset */
+    char said[16];
+    UNTIL(recv(fd, said, sizeof said, MSG_DONTWAIT | MSG_PEEK) > 0);
+    assert_int_equal(recv(fd, said, sizeof said, 0), 7);
+    assert_memory_equal(said, "\x15\x03\x03\x00\x02\x02\x0a", 7); /* an alert, and why */
+    assert_int_equal(recv(fd, said, 1, 0), 0); /* a proper end: it is not lost to a reset */
+    assert_int_equal(tls_server_slots(b.tls)->taken_n, 0);
     close(fd);
     /* one that hangs up at once is nobody's fault */
     close(raw());
@@ -517,6 +519,33 @@ static void test_slots(void **state)
         close(mute[i]);
         close(silent[i]);
     }
+    bench_close();
+}
+
+/* Who hangs up while waiting for a place does not go on waiting. */
+static void test_gives_up(void **state)
+{
+    (void)state;
+    struct linger now = {.l_onoff = 1};
+    bench_open("good", false);
+    hello_learn();
+    struct tls_slots *slots = tls_server_slots(b.tls);
+    slots->most = 1;
+    int silent = raw();
+    put_hello(silent, 0, hail_n);
+    UNTIL(slots->taken_n == 1);
+    for (int i = 0; i < 10; i++) {
+        int fd = raw();
+        put_hello(fd, 0, hail_n);
+        UNTIL(slots->waiting_n == 1);
+        if (i % 2 > 0)
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+        close(fd);
+        UNTIL(slots->waiting_n == 0);
+        assert_int_equal(stats().arrivals, 1);
+        assert_int_equal(stats().no_handshake, i + 1);
+    }
+    close(silent);
     bench_close();
 }
 
@@ -863,15 +892,25 @@ static void test_proxy_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files),         cmocka_unit_test(test_modes),
-        cmocka_unit_test(test_names),         cmocka_unit_test(test_handshake),
-        cmocka_unit_test(test_not_tls),       cmocka_unit_test(test_deadline),
-        cmocka_unit_test(test_slots),         cmocka_unit_test(test_dripping_hello),
-        cmocka_unit_test(test_vanish),        cmocka_unit_test(test_crowded),
-        cmocka_unit_test(test_paused),        cmocka_unit_test(test_close),
-        cmocka_unit_test(test_reload),        cmocka_unit_test(test_watch),
-        cmocka_unit_test(test_start_refused), cmocka_unit_test(test_no_ticket_past_auth),
-        cmocka_unit_test(test_proxy),         cmocka_unit_test(test_proxy_refused),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_handshake),
+        cmocka_unit_test(test_not_tls),
+        cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_dripping_hello),
+        cmocka_unit_test(test_gives_up),
+        cmocka_unit_test(test_vanish),
+        cmocka_unit_test(test_crowded),
+        cmocka_unit_test(test_paused),
+        cmocka_unit_test(test_close),
+        cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_watch),
+        cmocka_unit_test(test_start_refused),
+        cmocka_unit_test(test_no_ticket_past_auth),
+        cmocka_unit_test(test_proxy),
+        cmocka_unit_test(test_proxy_refused),
     };
     return cmocka_run_group_tests(tests, make_all, free_all);
 }
