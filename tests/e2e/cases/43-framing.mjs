@@ -8,16 +8,16 @@
 //    2  llhttp's and http_parser's CVEs       here: CVE-..; replies: 44-replies
 //    3  no lenient flag, ever                 unit http_h1; fuzz h1
 //    4  wrong certificates, on every way      14-tls, 47-bad-certificates; unit net_tls
-//    5  no credential where it does not belong   lib/harness: findSecrets, behind each case
+//    5  no credential where it does not belong   50-secrets; lib/harness: findSecrets, behind each case
 //    6  who may use which verb                50-admin; unit admin_table
 //    7  names, origins, no CORS               50-admin, 10-pass; unit http_host, gateway_auth
 //    8  56 spellings of what is not public    unit net_dial; net_addr
 //    9  time tells nothing of keys            unit gateway_keys
 //   10  5,000 slow heads                      scripts/soak; unit http_front
-//   11  the master key: wrong, half rotated   unit store_vault, store_keep
-//   12  rows cannot change places             unit store_vault
-//   13  a program is never executed           unit net_sandbox
-//   16  a backup holds no clear secret        unit store_keep
+//   11  the master key: wrong, half rotated   51-backup; unit store_vault, store_keep, app_key
+//   12  rows cannot change places             51-backup; unit store_vault
+//   13  a program is never executed           50-sandbox; unit net_sandbox, app_sandbox
+//   16  a backup holds no clear secret        51-backup, 50-secrets; unit store_keep
 //   17  a revoked key is refused at once      11-keys, 28-overlap
 //   18  a body past its bound is not held     18-hostile
 //   19  a head without end from upstream      44-replies: fields, a reason, interim replies without end
