@@ -170,7 +170,9 @@ static void ask_failed(struct fetch *f, enum err err)
 
 static void on_fail(void *owner, enum err err, const char *why)
 {
-    (void)why;
+    const struct fetch *f = owner;
+    log_info("no answer where a credential comes from", LF_STR("account", f->entry->a.name),
+             LF_STR("why", why));
     ask_failed(owner, err);
 }
 

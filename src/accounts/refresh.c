@@ -399,7 +399,8 @@ static void on_end(void *owner)
 static void on_fail(void *owner, enum err err, const char *why)
 {
     struct refresh *r = owner;
-    (void)why;
+    log_info("no answer where a token is renewed", LF_STR("account", r->entry->a.name),
+             LF_STR("why", why));
     r->request = NULL;
     r->head = NULL;
     timer_stop(&r->timer);
