@@ -9,8 +9,8 @@
 //    3  no lenient flag, ever                 unit http_h1; fuzz h1
 //    4  wrong certificates, on every way      14-tls, 47-bad-certificates; unit net_tls
 //    5  no credential where it does not belong   50-secrets; lib/harness: findSecrets, behind each case
-//    6  who may use which verb                50-admin; unit admin_table
-//    7  names, origins, no CORS               50-admin, 10-pass; unit http_host, gateway_auth
+//    6  who may use the verbs (no roles: all)  50-admin
+//    7  names, origins, no CORS               50-admin, 15-routes; unit http_host, gateway_auth
 //    8  56 spellings of what is not public    unit net_dial; net_addr
 //    9  time tells nothing of keys            unit gateway_keys
 //   10  5,000 slow heads                      scripts/soak; unit http_front
