@@ -198,13 +198,14 @@ static enum err content_read(struct ask_reading *r, const struct place *p, const
 
 struct slice openai_arguments(struct ask *a, const struct json_val *v)
 {
-    struct slice text = {"", 0}, kept = S("{}");
+    struct slice text = {"", 0}, kept = {NULL, 0};
     struct buf b;
     if (json_type(v) == JSON_OBJECT)
         return ask_json(a, v);
     if (!json_str(v, &text))
-        return kept;
-    buf_init(&b, text.n + 256);
+        return S("{}");
+    buf_init(&b, text.n + 2 * JSON_DEPTH);
+    /* What cannot be had is not made up: with {} in its place it would be another call. */
     if (call_input(text, &b) == OK)
         kept = arena_dup(a->arena, buf_slice(&b));
     buf_free(&b);

@@ -220,6 +220,85 @@ static void pair_play(struct pair *p, struct buf *out)
     }
 }
 
+/* ---- without memory -------------------------------------------------------------------------- */
+
+#define STARVED_MOST 100 /* calls of one pair that fail, each in its turn */
+
+/* What may be lost without a word: thoughts that were signed, how likely each word was, and what an
+ * error said besides that it is one; and whether a schema is strict. */
+static bool may_lose(const struct pair *p)
+{
+    static const char *const NAMES[] = {"error_", "ask_foreign_signature", "stream_logprobs"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++)
+        if (strncmp(p->name, NAMES[i], strlen(NAMES[i])) == 0)
+            return true;
+    return false;
+}
+
+static void strict_drop(struct buf *b)
+{
+    static const char *const WORDS[] = {",\"strict\":true", ",\"strict\":false"};
+    for (size_t i = 0; i < 2; i++) {
+        size_t n = strlen(WORDS[i]);
+        for (ptrdiff_t at; (at = slice_search(buf_slice(b), slice_of(WORDS[i]))) >= 0;) {
+            memmove(b->p + at, b->p + at + n, b->len - (size_t)at - n);
+            b->len -= n;
+        }
+    }
+}
+
+/* What `out` gets, without a word of this test's own. */
+static enum err pair_once(struct pair *p, struct slice in, struct buf *out)
+{
+    struct slice name = slice_of(p->name);
+    enum err e;
+    if (slice_starts(name, S("ask_"))) {
+        struct names *names = codec_names_new();
+        const char *why = "";
+        e = codec_ask_translate(p->from, p->to, in, &p->target, names, out, &why);
+        assert_true(e == OK || (why[0] != '\0' && out->len == 0));
+        codec_names_free(names);
+    } else if (slice_starts(name, S("error_"))) {
+        int as = 502;
+        e = codec_error_translate(p->from, p->to, &as, in, S("req_7"), out);
+    } else {
+        struct translate *t = translate_new(&p->plan);
+        e = translate_feed(t, in, out);
+        if (e == OK)
+            e = translate_end(t, out);
+        (void)translate_see(t);
+        translate_free(t);
+    }
+    return e;
+}
+
+/* One call on the way fails: then either all is there in the end, or there is an error. */
+static void pair_starve(struct pair *p, struct slice in)
+{
+    struct buf whole, out;
+    buf_init(&whole, (size_t)16 << 20);
+    fault_counter = 0;
+    fault_target = UINT64_MAX;
+    enum err fed = pair_once(p, in, &whole), e;
+    strict_drop(&whole);
+    uint64_t calls = fault_counter, step = 1 + calls / STARVED_MOST;
+    for (uint64_t at = 1; at <= calls; at += step) {
+        buf_init(&out, (size_t)16 << 20);
+        fault_counter = 0;
+        fault_target = at;
+        e = pair_once(p, in, &out);
+        fault_target = 0;
+        strict_drop(&out);
+        if (e == OK && !may_lose(p) && !slice_eq(buf_slice(&out), buf_slice(&whole)))
+            fail_msg("%s: call %d failed, and nobody said so:\n%.*s", p->path, (int)at,
+                     (int)out.len, out.p);
+        assert_true(fed == OK || e != OK);
+        buf_free(&out);
+    }
+    fault_target = 0;
+    buf_free(&whole);
+}
+
 static void pair_check(struct pair *p)
 {
     struct buf out;
@@ -228,6 +307,7 @@ static void pair_check(struct pair *p)
     buf_init(&p->want, (size_t)16 << 20);
     assert_true(file_read(p->path, ".in", &p->in));
     pair_play(p, &out);
+    pair_starve(p, input_of(p));
     if (update)
         file_write(p->path, ".out", buf_slice(&out));
     else if (!file_read(p->path, ".out", &p->want))
