@@ -520,16 +520,19 @@ static void app_say_start(struct app *a)
 
 /* ---- another process takes our place, or we take one's --------------------------------------- */
 
-/* All is open and newcomers of both processes are served. If the other one is gone in the very
- * moment, then so be it: its addresses are ours. */
+/* All is open and newcomers of both processes are served. If the other one has died in the very
+ * moment its addresses are ours; if it has not let go (it took too long, or is being stopped), they
+ * are not. */
 static bool app_take_place(struct app *a)
 {
     char line[96];
-    bool there = handover_serving(&a->taken);
-    if (!app_listen_admin(a))
+    enum err e = handover_serving(&a->taken);
+    if (e == ERR_BUSY)
+        app_fail(a, "cannot take the place of the running gateway", "it has not let go", 1);
+    if (e == ERR_BUSY || !app_listen_admin(a))
         return false;
     text_format(line, sizeof line, "in the place of process %" PRId64 "%s\n", a->taken.pid,
-                there ? "" : ", which is gone");
+                e == OK ? "" : ", which is gone");
     say(line);
     log_info("serving in the place of another process", LF_INT("pid", a->taken.pid));
     handover_speak(&a->taken);
@@ -590,6 +593,8 @@ static enum err handover_refused(const struct app *a, const char *socket, const 
         text = "another process is about to take this one's place";
     else if (!handover_name_is_good(socket) || strlen(socket) >= sizeof a->gift_name)
         text = "that is no socket of a gateway that starts";
+    else if (a->demo_mode)
+        text = "this is the demo, whose account and key are in its memory only";
     else if (getpid() == 1)
         text = "this gateway is the first process here (of a container), and everything ends with "
                "it: replace the container, or run it below an init";

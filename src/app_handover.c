@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -234,14 +235,16 @@ enum err handover_take(struct handover *h, const char *dir, handover_ask_fn *ask
     return e;
 }
 
-bool handover_serving(struct handover *h)
+enum err handover_serving(struct handover *h)
 {
     static const char words[] = "serving\n";
     char got[8];
-    assert(h->link >= 0);
-    if (send(h->link, words, sizeof words - 1, MSG_NOSIGNAL) != (ssize_t)(sizeof words - 1))
-        return false;
-    return wait_for(h->link, YOURS_MS) && recv(h->link, got, sizeof got, 0) > 0;
+    assert(h->link >= 0 && h->pid > 0);
+    ssize_t n = send(h->link, words, sizeof words - 1, MSG_NOSIGNAL);
+    if (n == (ssize_t)(sizeof words - 1) && wait_for(h->link, YOURS_MS) &&
+        recv(h->link, got, sizeof got, 0) > 0)
+        return OK;
+    return kill((pid_t)h->pid, 0) != 0 && errno == ESRCH ? ERR_NOTFOUND : ERR_BUSY;
 }
 
 void handover_speak(struct handover *h)
@@ -300,9 +303,10 @@ static void on_look(void *arg)
         timer_set(&g->look, now + LOOK_MS);
 }
 
-void handover_give_init(struct handover_give *g, struct loop *l, handover_told_fn *fn, void *arg)
+void handover_give_init(struct handover_give *g, struct loop *l, handover_told_fn *told_fn,
+                        void *arg)
 {
-    *g = (struct handover_give){.loop = l, .fd = -1, .told = fn, .arg = arg};
+    *g = (struct handover_give){.loop = l, .fd = -1, .told = told_fn, .arg = arg};
     timer_init(&g->look, l, on_look, g);
 }
 

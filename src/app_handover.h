@@ -35,8 +35,9 @@ struct handover {
 typedef enum err handover_ask_fn(void *arg, const char *socket, char *why, size_t size);
 MUST_USE enum err handover_take(struct handover *h, const char *dir, handover_ask_fn *ask,
                                 void *arg, char *why, size_t size);
-/* We serve: waits for the running one's word, a few seconds at most. False: it is gone. */
-bool handover_serving(struct handover *h);
+/* We serve: waits for the running one's word, a few seconds at most. ERR_NOTFOUND: it is gone, and
+ * its place with it; ERR_BUSY: it has not let go, and goes on. */
+MUST_USE enum err handover_serving(struct handover *h);
 /* From here on what we say is said where it spoke. */
 void handover_speak(struct handover *h);
 void handover_close(struct handover *h); /* idempotent */
@@ -58,7 +59,8 @@ struct handover_give {
     handover_told_fn *told;
     void *arg;
 };
-void handover_give_init(struct handover_give *g, struct loop *l, handover_told_fn *told, void *arg);
+void handover_give_init(struct handover_give *g, struct loop *l, handover_told_fn *told_fn,
+                        void *arg);
 /* Connects to the socket `name` in `dir` and gives; `name` is that of a newer process's socket and
  * nothing else (ERR_SYNTAX), and it runs as our user (ERR_DENIED). */
 MUST_USE enum err handover_give(struct handover_give *g, const char *dir, const char *name,

@@ -223,7 +223,7 @@ static pid_t daemon_start(int *from)
 
 static void daemon_stop(pid_t pid, int from)
 {
-    kill(pid, SIGINT); /* as a person does: SIGTERM waits for balancers */
+    kill(pid, SIGINT);              /* as a person does: SIGTERM waits for balancers */
     assert_int_equal(reap(pid), 0); /* not so if a sanitizer found something */
     close(from);
 }

@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
+import tls from 'node:tls';
 import { message, test } from '../lib/harness.mjs';
 import { equal, match, ok } from '../lib/assert.mjs';
 import { Connection, ask, events, until } from '../lib/wire.mjs';
@@ -331,6 +332,53 @@ test('upgrade: killed in the middle, the older one goes on, and its socket is it
     equal(await serving(gw), gw.proc.pid);
   }
   equal(fs.readdirSync(gw.state).filter((f) => f.startsWith('sluice.take.')).length <= 12, true);
+});
+
+test('upgrade: behind TLS, with `overlap` on, and two at a time', { timeout: 90000 }, async (t) => {
+  const { certs } = t.shared;
+  const { gw } = await t.setup({ listen: ['https://127.0.0.1:0'], config: { overlap: true, tls_cert: certs.good.cert, tls_key: certs.good.key } });
+  const ca = fs.readFileSync(certs.ca);
+  const wrong = [];
+  let done = 0;
+  let over = false;
+  const client = async () => {
+    while (!over) {
+      try {
+        const socket = tls.connect({ port: gw.port, host: '127.0.0.1', servername: 'localhost', ca });
+        const r = await ask({ port: gw.port, socket }, 'POST', '/v1/messages', { 'x-api-key': gw.key, 'anthropic-version': '2023-06-01',
+          'content-type': 'application/json', connection: 'close' }, message());
+        if (r.status !== 200 || !r.complete) wrong.push(`${r.status} ${r.text}`);
+      } catch (e) { wrong.push(`${e.code} ${e.message}`); }
+      done++;
+    }
+  };
+  const clients = Array.from({ length: 6 }, client);
+  for (let i = 0; i < 3; i++) {
+    const from = done;
+    await until(() => done > from + 20, 30000, 'traffic');
+    const before = await serving(gw);
+    const both = await Promise.all([gw.cli(['upgrade', '--json']), gw.cli(['upgrade', '--json'])]);
+    const good = both.filter((p) => p.code === 0).map((p) => JSON.parse(p.out).pid);
+    for (const pid of good) adopt(t, pid);
+    ok(good.length >= 1, both.map((p) => p.err).join('\n'));
+    for (const p of both.filter((x) => x.code !== 0)) match(p.err, /another process is about to take|this gateway is ending|has not let go|no gateway is running/);
+    ok(good.includes(await serving(gw)), 'one of them serves');
+    await ended(before);
+  }
+  over = true;
+  await Promise.all(clients);
+  equal(wrong.join('\n'), '', `${wrong.length} of ${done}`);
+  await allBooked(gw, done);
+  await stopNewest(gw);
+});
+
+test('upgrade: a demo has nothing to hand over', async (t) => {
+  const gw = t.gateway();
+  await gw.start({ args: ['--demo'] });
+  const p = await gw.cli(['upgrade']);
+  equal(p.code, 1);
+  match(p.err, /this is the demo/);
+  equal(await serving(gw), gw.proc.pid);
 });
 
 test('upgrade: nobody there, no socket of ours, one at a time', async (t) => {
