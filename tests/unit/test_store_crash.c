@@ -23,7 +23,7 @@
 /* ---- files that are not SQLite's ------------------------------------------------------------ */
 
 /* The key's files and finished copies are made with these. */
-// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): the system's names are reserved
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
 int rename(const char *from, const char *to)
 {
     enum trouble t;
@@ -47,7 +47,7 @@ int fsync(int fd)
         (void)disk_turn(false, &t);
     return (int)syscall(SYS_fsync, fd);
 }
-// NOLINTEND(readability-inconsistent-declaration-parameter-name)
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
 static void folder_clear(const char *dir)
 {
