@@ -135,6 +135,27 @@ static void fuzz_answers(struct slice s)
     buf_free(&keys);
 }
 
+/* What comes with a token are headers, none of them ours to say. */
+static void fuzz_gitlab(struct slice s)
+{
+    struct buf value;
+    struct http_header h;
+    struct slice rest, token = S("");
+    int n = 0;
+    buf_init(&value, CLOUD_SECRET_MAX + COMPANION_TEXT_MAX);
+    if (gitlab_answer_read(s, &value) == OK) {
+        rest = buf_slice(&value);
+        MUST(slice_cut(&rest, '\n', &token) && token.n > 0 && is_header_value(token));
+        while (companion_next(&rest, &h)) {
+            MUST(h.name.n > 0 && is_header_value(h.name) && slice_find(h.name, ':') < 0);
+            MUST(h.value.n == 0 || is_header_value(h.value));
+            MUST(!http_is_hop_header(h.name) && !slice_eq(h.name, S("authorization")));
+            MUST(++n <= COMPANIONS_MAX);
+        }
+    }
+    buf_wipe(&value);
+}
+
 static const char *uri;
 static bool is_full;
 
@@ -200,7 +221,8 @@ static void fuzz_sign(struct slice s)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const targets[])(struct slice) = {fuzz_settings, fuzz_google,    fuzz_profile,
-                                                    fuzz_answers,  fuzz_container, fuzz_sign};
+                                                    fuzz_answers,  fuzz_container, fuzz_sign,
+                                                    fuzz_gitlab};
     if (size == 0)
         return 0;
     targets[data[0] % (sizeof targets / sizeof targets[0])](

@@ -1,8 +1,9 @@
 /* links: base http */
 /* The readers of HTTP/1.1 over hostile bytes: whatever the split, the same message or a refusal.
  *
- * The first byte says: bit 0 reply or request, bit 1 the reply to a HEAD; the second how many of
- * the bytes that follow are lengths of pieces (0: one byte). The rest is the stream. */
+ * The first byte says: bit 0 reply or request, bit 1 the reply to a HEAD, bit 2 that a coded slash
+ * may stand below /model/; the second how many of the bytes that follow are lengths of pieces (0:
+ * one byte). The rest is the stream. */
 #include "http/h1.h"
 
 #include <string.h>
@@ -31,6 +32,32 @@ static void put(struct buf *b, struct slice s)
     MUST(buf_append(b, "\x1f", 1) == OK);
 }
 
+/* Decoded once, a path has no dot segment; and it has slashes that it did not show only in the one
+ * segment where they may be. */
+static void path_check(struct slice path, const char *below)
+{
+    struct slice rest = path, segment, piece;
+    bool free = below != NULL && slice_starts(path, slice_of(below));
+    for (int i = 0; slice_cut(&rest, '/', &segment); i++) {
+        char text[HTTP_HEAD_MAX];
+        size_t n = 0;
+        for (size_t k = 0; k < segment.n; k++) {
+            bool coded = segment.p[k] == '%';
+            unsigned v = 0;
+            if (coded)
+                for (int digit = 0; digit < 2; digit++) {
+                    char c = (char)(segment.p[++k] | 0x20);
+                    v = v * 16 + (unsigned)(c >= 'a' ? c - 'a' + 10 : (c & 0x0f));
+                }
+            text[n++] = coded ? (char)v : segment.p[k];
+            MUST(!coded || text[n - 1] != '/' || (free && i == 2));
+        }
+        struct slice whole = {text, n};
+        while (slice_cut(&whole, '/', &piece))
+            MUST(!slice_eq(piece, S(".")) && !slice_eq(piece, S("..")));
+    }
+}
+
 /* What must hold for every head that is accepted. */
 static void head_check(const struct h1 *h, const struct http_head *head)
 {
@@ -57,8 +84,10 @@ static void head_check(const struct h1 *h, const struct http_head *head)
         return;
     }
     MUST(hosts == 1 || (hosts == 0 && h->http10));
-    MUST(head->path.n > 0 && head->path.p[0] == '/' && path_fault(head->path, NULL) == NULL);
+    MUST(head->path.n > 0 && head->path.p[0] == '/');
+    MUST(path_fault(head->path, h->coded_slash) == NULL);
     MUST(slice_search(head->path, S("/../")) < 0 && !slice_ends(head->path, S("/..")));
+    path_check(head->path, h->coded_slash);
 }
 
 static void head_tell(struct tale *t, const struct h1 *h, const struct http_head *head)
@@ -127,6 +156,7 @@ static void read_all(struct tale *t, uint8_t flags, const uint8_t *cuts, size_t 
     buf_init(&t->heads, 1 << 24);
     buf_init(&t->bodies, 1 << 24);
     h1_init(&h, flags & 1 ? H1_REPLY : H1_REQUEST);
+    h.coded_slash = flags & 4 ? "/model/" : NULL;
     h1_begin(&h, head_request);
     while (more && at < in.n) {
         size_t n = n_cuts == 0 ? in.n : cuts[k++ % n_cuts] > 0 ? cuts[(k - 1) % n_cuts] : 1;
