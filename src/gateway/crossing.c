@@ -151,11 +151,15 @@ static void cut_model(struct cut *c, const char *name)
         splice_drop(&c->s, S("model"));
     else if (in_path && f->model_span.to == 0)
         return;
-    else if (name[0] == '\0' || json_escape(&c->model, slice_of(name)) != OK)
+    else if (name[0] == '\0')
+        return;
+    else if (f->model_span.to != 0 && strcmp(name, c->x->record.model_asked) == 0)
+        return; /* as nearly always: it stands there as it should */
+    else if (json_escape(&c->model, slice_of(name)) != OK)
         return;
     else if (f->model_span.to == 0)
         splice_add(&c->s, S("model"), buf_slice(&c->model));
-    else if (strcmp(name, c->x->record.model_asked) != 0)
+    else
         splice_put(&c->s, f->model_span, buf_slice(&c->model));
 }
 

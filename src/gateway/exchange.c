@@ -145,9 +145,21 @@ static bool exchange_refused(struct exchange *x, const struct http_head *head)
     return true;
 }
 
+/* For the next ones. Not the gateway's, which they may outlive by a turn. One thread only. */
+#define IDLE_MAX 64
+static struct exchange *idle;
+static int idle_n;
+
 static struct exchange *exchange_new(struct gateway *g, struct http_call *call)
 {
-    struct exchange *x = NEW(struct exchange);
+    struct exchange *x = idle;
+    if (x != NULL) {
+        idle = x->next_idle;
+        idle_n--;
+        memset(x, 0, sizeof *x);
+    } else {
+        x = NEW(struct exchange);
+    }
     x->g = g;
     x->call = call;
     x->opened_at = loop_now(g->p.loop);
@@ -203,6 +215,31 @@ static void *exchange_open(void *ctx, struct http_call *call, const struct http_
     return x;
 }
 
+/* One body's memory waits for the next request: its pages need not be asked for again. */
+static void body_take(struct exchange *x)
+{
+    struct buf *spare = &x->g->body;
+    if (spare->cap == 0 || spare->cap > x->body.max)
+        return;
+    size_t max = x->body.max;
+    x->body = *spare;
+    x->body.max = max;
+    buf_init(spare, RESERVE_MAX);
+}
+
+static void body_give(struct exchange *x)
+{
+    struct buf *spare = &x->g->body;
+    if (spare->cap > 0 || x->body.cap == 0 || x->body.cap > RESERVE_MAX) {
+        buf_free(&x->body);
+        return;
+    }
+    *spare = x->body;
+    spare->max = RESERVE_MAX;
+    buf_clear(spare);
+    buf_init(&x->body, x->body.max);
+}
+
 static void exchange_body(void *arg, struct slice bytes)
 {
     struct exchange *x = arg;
@@ -216,6 +253,8 @@ static void exchange_body(void *arg, struct slice bytes)
     }
     int64_t length = http_call_head(x->call)->content_length;
     enum err e = OK;
+    if (x->body.cap == 0)
+        body_take(x);
     if (x->body.cap == 0 && length > 0) /* what is only promised takes no more memory than this */
         e = buf_reserve(&x->body, (size_t)(length < RESERVE_MAX ? length : RESERVE_MAX));
     if (e == OK)
@@ -259,7 +298,13 @@ void exchange_free(void *arg)
     buf_free(&x->reply);
     crossing_free(&x->crossing);
     relay_free(&x->relay);
-    mem_free(x);
+    if (idle_n == IDLE_MAX) {
+        mem_free(x);
+        return;
+    }
+    x->next_idle = idle;
+    idle = x;
+    idle_n++;
 }
 
 static void exchange_complete(void *arg)
@@ -320,7 +365,7 @@ static void exchange_gone(void *arg, enum err e, const char *why)
 void exchange_forget_body(struct exchange *x)
 {
     x->g->stats.buffered -= (int64_t)x->body.len;
-    buf_free(&x->body);
+    body_give(x);
     crossing_forget_body(x);
 }
 

@@ -55,9 +55,9 @@ enum exchange_state {
 };
 
 #define EXCHANGE_TRIED_MAX 16
-#define ERROR_BODY_MAX     65536               /* of an error reply, kept for the verdict */
+#define ERROR_BODY_MAX     65536 /* of an error reply, kept for the verdict */
 #define BETA_MAX           2048
-#define CROSSING_MEMORY    8192 /* for credentials */
+#define CROSSING_MEMORY    8192                /* for credentials */
 #define COLLECT_MAX        4194304             /* of a reply that is rewritten */
 #define TRANSLATED_MAX     ((size_t)128 << 20) /* codec bounds what goes in */
 #define RELAY_HIGH         65536               /* past this the upstream stops being read */
@@ -156,6 +156,7 @@ struct plan {
 
 struct exchange {
     struct gateway *g;
+    struct exchange *next_idle;
     struct link link; /* in g->exchanges */
     enum exchange_state state;
     struct http_call *call; /* NULL once the answer has ended */
@@ -227,7 +228,8 @@ struct gateway {
     struct link probes;
     struct buf models; /* cached union, see models.c */
     char models_group[STORE_GROUP_MAX];
-    struct buf spare;  /* memory for the next relay that gathers */
+    struct buf spare; /* memory for the next relay that gathers */
+    struct buf body;  /* ... and for the next request's body */
     /* of the request that is going out: headers, betas, credentials (wiped when it is out) */
     struct http_header header[HTTP_HEADERS_MAX];
     char beta[BETA_MAX], memory[CROSSING_MEMORY];
