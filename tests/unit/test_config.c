@@ -362,6 +362,14 @@ static void doors(void **state)
         {"trusted_proxies: 10.0.0.0/33", "trusted_proxies: `10.0.0.0/33`"},
         {"trusted_proxies: [10.0.0.0/8, all]", "trusted_proxies: `all`"},
         {"forwarded_header: x-real-ip", "x-forwarded-for, forwarded or off"},
+        {"sandbox: maybe", "on, strict or off"},
+        {"admin_listen: 127.0.0.1:1", "admin_token_file, or admin_tls_client_ca"},
+        {"admin_listen: 127.0.0.1\nadmin_token_file: t", "has no port"},
+        {"admin_listen: localhost:1\nadmin_token_file: t", "is a name"},
+        {"admin_listen: 10.0.0.1:1\nadmin_token_file: t", "not a loopback address"},
+        {"admin_listen: 127.0.0.1.example:1\nadmin_tls_cert: c\nadmin_token_file: t",
+         "one needs the other"},
+        {"admin_tls_client_ca: c", "needs admin_tls_cert"},
     };
     struct config *c;
     struct config_error e;
