@@ -63,8 +63,8 @@ void gateway_drain(struct gateway *g, const char *word);
 void gateway_reap(struct gateway *g);
 
 /* After each look at the load (see loop_watch): at `guard` requests that hold much and have had no
- * answer yet are let go, the largest first. Besides, the gateway obeys by itself: from `shed` on new
- * ones are refused, but for health. */
+ * answer yet are let go, the largest first. Besides, the gateway obeys by itself: from `shed` on
+ * new ones are refused, but for health. */
 void gateway_relieve(struct gateway *g);
 
 /* The number by which a conversation is known, for wishes: of a session's id as its client sends

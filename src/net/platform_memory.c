@@ -89,9 +89,9 @@ int64_t platform_memory(int fd)
     char text[128];
     uint64_t pages;
     ssize_t n = fd >= 0 ? pread(fd, text, sizeof text, 0) : -1;
-    struct slice rest = {text, n > 0 ? (size_t)n : 0}, word;
-    /* "size resident shared ..." */
-    if (!slice_cut(&rest, ' ', &word) || !slice_cut(&rest, ' ', &word) || !text_u64(word, &pages))
+    struct slice rest = {text, n > 0 ? (size_t)n : 0}, size, resident;
+    bool told = slice_cut(&rest, ' ', &size) && slice_cut(&rest, ' ', &resident);
+    if (!told || !text_u64(resident, &pages))
         return 0;
     assert(pages < (uint64_t)1 << 40);
     return (int64_t)pages * sysconf(_SC_PAGESIZE);
