@@ -649,6 +649,8 @@ static void app_open(struct app *a)
     own.ignores_load = true;
     if (own.max_connections > ADMIN_CLIENTS)
         own.max_connections = ADMIN_CLIENTS;
+    if (own.max_per_source == 0 || own.max_per_source > ADMIN_CLIENTS / 4)
+        own.max_per_source = ADMIN_CLIENTS / 4; /* at admin_listen; the socket is no source */
     accounts_set_client(a->house.accounts, a->house.client); /* tokens are renewed from here on */
     a->admin = admin_new(&parts);
     a->admins = http_server_new(a->loop, &own, admin_server_ops(), a->admin);
