@@ -38,10 +38,10 @@ async function talk(c, row, send) {
   const { answers } = c.reader;
   const n = row.statuses.length;
   await send(c, Buffer.from(row.bytes, 'latin1'));
-  await until(() => c.ended || c.fault || answers.length >= n, 3000, 'an answer').catch(() => {});
+  await until(() => c.ended || c.fault || answers.length >= n, 10000, 'an answer').catch(() => {});
   if (!c.ended && !c.fault) {
     c.send('GET /livez HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n');
-    await until(() => c.ended, 3000, 'the end').catch(() => {});
+    await until(() => c.ended, 10000, 'the end').catch(() => {});
   }
   const open = answers.length === n + 1 && answers[n].status === 200 && !answers[n].get('x-should-retry');
   return { statuses: answers.slice(0, open ? n : undefined).map((a) => a.status), open,

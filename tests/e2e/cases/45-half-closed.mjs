@@ -24,7 +24,7 @@ async function served(t, { gw, prov }, ca) {
   c.request('POST', '/v1/messages', key(gw), message());
   c.socket.end();
   await prov.waitState('held');
-  await until(() => c.reader.informational?.length >= 2, 3000, 'two interim replies');
+  await until(() => c.reader.informational?.length >= 2, 8000, 'two interim replies');
   await prov.release();
   const a = await c.answer();
   equal(a.status, 200);
@@ -62,14 +62,14 @@ test('half closed: who is gone, or goes later, takes the upstream along', async 
   gone.request('POST', '/v1/messages', key(gw), message());
   await prov.waitState('held');
   gone.leave();
-  await prov.waitState('aborted', 1000);
+  await prov.waitState('aborted', 3000);
   await prov.call('POST', '/forget');
   const later = dial(t, gw);
   later.request('POST', '/v1/messages', key(gw), message());
   later.socket.end();
-  await until(() => later.reader.informational?.length >= 2, 3000, 'two interim replies');
+  await until(() => later.reader.informational?.length >= 2, 8000, 'two interim replies');
   later.leave();
-  await prov.waitState('aborted', 4000);
+  await prov.waitState('aborted', 6000);
 });
 
 test('half closed: half a request is none', async (t) => {
@@ -78,7 +78,7 @@ test('half closed: half a request is none', async (t) => {
     const c = dial(t, gw);
     c.send(bytes);
     c.socket.end();
-    await c.closed(2000);
+    await c.closed(5000);
     equal(c.peek(0), undefined);
   }
   equal((await prov.requests()).length, 0);
