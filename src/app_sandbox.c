@@ -118,6 +118,10 @@ static void plan_resolver(struct plan *p, bool strict)
     char *slash = strrchr(real, '/');
     assert(slash != NULL);
     *slash = '\0';
+    if (is_wide(p, real))
+        log_info("the sandbox leaves this folder readable: name servers are named by a file in it "
+                 "that may be replaced",
+                 LF_STR("folder", real));
     plan_add(p, real[0] != '\0' ? real : "/", false);
 }
 
