@@ -40,7 +40,7 @@ struct stream {
     enum { LAST_NONE, LAST_END, LAST_ERROR } last;
     enum err last_err;
     const char *last_why;
-    struct task deliver;           /* hidden bytes, or `last`, for an owner who began to read */
+    struct task deliver; /* hidden bytes, or `last`, for an owner who began to read */
     /* The owner's bytes that nobody has taken yet: in loop->rest while stream_write is on the
      * stack, in memory of their own while a write is outstanding, NULL else. */
     struct slice *rest;
