@@ -152,7 +152,7 @@ static struct http_server_limits app_limits(const struct config *c)
     struct http_server_limits l = gateway_server_limits(c);
     int64_t share = house_client_share();
     if (doors_have_porch(c))
-        share = share / 5 * 4; /* a quarter of that stands between accept and the server */
+        share = share / 5 * 4; /* who arrives needs some before a place is free */
     l.max_age_ms = c->max_connection_age;
     l.max_per_source = (int32_t)c->max_connections_per_source;
     if (l.max_connections > share)
