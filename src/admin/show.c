@@ -612,6 +612,14 @@ static void show_status(const struct json_val *s, const struct look *l, struct b
     show_account_list(s, l, out);
 }
 
+/* Who asks is the process that takes the place; `sluice upgrade` tells the rest (cli_upgrade.c). */
+static void show_upgrade(const struct json_val *root, const struct look *l, struct buf *out)
+{
+    (void)root;
+    (void)l;
+    out_printf(out, "the gateway hands over\n");
+}
+
 static void show_reload(const struct json_val *s, const struct look *l, struct buf *out)
 {
     (void)l;
@@ -677,6 +685,7 @@ static const struct {
     {"requests", show_request_list},
     {"requests show", show_request},
     {"reload", show_reload},
+    {"upgrade", show_upgrade},
     {"backup", show_backup},
     {"vault rotate", show_rotated},
 };
