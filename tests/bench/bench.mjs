@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { COUNTABLE, extras, instructions, profile, soak } from './extras.mjs';
-import { House, endAll, say, which } from './house.mjs';
+import { House, endAll, say, sleep, which } from './house.mjs';
 import { digest, judge, sameness, table, targets } from './report.mjs';
 import { SCENARIOS, choose, fitted, play, players } from './scenarios.mjs';
 
@@ -68,12 +68,14 @@ const isTls = (s) => s.front === 'tls' || s.back === 'tls';
 const kindOf = (player) => player.split('#')[0].split(':')[0];
 const baseOf = (player) => player.split(':')[0];
 
-// What sluice says of its records: all of them must have been written.
-function recordsOf(house, c) {
-  const s = JSON.parse(house.cli(c.state, 'status', '--json'));
+// Notes the records that sluice says it has lost: there should be none.
+async function told(house, s, c) {
+  if (c.kind !== 'sluice') return;
+  await sleep(300); // those of the clients that have just left
   const find = (o) => (o && typeof o === 'object'
     ? ('records_dropped' in o ? o : Object.values(o).map(find).find(Boolean)) : undefined);
-  return find(s) ?? {};
+  const { records_written: written, records_dropped: lost } = find(JSON.parse(house.cli(c.state, 'status', '--json'))) ?? {};
+  if (lost > 0) notes.add(`${s.id}: sluice lost ${lost} records, ${written} were written by then`);
 }
 
 async function scenario(house, s, contestants) {
@@ -88,14 +90,14 @@ async function scenario(house, s, contestants) {
       const c = base === 'direct' ? house.direct() : alive[base] ?? await house.start(kindOf(player), { tls: isTls(s) });
       if (base !== 'direct' && !s.fresh) alive[base] = c;
       rounds[player].push(await play(house, s, player, c, times));
-      if (s.fresh) await c.stop();
+      if (s.fresh) {
+        await told(house, s, c);
+        await c.stop();
+      }
     }
   }
   for (const c of Object.values(alive)) {
-    if (c.kind === 'sluice') {
-      const { records_written: written, records_dropped: dropped } = recordsOf(house, c);
-      if (dropped > 0) notes.add(`${s.id}: sluice lost ${dropped} records, ${written} were written`);
-    }
+    await told(house, s, c);
     await c.stop();
   }
   const reference = opt.aa ?? (contestants.includes('nginx') ? 'nginx' : contestants[0]);
