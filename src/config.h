@@ -45,7 +45,7 @@ struct config {
     int sandbox_reads;
     const char *host[CONFIG_LISTEN_MAX]; /* under which clients may ask; none: any */
     int hosts;
-    const char *admin_listen;     /* NULL: the admin is reached by the unix socket alone */
+    const char *admin_listen; /* NULL: the admin is reached by the unix socket alone */
     const char *admin_tls_cert, *admin_tls_key, *admin_tls_client_ca; /* of that; NULL: none */
     const char *admin_token_file; /* NULL: none; with it a request there must bring the token */
     const char *admin_host[CONFIG_LISTEN_MAX]; /* more names under which it may be asked there */

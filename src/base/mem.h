@@ -85,7 +85,7 @@ bool slice_cut(struct slice *s, char sep, struct slice *part);
 /* Once, before anything else: lets the C library keep what is freed, within reason. Else a body of
  * some hundred KiB is taken from the system anew for every request, page by page. */
 void mem_init(void);
-void mem_trim(void); /* gives the system back what is free; may take milliseconds */
+void mem_trim(void);               /* gives the system back what is free; may take milliseconds */
 void *mem_new(size_t n);           /* zeroed; never NULL */
 void *mem_grow(void *p, size_t n); /* realloc; never NULL */
 MUST_USE void *mem_try(size_t n);  /* not zeroed; NULL when refused */

@@ -77,8 +77,8 @@ struct gateway_stats {
     int64_t active, streams, waiting; /* exchanges now: all, relaying, in line */
     uint64_t requests, served, refused, failed, client_gone, failovers;
     uint64_t shed, relieved; /* refused because of the load; ... though they had been let in */
-    int64_t buffered;    /* bytes of request bodies held */
-    struct usage tokens; /* sums since start */
+    int64_t buffered;        /* bytes of request bodies held */
+    struct usage tokens;     /* sums since start */
     int64_t cost_nano_usd;
 };
 void gateway_stats_get(const struct gateway *g, struct gateway_stats *out);

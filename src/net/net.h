@@ -75,7 +75,7 @@ struct job {
 };
 struct worker *worker_new(struct loop *l, const char *name);
 void worker_post(struct worker *w, struct job *j);
-size_t worker_depth(const struct worker *w); /* jobs posted and not yet done */
+size_t worker_depth(const struct worker *w);     /* jobs posted and not yet done */
 int64_t worker_stuck_ms(const struct worker *w); /* there are some, none has ended for so long */
 /* Runs what is queued, calls every `done`, joins the thread. Blocks: for shutdown only. */
 void worker_free(struct worker *w);

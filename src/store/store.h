@@ -77,7 +77,7 @@ struct account_row {
     int64_t cool_until; /* wall ms, 0 = none */
     char cool_reason[32];
     int64_t facts_seen_at;
-    struct slice secret; /* clear, in memory only; borrowed; what a callback is given is wiped */
+    struct slice secret;    /* clear, in memory only; borrowed; what a callback is given is wiped */
     bool secret_unreadable; /* sealed under another master key: the row is kept as it is */
 };
 typedef void store_accounts_fn(void *arg, enum err e, const struct account_row *rows, size_t n);

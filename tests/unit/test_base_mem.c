@@ -199,7 +199,7 @@ static void test_locked(void **state)
         page_flags(p, flags, sizeof flags);
         if (flags[0] != '\0') {
             assert_non_null(strstr(flags, " dd")); /* in no core dump */
-#ifndef __SANITIZE_ADDRESS__ /* which locks nothing */
+#ifndef __SANITIZE_ADDRESS__                       /* which locks nothing */
             assert_non_null(strstr(flags, " lo")); /* in no swap file */
 #endif
         }
