@@ -22,7 +22,7 @@ const { values: opt } = parseArgs({ options: {
 } });
 
 if (opt.list) {
-  for (const s of SCENARIOS) console.log(`${s.id.padEnd(8)} ${s.load.pace === 'held' ? `${s.load.clients} ` : ''}${s.title}`);
+  for (const s of SCENARIOS) console.log(`${s.id.padEnd(8)} ${s.title.replace('held', `${s.load.clients} held`)}`);
   process.exit(0);
 }
 
