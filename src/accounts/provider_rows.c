@@ -70,6 +70,13 @@ static const char *const drop_new[] = {
     "context_management", "output_config", "diagnostics", "mcp_servers", "container",
     "service_tier",       "inference_geo", "speed",       "fallbacks",   "thread",
     "compaction",         "cache_control", NULL};
+/* What Claude Code sends by these clouds' own doors, too, and they refuse. */
+static const char *const drop_bedrock[] = {
+    "metadata",  "service_tier", "cache_control", "container", "mcp_servers", "inference_geo",
+    "fallbacks", "diagnostics",  "speed",         "thread",    NULL};
+static const char *const drop_vertex[] = {"container",     "mcp_servers", "service_tier",
+                                          "inference_geo", "fallbacks",   "diagnostics",
+                                          "thread",        NULL};
 static const char *const drop_foundry[] = {"fallbacks", NULL};
 static const char *const drop_mistral[] = {"stream_options", "store", "user", "logit_bias", NULL};
 static const char *const drop_cohere[] = {"parallel_tool_calls", "store", NULL};
@@ -230,6 +237,7 @@ const struct provider provider_rows[] = {
                       .body_has_no_stream = true,
                       .version = {"bedrock-2023-05-31", 18}},
            .beta_in_body = true,
+           .drop = drop_bedrock,
            .keep = keep_bedrock,
            .betas = betas_bedrock,
            .bound = bound_partner}},
@@ -271,6 +279,7 @@ const struct provider provider_rows[] = {
                       .no_images_by_url = true,
                       .body_has_no_model = true,
                       .version = {"vertex-2023-10-16", 17}},
+           .drop = drop_vertex,
            .keep = keep_vertex,
            .betas = betas_vertex,
            .bound = bound_partner}},
