@@ -17,7 +17,7 @@
 #include "store/store.h"
 #include "store/vault.h"
 
-#define RING_DEFAULT    4096
+#define RING_DEFAULT    16384
 #define BATCH_MAX       500 /* rows in one commit */
 #define BATCH_WAIT_MS   100 /* a row waits no longer than this for company */
 #define RETRY_BUSY_MS   250

@@ -40,7 +40,7 @@ struct store_options {
     const char *dir;            /* state folder, created 0700; NULL: a memory store (tests) */
     int64_t records_max_age_ms; /* 0 = keep */
     int64_t records_max_bytes;  /* of the database file, 0 = no bound */
-    size_t ring;                /* records waiting for the disk at most; 0 = 4096 */
+    size_t ring;                /* records waiting for the disk at most; 0 = 16384 */
     bool shared;                /* other processes that say so, too, may have the same folder */
     struct store_key key;       /* all zero: the folder's own file */
 };
