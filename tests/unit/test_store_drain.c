@@ -178,12 +178,12 @@ static void test_locked_and_ring_full(void **state)
     struct bench *b = *state;
     b->s->ops->patience(b->s->backend, 0);
     sqlite3 *lock = lock_take(b);
-    for (int i = 0; i < 50; i++) {
-        records_put(b, 100 * i, 100 * (i + 1));
+    for (int i = 0; i < 60; i++) {
+        records_put(b, 300 * i, 300 * (i + 1));
         bench_pass(&b->loop, 20);
     }
     assert_int_equal(stats_of(b).queued, RING_DEFAULT);
-    assert_int_equal(stats_of(b).records_dropped, 5000 - RING_DEFAULT);
+    assert_int_equal(stats_of(b).records_dropped, 18000 - RING_DEFAULT);
     lock_drop(lock);
     bench_pass(&b->loop, 1000);
     assert_int_equal(stats_of(b).queued, 0);
