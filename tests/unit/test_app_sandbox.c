@@ -190,6 +190,9 @@ static void test_rows(void **state)
         {.name = "off", .mode = "off", .open = {"hidden", "other/file", "/etc/passwd"}},
     };
     (void)state;
+#ifdef SLUICE_COVERAGE
+    skip(); /* such a build writes its counts anywhere: nothing is shut */
+#endif
     for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
         const struct row *r = &ROWS[i];
         if (r->variable != NULL)
