@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -263,24 +264,43 @@ enum err local_call(const char *socket_path, const struct verb *v, const struct 
 /* ---- secrets
  * ---------------------------------------------------------------------------------------------- */
 
-static volatile sig_atomic_t interrupted;
+/* Written to when Ctrl-C comes, whichever thread is told and whatever the waiting one does then. */
+static int stop[2];
 
 static void on_interrupt(int signum)
 {
+    int before = errno;
+    ssize_t n = write(stop[1], "", 1);
+    (void)n;
     (void)signum;
-    interrupted = 1;
+    errno = before;
 }
 
-static enum err read_all(int fd, struct buf *out, bool one_line)
+/* Until there is something to read, or `stop_fd` (-1: none) has something. */
+static enum err wait_for(int fd, int stop_fd)
+{
+    fd_set set;
+    assert(fd >= 0 && fd < FD_SETSIZE && stop_fd < FD_SETSIZE);
+    if (stop_fd < 0)
+        return OK;
+    do {
+        FD_ZERO(&set);
+        FD_SET(fd, &set);
+        FD_SET(stop_fd, &set);
+        if (select((fd > stop_fd ? fd : stop_fd) + 1, &set, NULL, NULL, NULL) >= 0)
+            return FD_ISSET(stop_fd, &set) ? ERR_CANCELED : OK;
+    } while (errno == EINTR);
+    return ERR_IO;
+}
+
+static enum err read_all(int fd, struct buf *out, bool one_line, int stop_fd)
 {
     char chunk[4096];
     enum err e = OK;
-    while (e == OK) {
+    while (e == OK && (e = wait_for(fd, stop_fd)) == OK) {
         ssize_t n = read(fd, chunk, sizeof chunk);
-        if (n < 0 && errno == EINTR) {
-            e = interrupted ? ERR_CANCELED : OK;
+        if (n < 0 && errno == EINTR)
             continue;
-        }
         if (n <= 0) {
             e = n < 0 ? ERR_IO : OK;
             break;
@@ -299,7 +319,8 @@ static enum err read_terminal(const char *prompt, struct buf *out)
     struct termios shown, hidden;
     struct sigaction ours = {.sa_handler = on_interrupt}, before;
     bool hides = tcgetattr(STDIN_FILENO, &shown) == 0;
-    interrupted = 0;
+    if (pipe(stop) != 0)
+        return ERR_IO;
     sigaction(SIGINT, &ours, &before);
     if (hides) {
         hidden = shown;
@@ -308,10 +329,12 @@ static enum err read_terminal(const char *prompt, struct buf *out)
     }
     /* Only now: what a quick hand, or a program, answers must be neither shown nor flushed. */
     fprintf(stderr, "%s (it is not shown): ", prompt);
-    enum err e = read_all(STDIN_FILENO, out, true);
+    enum err e = read_all(STDIN_FILENO, out, true, stop[0]);
     if (hides && tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown) != 0)
         fputs("(the terminal still hides what is typed: `stty echo` shows it)", stderr);
     sigaction(SIGINT, &before, NULL);
+    close(stop[0]);
+    close(stop[1]);
     fputs("\n", stderr);
     return e;
 }
@@ -330,7 +353,7 @@ static enum err read_file(const char *file, struct buf *out, char *why, size_t w
         fprintf(stderr,
                 "sluice: warning: %s can be read by other users; `chmod 600` it, or remove it\n",
                 file);
-    enum err e = read_all(fd, out, false);
+    enum err e = read_all(fd, out, false, -1);
     close(fd);
     if (e == ERR_IO)
         text_format(why, why_size, "%s: cannot be read", file);
@@ -352,7 +375,7 @@ enum err local_secret(const char *file, const char *prompt, bool one_line, struc
         e = read_file(file, out, why, why_size);
     else
         e = isatty(STDIN_FILENO) ? read_terminal(prompt, out)
-                                 : read_all(STDIN_FILENO, out, one_line);
+                                 : read_all(STDIN_FILENO, out, one_line, -1);
     if (e != OK) {
         if (why[0] == '\0')
             text_copy(why, why_size,

@@ -193,6 +193,8 @@ static void terminals(void **state)
             fail_msg("case %zu: exit %d, echo %d: %s", i, code, echo, said);
         assert_null(strstr(said, CANARY));
     }
+    for (int i = 0; i < 20; i++) /* also between the prompt and the wait for what is typed */
+        assert_int_equal(at_a_terminal("\x03", &echo, said, sizeof said), 130);
 }
 
 /* ---- requests
