@@ -24,7 +24,7 @@
 #define CON                                                             \
     "{\"name\":\"con\",\"provider\":\"console\",\"client_id\":\"cid\"," \
     "\"token_url\":\"http://auth/v1/token\",\"key_url\":\"http://keys/make\"}"
-#define PAIR(n) "{\"access_token\":\"at" n "\",\"refresh_token\":\"rt" n "\",\"expires_in\":28800}"
+#define PAIR(n) "{\"access_token\":\"at." n "\",\"refresh_token\":\"rt." n "\",\"expires_in\":28800}"
 
 static struct {
     struct loop *loop;
@@ -187,8 +187,8 @@ static void on_answer(void *arg, int status, struct slice json)
     text_copy(b.text, sizeof b.text, json);
     assert_int_equal(json_parse(json, &b.reply), OK);
     assert_null(strstr(b.text, CANARY)); /* no answer tells a code, */
-    assert_null(strstr(b.text, "\"at")); /* a token or a key */
-    assert_null(strstr(b.text, "\"rt"));
+    assert_null(strstr(b.text, "\"at.")); /* a token (no random text holds a dot) or a key */
+    assert_null(strstr(b.text, "\"rt."));
     assert_null(strstr(b.text, "sk-ant"));
     fault_target = armed;
 }
@@ -319,12 +319,12 @@ static void a_new_account(void **state)
     assert_true(slice_eq(member("state"), S("ready")));
     assert_true(slice_eq(member("name"), S("max")));
     assert_int_equal(json_get_i64(json_get(json_root(b.reply), "token"), "generation", 0), 1);
-    assert_true(credential_is("max", "Bearer at1"));
+    assert_true(credential_is("max", "Bearer at.1"));
     disk_read();
     assert_int_equal(b.row.generation, 1);
     assert_int_equal(b.row.lifetime, 28800000);
-    assert_string_equal(b.access, "at1");
-    assert_string_equal(b.refresh, "rt1");
+    assert_string_equal(b.access, "at.1");
+    assert_string_equal(b.refresh, "rt.1");
     struct slice sent = bytes_slice(&b.peer[0]->rx);
     assert_true(slice_search(sent, S("\"code\":\"" CANARY "\"")) > 0);
     assert_true(slice_search(sent, S("\"code_verifier\":\"")) > 0);
@@ -354,11 +354,11 @@ static void a_dead_account(void **state)
     assert_int_equal(a->priority, 3);
     assert_non_null(strstr(a->settings, "\"quota\":\"org\""));
     assert_int_equal(a->generation, 2);
-    assert_true(credential_is("max", "Bearer at2"));
+    assert_true(credential_is("max", "Bearer at.2"));
     disk_read();
-    assert_string_equal(b.refresh, "rt2");
-    post(200, "/api/accounts/max/import", "{\"token\":\"{\\\"access_token\\\":\\\"at3\\\"}\"}");
-    assert_true(credential_is("max", "Bearer at3"));
+    assert_string_equal(b.refresh, "rt.2");
+    post(200, "/api/accounts/max/import", "{\"token\":\"{\\\"access_token\\\":\\\"at.3\\\"}\"}");
+    assert_true(credential_is("max", "Bearer at.3"));
     assert_int_equal(account("max")->generation, 3);
 }
 
@@ -484,7 +484,7 @@ static void refused_by_the_provider(void **state)
         says(ROWS[i].says);
         says("sluice account login max");
         post(404, CALLBACK, answer); /* a code is good once */
-        assert_true(credential_is("max", "Bearer at1"));
+        assert_true(credential_is("max", "Bearer at.1"));
         assert_int_equal(state_of("max"), ACCOUNT_READY);
     }
 }
@@ -505,17 +505,17 @@ static void a_swap_that_fails(void **state)
         log_in(PAIR("2"));
         assert_int_equal(b.status, 500);
         says("the account is as it was");
-        assert_true(credential_is("max", "Bearer at1"));
+        assert_true(credential_is("max", "Bearer at.1"));
         assert_int_equal(account("max")->generation, 1);
         assert_int_equal(state_of("max"), ACCOUNT_READY);
         disk_read();
-        assert_string_equal(b.access, "at1");
-        assert_string_equal(b.refresh, "rt1");
+        assert_string_equal(b.access, "at.1");
+        assert_string_equal(b.refresh, "rt.1");
         assert_int_equal(b.row.generation, 1);
     }
     log_in(PAIR("3"));
     assert_int_equal(b.status, 200);
-    assert_true(credential_is("max", "Bearer at3"));
+    assert_true(credential_is("max", "Bearer at.3"));
 }
 
 static void a_swap_that_comes_second(void **state)
@@ -527,12 +527,12 @@ static void a_swap_that_comes_second(void **state)
     log_in(PAIR("2"));
     assert_int_equal(b.status, 200);
     assert_int_equal(account("max")->generation, 3);
-    assert_true(credential_is("max", "Bearer at2"));
+    assert_true(credential_is("max", "Bearer at.2"));
     b.moves = 2; /* again and again: a person is told */
     log_in(PAIR("3"));
     assert_int_equal(b.status, 409);
     says("the account is as it was");
-    assert_true(credential_is("max", "Bearer at2"));
+    assert_true(credential_is("max", "Bearer at.2"));
 }
 
 static void an_account_that_goes(void **state)
@@ -585,7 +585,7 @@ static void a_client_that_leaves(void **state)
     b.admin = NULL;
     settle();
     assert_int_equal(b.answers, 0);
-    assert_true(credential_is("max", "Bearer at1"));
+    assert_true(credential_is("max", "Bearer at.1"));
 }
 
 /* The Nth call that may fail fails, for every N: an answer comes all the same, and whoever is told
@@ -618,7 +618,7 @@ static void nothing_is_certain(void **state)
         if (b.status == 200) {
             good++;
             assert_int_equal(account("max")->generation, before + 1);
-            assert_true(credential_is("max", "Bearer at2"));
+            assert_true(credential_is("max", "Bearer at.2"));
         }
         assert_int_equal(state_of("max"), ACCOUNT_READY);
         assert_true(b.row.generation >= before && b.access[0] == 'a');
