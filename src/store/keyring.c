@@ -279,7 +279,8 @@ static enum err fresh_get(struct rotate_verb *r)
     if (!ours && r->v.store->shared)
         return refuse(r, ERR_UNSUPPORTED,
                       "the master key comes from %s, and another process on the folder could not "
-                      "be told the new one: turn `overlap` off first",
+                      "be told the new one: restart the gateway without `overlap` first "
+                      "(stop and start, not `sluice upgrade`)",
                       k->name);
     if (r->text_n == 0)
         vault_draw(&r->fresh);
