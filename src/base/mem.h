@@ -13,6 +13,16 @@
 
 #define MUST_USE          __attribute__((warn_unused_result))
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
+/* Of a large local that is filled as far as it is read: the compiler, which is told to zero what
+ * lies on the stack, may leave it. */
+#if defined(__has_attribute)
+#if __has_attribute(uninitialized)
+#define FILLED_LATER __attribute__((uninitialized))
+#endif
+#endif
+#ifndef FILLED_LATER
+#define FILLED_LATER
+#endif
 
 /* What can go wrong, as far as a caller has to tell cases apart. The layer that knows the reason
  * logs it once and hands on a static string besides; see `err_name` for a short word. */
