@@ -2,7 +2,7 @@
  *
  * One turn of libuv, and what of ours runs where:
  *
- *     on_turn        tasks posted before, then the graveyard
+ *     on_turn        tasks posted before, then what was written late, then the graveyard
  *     wait           until I/O or clock_at; on_woke notes its end: from there to the end of the
  *                    next on_turn a turn is measured
  *     I/O callbacks  streams, listeners, dials, workers' answers, signals
@@ -96,6 +96,7 @@ static void on_turn(uv_prepare_t *h)
 {
     struct loop *l = loop_of((uv_handle_t *)h);
     core_run_tasks(&l->core);
+    late_flush(l);
     core_empty_graveyard(&l->core);
     if (!core_has_tasks(&l->core))
         uv_idle_stop(&l->busy);
@@ -221,12 +222,19 @@ struct loop *loop_new(void)
 
 void loop_run(struct loop *l)
 {
-    uv_run(&l->uv, UV_RUN_DEFAULT);
+    bool late;
+    do {
+        uv_run(&l->uv, UV_RUN_DEFAULT);
+        late = l->late.pieces > 0; /* something may have to be waited for after all */
+        late_flush(l);
+    } while (late && !l->stopped);
+    l->stopped = false;
     core_empty_graveyard(&l->core);
 }
 
 void loop_stop(struct loop *l)
 {
+    l->stopped = true;
     uv_stop(&l->uv);
 }
 

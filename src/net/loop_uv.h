@@ -3,6 +3,7 @@
 #define SLUICE_NET_LOOP_UV_H
 
 #include "net/core.h"
+#include "net/late.h"
 
 #include <uv.h>
 
@@ -36,6 +37,8 @@ struct loop {
     struct loop *left;             /* the next one left behind by loop_free */
     struct tls_scratch *tls;       /* NULL until the first TLS stream */
     struct slice rest[STREAM_IOV]; /* of the stream_write that is on the stack */
+    bool stopped;                  /* loop_stop was called, loop_run has not returned since */
+    struct late late;
     /* Every read of every stream lands here: a connection owns no buffer while no bytes are in it.
      */
     char read_buf[NET_READ_SIZE];

@@ -122,10 +122,12 @@ void stream_own(struct stream *s, const struct stream_ops *ops, void *owner);
 /* Starts or stops reading; a new stream does not read. Bytes already decrypted are delivered in the
  * next turn after a restart, never inside the call. */
 void stream_read(struct stream *s, bool on);
-/* Writes all of `v[0..n)`, at most STREAM_IOV slices, at once if the kernel takes them.
- * OK: everything is gone and the memory is the caller's again. ERR_AGAIN: accepted; the memory must
- * stay as it is until on_written; no other write may be offered before. Anything else: the stream
- * is dead (no on_error follows), the caller aborts it. */
+/* Writes all of `v[0..n)`, at most STREAM_IOV slices: a few bytes at the end of this turn, together
+ * with what else is written in it, more at once if the kernel takes them.
+ * OK: everything is taken and the memory is the caller's again. ERR_AGAIN: accepted; the memory
+ * must stay as it is until on_written; no other write may be offered before. Anything else: the
+ * stream is dead (no on_error follows), the caller aborts it. That what was taken could not be sent
+ * is told by the next write or by on_error, whichever comes first. */
 #define STREAM_IOV 8
 MUST_USE enum err stream_write(struct stream *s, const struct slice *v, int n);
 bool stream_writing(const struct stream *s); /* an ERR_AGAIN is outstanding */
@@ -133,7 +135,7 @@ bool stream_writing(const struct stream *s); /* an ERR_AGAIN is outstanding */
  * and closes. Bytes of an outstanding write are copied if need be: the caller's memory is free when
  * it returns. */
 void stream_finish(struct stream *s);
-/* Closes at once; what is queued is lost (RST if data unread). */
+/* Closes at once; what an ERR_AGAIN was the answer to is lost (RST if data unread). */
 void stream_abort(struct stream *s);
 const struct addr *stream_peer(const struct stream *s);
 bool stream_is_tls(const struct stream *s);

@@ -169,6 +169,10 @@ void stream_last(struct stream *s, enum err e, const char *why)
 static void on_deliver(void *arg)
 {
     struct stream *s = arg;
+    if (s->broke) {
+        stream_fail(s, s->last_err, s->last_why);
+        return;
+    }
     if (s->state == STREAM_OPEN && s->tls != NULL && tls_ready(s->tls))
         tls_pump(s);
     tell_last(s);
@@ -265,14 +269,19 @@ static void on_wire(uv_write_t *req, int status)
     }
 }
 
+static enum err late_offer(struct stream *s, const char **why);
+
 static enum err wire_submit(struct stream *s, struct wire *w, size_t n, const char **why)
 {
+    enum err e = s->late > 0 ? late_offer(s, why) : OK; /* it comes before */
     uv_buf_t b = uv_buf_init(w->bytes, (unsigned)n);
     w->s = s;
-    int r = uv_write(&w->req, &s->h.stream, &b, 1, on_wire);
-    if (r < 0) {
+    int r = e == OK ? uv_write(&w->req, &s->h.stream, &b, 1, on_wire) : 0;
+    if (r < 0)
+        e = uv_err(r, why);
+    if (e != OK) {
         mem_free(w);
-        return uv_err(r, why);
+        return e;
     }
     s->queued++;
     return ERR_AGAIN;
@@ -288,15 +297,62 @@ enum err wire_queue(struct stream *s, const char *p, size_t n, const char **why)
     return wire_submit(s, w, n, why);
 }
 
+/* Asks the kernel to take what is late and v behind it, in one call. What it does not take of the
+ * former is queued; *sent says how much it took of v. */
+static enum err wire_offer(struct stream *s, const struct slice *v, int n, size_t *sent,
+                           const char **why)
+{
+    uv_buf_t b[STREAM_IOV + 1];
+    unsigned k = 0;
+    struct slice late = late_drop(s);
+    assert(s->queued == 0 && n <= STREAM_IOV);
+    *sent = 0;
+    if (late.n > 0)
+        b[k++] = uv_buf_init((char *)late.p, (unsigned)late.n);
+    for (int i = 0; i < n; i++)
+        b[k++] = uv_buf_init((char *)v[i].p, (unsigned)v[i].n);
+    int r = k > 0 ? uv_try_write(&s->h.stream, b, k) : 0;
+    if (r < 0 && r != UV_EAGAIN)
+        return uv_err(r, why);
+    size_t took = r > 0 ? (size_t)r : 0;
+    if (took < late.n) {
+        enum err e = wire_queue(s, late.p + took, late.n - took, why);
+        return e == ERR_AGAIN ? OK : e;
+    }
+    *sent = took - late.n;
+    return OK;
+}
+
+static enum err late_offer(struct stream *s, const char **why)
+{
+    size_t none;
+    return wire_offer(s, NULL, 0, &none, why);
+}
+
+void wire_late(struct stream *s)
+{
+    const char *why;
+    enum err e = s->late > 0 ? late_offer(s, &why) : OK;
+    if (e == OK || s->broke)
+        return;
+    if (s->last != LAST_ERROR) {
+        s->last_err = e;
+        s->last_why = why;
+    }
+    s->broke = true;
+    task_post(s->loop, &s->deliver);
+}
+
 enum err wire_send(struct stream *s, const char *p, size_t n, const char **why)
 {
     size_t sent = 0;
-    if (s->queued == 0 && n > 0) {
-        uv_buf_t b = uv_buf_init((char *)p, (unsigned)n);
-        int r = uv_try_write(&s->h.stream, &b, 1);
-        if (r < 0 && r != UV_EAGAIN)
-            return uv_err(r, why);
-        sent = r > 0 ? (size_t)r : 0;
+    struct slice v = {p, n};
+    if (late_take(s, &v, 1))
+        return OK;
+    if (s->queued == 0) {
+        enum err e = wire_offer(s, &v, 1, &sent, why);
+        if (e != OK)
+            return e;
     }
     return sent == n ? OK : wire_queue(s, p + sent, n - sent, why);
 }
@@ -305,14 +361,16 @@ enum err wire_send(struct stream *s, const char *p, size_t n, const char **why)
  * enough, one piece goes to libuv, which waits until the socket is writable. */
 static enum err plain_push(struct stream *s, const char **why)
 {
-    if (s->queued == 0 && s->rest_n > 0) {
-        uv_buf_t v[STREAM_IOV];
-        for (int i = 0; i < s->rest_n; i++)
-            v[i] = uv_buf_init((char *)s->rest[i].p, (unsigned)s->rest[i].n);
-        int r = uv_try_write(&s->h.stream, v, (unsigned)s->rest_n);
-        if (r < 0 && r != UV_EAGAIN)
-            return uv_err(r, why);
-        rest_drop(s, r > 0 ? (size_t)r : 0);
+    if (late_take(s, s->rest, s->rest_n)) {
+        s->rest_n = 0;
+        return OK;
+    }
+    if (s->queued == 0) {
+        size_t sent;
+        enum err e = wire_offer(s, s->rest, s->rest_n, &sent, why);
+        if (e != OK)
+            return e;
+        rest_drop(s, sent);
     }
     size_t n = rest_size(s);
     if (n == 0)
@@ -360,7 +418,7 @@ enum err stream_write(struct stream *s, const struct slice *v, int n)
             s->rest[s->rest_n++] = v[i];
     }
     const char *why = NULL;
-    enum err e = fault_here() ? ERR_RESET : push(s, &why);
+    enum err e = s->broke || fault_here() ? ERR_RESET : push(s, &why);
     s->writing = e == ERR_AGAIN;
     if (s->writing)
         rest_keep(s);
@@ -449,7 +507,7 @@ const char *stream_tls_version(const struct stream *s)
 
 void stream_release(struct stream *s)
 {
-    assert(s->state == STREAM_CLOSED && s->queued == 0);
+    assert(s->state == STREAM_CLOSED && s->queued == 0 && s->late == 0);
     assert(s->rest == NULL);
     assert(s->farewell == NULL || !timer_armed(&s->farewell->deadline));
     s->loop->open--;
@@ -469,6 +527,7 @@ static void on_closed(uv_handle_t *h)
 static void stream_close(struct stream *s)
 {
     assert(s->state != STREAM_CLOSED);
+    wire_late(s); /* what was written is not what is queued: an abort does not take it back */
     s->state = STREAM_CLOSED;
     s->ops = NULL;
     s->owner = NULL;
@@ -577,7 +636,8 @@ void stream_finish(struct stream *s)
     assert(s->state == STREAM_OPEN || s->state == STREAM_DEAD);
     assert(s->tls == NULL || tls_ready(s->tls));
     enum err e = s->state == STREAM_DEAD ? ERR_RESET : flush(s);
-    if ((e != OK && e != ERR_AGAIN) || (s->ended && s->queued == 0))
+    wire_late(s);
+    if (s->broke || (e != OK && e != ERR_AGAIN) || (s->ended && s->queued == 0))
         stream_close(s); /* nobody to be polite to, or both sides are through */
     else
         stream_wind_up(s);
@@ -586,7 +646,11 @@ void stream_finish(struct stream *s)
 void stream_refuse(struct stream *s)
 {
     assert(s->tls != NULL && !tls_busy(s->tls) && s->state == STREAM_DEAD);
-    stream_wind_up(s);
+    wire_late(s);
+    if (s->broke)
+        stream_close(s);
+    else
+        stream_wind_up(s);
 }
 
 void stream_abort(struct stream *s)

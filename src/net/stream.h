@@ -36,6 +36,7 @@ struct stream {
     bool reading; /* libuv is told to read; stopped only when bytes come unwanted */
     bool ended;   /* on_end was called, or the FIN was seen while finishing */
     bool writing; /* the owner waits for on_written */
+    bool broke;   /* a write that the owner knows nothing of has failed; told in the next turn */
     /* How the reading side ended, kept until the owner wants to read. */
     enum { LAST_NONE, LAST_END, LAST_ERROR } last;
     enum err last_err;
@@ -46,6 +47,7 @@ struct stream {
     struct slice *rest;
     int rest_n;
     uint32_t queued;           /* requests in libuv's hands */
+    uint32_t late;             /* one more than its place among loop->late; 0: none */
     struct addr *peer;         /* NULL: nobody has asked yet */
     struct farewell *farewell; /* from FLUSH on */
     union {                    /* last: a TCP stream has no room for a pipe's handle */
@@ -60,11 +62,15 @@ struct stream {
 struct stream *stream_new(struct loop *l, bool tcp);
 void stream_set_peer(struct stream *s, const struct addr *a); /* copied */
 
-/* Raw bytes to the wire; what the kernel does not take is copied and queued (ERR_AGAIN, not
- * bounded: the caller bounds it). Any other error: the connection is broken, the caller reports. */
+/* Raw bytes to the wire, at the end of the turn if they are few; what the kernel does not take is
+ * copied and queued (ERR_AGAIN, not bounded: the caller bounds it). Any other error: the connection
+ * is broken, the caller reports. */
 MUST_USE enum err wire_send(struct stream *s, const char *p, size_t n, const char **why);
 /* Queues a copy without trying: its end is reported in a later turn. ERR_AGAIN, or an error. */
 MUST_USE enum err wire_queue(struct stream *s, const char *p, size_t n, const char **why);
+
+/* Hands what is late to the kernel, or queues it; a failure is told in the next turn. */
+void wire_late(struct stream *s);
 
 /* The connection is dead: tells the owner (or the handshake) unless nobody listens. */
 void stream_fail(struct stream *s, enum err e, const char *why);

@@ -358,6 +358,156 @@ static void new_owner_inside_on_read(void **state)
     buf_free(&heir.got);
 }
 
+/* ---- late: what is written in a turn leaves at its end ----------------------------------------
+ */
+
+static void writes_of_a_turn_leave_as_one(void **state)
+{
+    struct pair *p = *state;
+    stream_read(p->b.s, true);
+    assert_int_equal(write_text(&p->a, "one, "), OK);
+    assert_int_equal(write_text(&p->a, "two, "), OK);
+    struct slice v[2] = {S("three"), S("!")};
+    assert_int_equal(stream_write(p->a.s, v, 2), OK);
+    wait_for(&p->b, 16);
+    assert_memory_equal(p->b.got.p, "one, two, three!", 16);
+    assert_int_equal(p->b.count[READ], 1);
+}
+
+static void memory_is_the_owners_after_ok(void **state)
+{
+    struct pair *p = *state;
+    char words[] = "as it was";
+    struct slice v = {words, 9};
+    stream_read(p->b.s, true);
+    assert_int_equal(stream_write(p->a.s, &v, 1), OK);
+    memset(words, 'x', sizeof words);
+    wait_for(&p->b, 9);
+    assert_memory_equal(p->b.got.p, "as it was", 9);
+}
+
+/* Of every size, in turns, many more than fit: each stream's bytes stay in their order. */
+static void late_bytes_stay_in_order(void **state)
+{
+    struct pair *p = *state;
+    static const size_t step[] = {1, LATE_MOST, 3, LATE_MOST + 1, 700, 20000, LATE_MOST - 1};
+    size_t at[2] = {0, 0}, sizes = sizeof step / sizeof step[0];
+    stream_read(p->a.s, true);
+    stream_read(p->b.s, true);
+    for (size_t i = 0; i < 300; i++) {
+        bool second = i % 5 == 1 || i % 3 == 1;
+        struct side *x = second ? &p->b : &p->a;
+        struct slice v = {p->big + at[second], step[(i + i / 7) % sizes]};
+        enum err e = stream_write(x->s, &v, 1);
+        assert_true(e == OK || e == ERR_AGAIN);
+        if (e == ERR_AGAIN)
+            wait_event(x, WRITTEN, x->count[WRITTEN] + 1);
+        at[second] += v.n;
+        if (i % 64 == 63)
+            some_turns();
+    }
+    wait_for(&p->b, at[0]);
+    wait_for(&p->a, at[1]);
+    assert_memory_equal(p->b.got.p, p->big, at[0]);
+    assert_memory_equal(p->a.got.p, p->big, at[1]);
+    assert_int_equal(p->b.got.len, at[0]);
+}
+
+static void what_the_kernel_takes_in_part_goes_on(void **state)
+{
+    struct pair *p = *state;
+    size_t at = 0;
+    enum err e = OK;
+    for (; at + LATE_MOST <= BIG && e == OK; at += LATE_MOST) { /* until it is full */
+        struct slice v = {p->big + at, LATE_MOST};
+        e = stream_write(p->a.s, &v, 1);
+        late_flush(p->l);
+    }
+    assert_int_equal(e, ERR_AGAIN);
+    stream_read(p->b.s, true);
+    wait_for(&p->b, at);
+    if (p->a.count[WRITTEN] == 0)
+        wait_event(&p->a, WRITTEN, 1);
+    assert_memory_equal(p->b.got.p, p->big, at);
+}
+
+static void finish_takes_nothing_back(void **state)
+{
+    struct pair *p = *state;
+    stream_read(p->b.s, true);
+    assert_int_equal(write_text(&p->a, "from a"), OK);
+    stream_finish(p->a.s);
+    p->a.s = NULL;
+    wait_event(&p->b, END, 1);
+    assert_int_equal(p->b.got.len, 6);
+}
+
+static void abort_takes_nothing_back(void **state)
+{
+    struct pair *p = *state;
+    stream_read(p->b.s, true);
+    assert_int_equal(write_text(&p->a, "last words"), OK);
+    drop(&p->a);
+    wait_event(&p->b, END, 1);
+    assert_memory_equal(p->b.got.p, "last words", 10);
+}
+
+/* a is reset and does not know it yet. */
+static void make_reset(struct pair *p)
+{
+    assert_int_equal(write_text(&p->a, "unread"), OK);
+    some_turns();
+    drop(&p->b);
+    some_turns();
+}
+
+static void late_failure_is_told_once(void **state)
+{
+    struct pair *p = *state;
+    make_reset(p);
+    assert_int_equal(write_text(&p->a, "x"), OK);
+    assert_int_equal(p->a.count[ERROR], 0);
+    wait_event(&p->a, ERROR, 1);
+    assert_int_equal(p->a.e, ERR_RESET);
+    some_turns();
+    assert_int_equal(p->a.count[ERROR], 1);
+    assert_int_equal(write_text(&p->a, "x"), ERR_RESET);
+}
+
+static void late_failure_is_the_next_writes(void **state)
+{
+    struct pair *p = *state;
+    make_reset(p);
+    assert_int_equal(write_text(&p->a, "x"), OK);
+    late_flush(p->l);
+    assert_int_equal(write_text(&p->a, "y"), ERR_RESET);
+    some_turns();
+    assert_int_equal(p->a.count[ERROR], 0); /* it has been told */
+}
+
+static void late_failure_of_the_finished_is_nobodys(void **state)
+{
+    struct pair *p = *state;
+    make_reset(p);
+    assert_int_equal(write_text(&p->a, "x"), OK);
+    late_flush(p->l);
+    stream_finish(p->a.s);
+    p->a.s = NULL;
+    loop_run(p->l);
+    assert_int_equal(p->a.count[ERROR], 0);
+}
+
+/* The loop ends when there is nothing to wait for, but not with something unsent. */
+static void loop_ends_with_nothing_late(void **state)
+{
+    struct pair *p = *state;
+    assert_int_equal(write_text(&p->a, "x"), OK);
+    loop_run(p->l);
+    assert_int_equal(p->l->late.pieces, 0);
+    stream_read(p->b.s, true);
+    wait_for(&p->b, 1);
+}
+
 /* ---- ends ------------------------------------------------------------------------------------ */
 
 static void finish_delivers_everything(void **state)
@@ -641,6 +791,16 @@ int main(void)
         T(paused_reader_gets_nothing),
         T(pausing_inside_on_read_stops_it),
         T(new_owner_inside_on_read),
+        T(writes_of_a_turn_leave_as_one),
+        T(memory_is_the_owners_after_ok),
+        T(late_bytes_stay_in_order),
+        T(what_the_kernel_takes_in_part_goes_on),
+        T(finish_takes_nothing_back),
+        T(abort_takes_nothing_back),
+        T(late_failure_is_told_once),
+        T(late_failure_is_the_next_writes),
+        T(late_failure_of_the_finished_is_nobodys),
+        T(loop_ends_with_nothing_late),
         T(finish_delivers_everything),
         T(finish_discards_what_still_comes),
         T(finish_after_the_peers_end_closes),
