@@ -837,8 +837,8 @@ static int app_serve(const struct config *c, const char *config_file,
     timer_init(&a.dog, a.loop, app_dog, &a);
     e = app_sandbox_files(&a.sandbox, c, config_file, &key.key, why, sizeof why);
     if (e == OK)
-        e = house_start_with(&a.house, a.loop, c, store_kind(&a), &key.key, on_house_ready, &a, why,
-                             sizeof why);
+        e = house_start(&a.house, a.loop, c, store_kind(&a), &key.key, on_house_ready, &a, why,
+                        sizeof why);
     app_key_wipe(&key);
     if (e != OK) {
         fprintf(stderr, "sluice: %s\n", why);

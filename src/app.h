@@ -28,16 +28,12 @@ enum house_store {
     HOUSE_ALONE,
     HOUSE_SHARED, /* other processes may have the folder, too */
 };
-/* On an error everything is undone and `why` says what to
- * do. OK: `ready` comes once, in a later turn. */
+/* On an error everything is undone and `why` says what to do. OK: `ready` comes once, in a later
+ * turn. `key`: a master key from elsewhere than the folder; NULL: from there. */
 MUST_USE enum err house_start(struct house *h, struct loop *l, const struct config *c,
-                              enum house_store kind, void (*ready)(void *arg, enum err e),
-                              void *arg, char *why, size_t why_size);
-/* The same with a master key from elsewhere than the folder; NULL: from there. */
-MUST_USE enum err house_start_with(struct house *h, struct loop *l, const struct config *c,
-                                   enum house_store kind, const struct store_key *key,
-                                   void (*ready)(void *arg, enum err e), void *arg, char *why,
-                                   size_t why_size);
+                              enum house_store kind, const struct store_key *key,
+                              void (*ready)(void *arg, enum err e), void *arg, char *why,
+                              size_t why_size);
 /* Once ready, of a shared one: what another process changes of accounts, groups, tokens and keys is
  * known here a second later. */
 void house_watch(struct house *h);

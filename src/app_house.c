@@ -124,15 +124,8 @@ void house_watch(struct house *h)
 /* ---- up and down ----------------------------------------------------------------------------- */
 
 enum err house_start(struct house *h, struct loop *l, const struct config *c, enum house_store kind,
-                     void (*ready)(void *arg, enum err e), void *arg, char *why, size_t why_size)
-{
-    return house_start_with(h, l, c, kind, NULL, ready, arg, why, why_size);
-}
-
-enum err house_start_with(struct house *h, struct loop *l, const struct config *c,
-                          enum house_store kind, const struct store_key *key,
-                          void (*ready)(void *arg, enum err e), void *arg, char *why,
-                          size_t why_size)
+                     const struct store_key *key, void (*ready)(void *arg, enum err e), void *arg,
+                     char *why, size_t why_size)
 {
     bool memory = kind == HOUSE_MEMORY;
     *h = (struct house){.loop = l, .config = c, .ready = ready, .arg = arg, .loading = 2};

@@ -41,8 +41,8 @@ enum err app_offline_open(const struct config *c, struct admin **out, char *why,
         return e;
     have = true;
     offline = (struct offline){.loop = loop_new()};
-    e = house_start_with(&offline.house, offline.loop, c, HOUSE_ALONE, &key.key, on_offline_ready,
-                         &offline, why, size);
+    e = house_start(&offline.house, offline.loop, c, HOUSE_ALONE, &key.key, on_offline_ready,
+                    &offline, why, size);
     if (e != ERR_BUSY) {
         app_key_wipe(&key);
         have = false;

@@ -231,7 +231,7 @@ struct rig *rig_start(struct loop *l, const struct script *s, const struct confi
     h->config = c;
     h->ready = ERR_AGAIN;
     map_init(&h->words);
-    if (house_start(&h->house, l, c, HOUSE_MEMORY, on_ready, h, why, why_size) != OK) {
+    if (house_start(&h->house, l, c, HOUSE_MEMORY, NULL, on_ready, h, why, why_size) != OK) {
         mem_free(h);
         return NULL;
     }
