@@ -397,17 +397,20 @@ static enum err head_write(struct http_request *r, const struct http_target *t,
     bool usual = t->port == (t->tls ? 443 : 80);
     bool counted = r->body.n > 0 || method == HTTP_POST || method == HTTP_PUT ||
                    method == HTTP_PATCH;
-    enum err e = buf_puts(out, slice_of(http_method_name(method)));
-    if (e == OK)
-        e = buf_puts(out, S(" "));
-    if (e == OK)
-        e = buf_puts(out, path);
-    if (e == OK)
-        e = buf_puts(out, v6 ? S(" HTTP/1.1\r\nhost: [") : S(" HTTP/1.1\r\nhost: "));
-    if (e == OK)
-        e = buf_puts(out, t->host);
-    if (e == OK && v6)
-        e = buf_puts(out, S("]"));
+    struct slice verb = slice_of(http_method_name(method)), mid = S(" HTTP/1.1\r\nhost: ");
+    size_t room = verb.n + 1 + path.n + mid.n + t->host.n + 2;
+    enum err e = buf_reserve(out, room);
+    if (e == OK) {
+        char *at = head_copy(out->p + out->len, verb);
+        *at++ = ' ';
+        at = head_copy(at, path);
+        at = head_copy(at, mid);
+        at = head_copy(at, v6 ? S("[") : S(""));
+        at = head_copy(at, t->host);
+        at = head_copy(at, v6 ? S("]") : S(""));
+        assert((size_t)(at - out->p) <= out->len + room);
+        out->len = (size_t)(at - out->p);
+    }
     if (e == OK)
         e = usual ? buf_puts(out, S("\r\n")) : head_put_number(out, S(":"), t->port);
     if (e == OK)

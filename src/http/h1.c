@@ -100,6 +100,7 @@ void h1_drop_head(struct h1 *h, struct http_head *head)
     head->target = head->path = head->query = S("");
     head->header = NULL;
     head->headers = 0;
+    head->name_lengths = 0;
     room_give(h);
 }
 
@@ -119,11 +120,6 @@ void h1_begin(struct h1 *h, bool head_request)
 bool h1_is_read(const struct h1 *h)
 {
     return h->stage >= H1_STAGE_LAST;
-}
-
-bool h1_is_fresh(const struct h1 *h)
-{
-    return h->stage == H1_STAGE_HEAD && h->raw.len == 0;
 }
 
 static enum h1_event bad(struct h1 *h, int status, const char *why)

@@ -97,8 +97,6 @@ enum h1_event h1_next(struct h1 *h, struct slice *in, struct http_head *head, st
 enum h1_event h1_eof(struct h1 *h);
 /* True once nothing more of the message can come. */
 bool h1_is_read(const struct h1 *h);
-/* True before the first byte of a message. */
-bool h1_is_fresh(const struct h1 *h);
 
 /* Reads the complete head in h->raw again, strictly. Names are turned to lower case in place. 0, or
  * the status to answer with and a static reason. Sets h->http10. */
@@ -112,6 +110,13 @@ const char *path_fault(struct slice path, const char *coded_slash);
 /* What a Host header may hold: a name or a bracketed address, and perhaps a port. */
 bool host_is_valid(struct slice host);
 
+/* Where there is room for it; the end of what was copied. */
+static inline char *head_copy(char *at, struct slice s)
+{
+    if (s.n > 0)
+        memcpy(at, s.p, s.n);
+    return at + s.n;
+}
 /* Appends "name: value CRLF" for each header but those that are about one hop or would break the
  * head; and the lines of the framing. Room for all of it is made first. */
 MUST_USE enum err head_put_lines(struct buf *out, const struct http_header *h, int n);

@@ -123,18 +123,18 @@ static bool breaks_a_line(struct slice s)
             memchr(s.p, '\0', s.n) != NULL);
 }
 
-/* Whatever the caller thinks: framing is never relayed, and no value can end its line. */
-static bool line_is_wanted(const struct http_header *h)
+/* Whatever the caller thinks: framing is never relayed, and no name or value can end its line. */
+static char *line_put(char *at, const struct http_header *h)
 {
-    return h->name.n > 0 && !http_is_hop_header(h->name) && !breaks_a_line(h->name) &&
-           !breaks_a_line(h->value);
-}
-
-static char *copy_to(char *at, struct slice s)
-{
-    if (s.n > 0)
-        memcpy(at, s.p, s.n);
-    return at + s.n;
+    char *line = at;
+    if (h->name.n == 0 || http_is_hop_header(h->name))
+        return line;
+    at = head_copy(at, h->name);
+    at = head_copy(at, S(": "));
+    at = head_copy(at, h->value);
+    if (breaks_a_line((struct slice){line, (size_t)(at - line)}))
+        return line;
+    return head_copy(at, S("\r\n"));
 }
 
 enum err head_put_lines(struct buf *out, const struct http_header *h, int n)
@@ -146,14 +146,8 @@ enum err head_put_lines(struct buf *out, const struct http_header *h, int n)
     if (e != OK)
         return e;
     char *at = out->p + out->len;
-    for (int i = 0; i < n; i++) {
-        if (!line_is_wanted(&h[i]))
-            continue;
-        at = copy_to(at, h[i].name);
-        at = copy_to(at, S(": "));
-        at = copy_to(at, h[i].value);
-        at = copy_to(at, S("\r\n"));
-    }
+    for (int i = 0; i < n; i++)
+        at = line_put(at, &h[i]);
     assert((size_t)(at - out->p) <= out->len + room);
     out->len = (size_t)(at - out->p);
     return OK;
@@ -161,28 +155,32 @@ enum err head_put_lines(struct buf *out, const struct http_header *h, int n)
 
 enum err head_put_number(struct buf *out, struct slice before, uint64_t v)
 {
-    char digits[TEXT_U64_MAX];
-    size_t n = text_from_u64(v, digits);
-    enum err e = buf_puts(out, before);
-    if (e == OK)
-        e = buf_append(out, digits, n);
-    if (e == OK)
-        e = buf_puts(out, S("\r\n"));
-    return e;
+    enum err e = buf_reserve(out, before.n + TEXT_U64_MAX + 2);
+    if (e != OK)
+        return e;
+    char *at = head_copy(out->p + out->len, before);
+    at += text_from_u64(v, at);
+    at = head_copy(at, S("\r\n"));
+    out->len = (size_t)(at - out->p);
+    assert(out->len <= out->cap);
+    return OK;
 }
 
 enum err head_put_status(struct buf *out, int status)
 {
     assert(status >= 100 && status <= 999);
     struct slice reason = slice_of(http_reason(status));
-    char line[16] = "HTTP/1.1 000 ";
-    line[9] = (char)('0' + status / 100);
-    line[10] = (char)('0' + status / 10 % 10);
-    line[11] = (char)('0' + status % 10);
-    enum err e = buf_append(out, line, 13);
-    if (e == OK)
-        e = buf_puts(out, reason);
-    if (e == OK)
-        e = buf_puts(out, S("\r\n"));
-    return e;
+    enum err e = buf_reserve(out, reason.n + sizeof "HTTP/1.1 000 \r\n");
+    if (e != OK)
+        return e;
+    char *at = head_copy(out->p + out->len, S("HTTP/1.1 "));
+    *at++ = (char)('0' + status / 100);
+    *at++ = (char)('0' + status / 10 % 10);
+    *at++ = (char)('0' + status % 10);
+    *at++ = ' ';
+    at = head_copy(at, reason);
+    at = head_copy(at, S("\r\n"));
+    out->len = (size_t)(at - out->p);
+    assert(out->len <= out->cap);
+    return OK;
 }

@@ -39,17 +39,23 @@ struct http_head {
     int status;         /* responses */
     struct http_header *header; /* HTTP_HEADERS_MAX of them at most */
     int headers;
+    uint64_t name_lengths; /* HTTP_NAME_LENGTH of each header's name; 0: nobody has gathered them */
     int64_t content_length; /* -1 = not given */
     bool chunked;
     bool connection; /* there is a Connection header */
     bool keep_alive; /* as far as the head tells */
     bool expect_continue;
 };
-/* First value by lower-case name; NULL when absent. */
+/* First value by lower-case name; NULL when absent. Most of what is asked for is not there, and has
+ * a length that no header's name has: here, so that a literal's is known to the compiler. */
+#define HTTP_NAME_LENGTH(n) (UINT64_C(1) << ((n)&63))
 const struct slice *http_find_slice(const struct http_head *h, struct slice name);
 static inline const struct slice *http_find(const struct http_head *h, const char *name)
 {
-    return http_find_slice(h, slice_of(name)); /* here, so that a literal's length is known */
+    struct slice s = slice_of(name);
+    if (h->name_lengths != 0 && (h->name_lengths & HTTP_NAME_LENGTH(s.n)) == 0)
+        return NULL;
+    return http_find_slice(h, s);
 }
 const char *http_method_name(enum http_method m);
 const char *http_reason(int status); /* "Too Many Requests"; "" if unknown */

@@ -197,6 +197,64 @@ static bool header_room(struct strict *s)
     return true;
 }
 
+/* One header more, whose name and value are fine. */
+static int field_add(struct strict *s, struct slice name, struct slice value)
+{
+    struct http_header *f = &s->h->header[s->h->headers++];
+    f->name = name;
+    f->value = value;
+    s->h->name_lengths |= HTTP_NAME_LENGTH(name.n);
+    return field_read(s, f);
+}
+
+#define EACH_BYTE(b) (UINT64_C(0x0101010101010101) * (b))
+
+/* The first byte from `p` that is under 0x20 (HTAB is none of them) or 0x7f; `end` if there is
+ * none. */
+static char *text_end(char *p, const char *end)
+{
+    for (;;) {
+        while (end - p >= 8) { /* eight at a time; a byte that stops is looked for below */
+            uint64_t w, d;
+            memcpy(&w, p, 8);
+            d = w ^ EACH_BYTE(0x7f);
+            if ((((w - EACH_BYTE(0x20)) & ~w) | ((d - EACH_BYTE(0x01)) & ~d)) & EACH_BYTE(0x80))
+                break;
+            p += 8;
+        }
+        for (int i = 0; i < 8 && p < end; i++, p++) {
+            unsigned char c = (unsigned char)*p;
+            if ((c < 0x20 && c != '\t') || c == 0x7f)
+                return p;
+        }
+        if (p == end)
+            return p;
+    }
+}
+
+/* A line as nearly all of them are, read in one go: a name of bytes that each role allows, a colon,
+ * text, CRLF. False: it is left to line_read, which says what is wrong, if anything is. */
+static bool line_usual(struct strict *s, int *status)
+{
+    char *line = s->at, *at = line, *end = s->end, *lead, *tail;
+    for (char c; at < end && (c = name_bytes[(unsigned char)*at]) != '\0'; at++)
+        *at = c;
+    if (at == line || at == end || *at != ':' || s->h->headers == s->h1->header_room)
+        return false;
+    for (lead = at + 1; lead < end && (*lead == ' ' || *lead == '\t'); lead++)
+        ;
+    char *stop = text_end(lead, end);
+    if (end - stop < 2 || stop[0] != '\r' || stop[1] != '\n' || stop - line > HTTP_LINE_MAX ||
+        s->h->headers == HTTP_HEADERS_MAX)
+        return false;
+    for (tail = stop; tail > lead && (tail[-1] == ' ' || tail[-1] == '\t'); tail--)
+        ;
+    s->at = stop + 2;
+    *status = field_add(s, (struct slice){line, (size_t)(at - line)},
+                        (struct slice){lead, (size_t)(tail - lead)});
+    return true;
+}
+
 static int line_read(struct strict *s, struct slice line)
 {
     if (line.n > HTTP_LINE_MAX)
@@ -210,27 +268,31 @@ static int line_read(struct strict *s, struct slice line)
         return refuse(s, 431, "there are too many headers");
     if (!header_room(s))
         return refuse(s, 503, "out of memory for this head");
-    struct http_header *f = &s->h->header[s->h->headers++];
     char *name = s->at - line.n - 2; /* the line as it stands in the head, to be changed there */
     assert(name == line.p);
     if (!name_lower(name, (size_t)colon, s->request))
         return refuse(s, 400, "a header's name is not valid");
-    f->name = (struct slice){name, (size_t)colon};
-    f->value = slice_trim(slice_sub(line, (size_t)colon + 1, line.n));
-    if (!value_is_valid(f->value))
+    struct slice value = slice_trim(slice_sub(line, (size_t)colon + 1, line.n));
+    if (!value_is_valid(value))
         return refuse(s, 400, "a header's value is not valid");
-    return field_read(s, f);
+    return field_add(s, (struct slice){name, (size_t)colon}, value);
 }
 
 static int lines_read(struct strict *s)
 {
     struct slice line;
     for (;;) {
+        int status = 0;
+        if (line_usual(s, &status)) {
+            if (status != 0)
+                return status;
+            continue;
+        }
         if (!line_cut(s, &line))
             return refuse(s, 400, "a header line does not end with CRLF");
         if (line.n == 0)
             break;
-        int status = line_read(s, line);
+        status = line_read(s, line);
         if (status != 0)
             return status;
     }
