@@ -352,7 +352,7 @@ static void attempt_send(struct exchange *x, const struct http_header *h, int n)
     a->generation = a->account->generation;
     exchange_move(x, X_DIAL);
     a->request = http_request_start(x->g->p.client, &a->door->target, method,
-                                    buf_slice(&x->crossing.path), h, n, crossing_bytes(x), &OPS, x);
+                                    buf_slice(&x->plan->path), h, n, crossing_bytes(x), &OPS, x);
     if (http_request_connected(a->request))
         exchange_move(x, X_SEND);
     else
@@ -378,7 +378,7 @@ void attempt_go(struct exchange *x)
     const struct attempt *a = &x->attempt;
     struct slice method = slice_of(http_method_name(http_call_head(x->call)->method));
     int n = crossing_headers(x, a->account, a->door, h, g->beta), plain = n;
-    enum err e = crossing_sign(a->account, a->door, method, buf_slice(&x->crossing.path),
+    enum err e = crossing_sign(a->account, a->door, method, buf_slice(&x->plan->path),
                                crossing_bytes(x), loop_wall(x->g->p.loop), h, &n, g->memory,
                                sizeof g->memory);
     bool made = e != OK || is_made_there(g, h + plain, n - plain);

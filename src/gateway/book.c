@@ -98,6 +98,16 @@ static void book_totals(struct exchange *x, const struct record *r)
         st->cost_nano_usd += r->cost_nano_usd;
 }
 
+/* 16 digits. */
+static void session_print(struct record *r, uint64_t conversation)
+{
+    char *out = r->session;
+    static_assert(sizeof r->session > 16, "the number fits");
+    for (int i = 15; i >= 0; i--, conversation >>= 4)
+        out[i] = "0123456789abcdef"[conversation & 15];
+    out[16] = '\0';
+}
+
 /* What is known before the end. */
 static void book_open(const struct exchange *x, struct record *r)
 {
@@ -122,7 +132,7 @@ static void book_open(const struct exchange *x, struct record *r)
     text_copy(r->why, sizeof r->why, slice_of(d->why));
     text_copy(r->upstream_id, sizeof r->upstream_id, slice_of(d->upstream_id));
     if (x->conversation != 0)
-        text_format(r->session, sizeof r->session, "%016" PRIx64, x->conversation);
+        session_print(r, x->conversation);
     if (x->call == NULL)
         return;
     text_copy(r->client, sizeof r->client, slice_of(http_call_peer(x->call)->text));
@@ -134,7 +144,7 @@ void exchange_book(struct exchange *x, const char *end)
     if (x->counted)
         return;
     x->counted = true;
-    struct record whole, *r = &whole;
+    struct record whole FILLED_LATER, *r = &whole;
     book_open(x, r);
     r->end = end;
     if (attempt_see(x) != NULL) {

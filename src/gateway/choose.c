@@ -212,7 +212,7 @@ static bool warm_is_taken(const struct exchange *x, const struct account_choice 
 
 void exchange_admit(struct exchange *x)
 {
-    struct account_choice c;
+    struct account_choice c FILLED_LATER;
     struct hindrance h;
     assert(x->attempt.account == NULL && x->fan == NULL && !x->called);
     if (x->state != X_ADMIT)
@@ -405,7 +405,7 @@ static bool fail_unfit(struct exchange *x, const struct account_choice *c)
 
 void exchange_fail(struct exchange *x)
 {
-    struct account_choice c;
+    struct account_choice c FILLED_LATER;
     if (x->route.kind == ROUTE_COUNT && !crossing_may_count(x)) {
         estimate_answer(x); /* nobody need be ready for that */
         return;

@@ -32,8 +32,6 @@ void crossing_init(struct crossing *c)
 {
     *c = (struct crossing){.model = ""};
     buf_init(&c->body, 0);
-    buf_init(&c->beta, BETA_MAX);
-    buf_init(&c->path, HTTP_LINE_MAX);
 }
 
 void crossing_forget_body(struct exchange *x)
@@ -48,8 +46,6 @@ void crossing_free(struct crossing *c)
 {
     assert(c->body.len == 0);
     buf_free(&c->body);
-    buf_free(&c->beta);
-    buf_free(&c->path);
     codec_names_free(c->names);
     c->names = NULL;
 }
@@ -207,7 +203,8 @@ static void cut_betas(struct cut *c, struct crossing *out)
 {
     const struct provider_door *d = c->door->of;
     struct span v = {0, 0};
-    buf_clear(&out->beta);
+    struct buf *beta = &c->x->plan->beta;
+    buf_clear(beta);
     out->betas = !cut_is_alike(c) && (d->betas != NULL || c->x->route.front.wire == WIRE_BEDROCK);
     if (!d->beta_in_body && !out->betas)
         return; /* the header passes as it is */
@@ -215,16 +212,16 @@ static void cut_betas(struct cut *c, struct crossing *out)
     if (d->beta_in_body && told && cut_is_alike(c))
         return; /* and so does the body */
     if (told)
-        betas_of_body(c, slice_sub(c->s.text, v.from, v.to), &out->beta);
-    betas_of_head(c, &out->beta);
-    if (!d->beta_in_body || out->beta.len == 0)
+        betas_of_body(c, slice_sub(c->s.text, v.from, v.to), beta);
+    betas_of_head(c, beta);
+    if (!d->beta_in_body || beta->len == 0)
         splice_drop(&c->s, S("anthropic_beta"));
-    else if (betas_print(buf_slice(&out->beta), &c->beta) == OK)
+    else if (betas_print(buf_slice(beta), &c->beta) == OK)
         splice_set(&c->s, S("anthropic_beta"), buf_slice(&c->beta));
 }
 
 /* What a partner does not know it refuses, and so it does the half of a beta. */
-static void cut_members(struct cut *c, const struct crossing *out)
+static void cut_members(struct cut *c)
 {
     const struct provider_door *d = c->door->of;
     if (d->keep != NULL)
@@ -232,7 +229,7 @@ static void cut_members(struct cut *c, const struct crossing *out)
     for (const struct beta_bound *b = d->bound; b != NULL && b->member != NULL; b++) {
         bool goes = false;
         for (const char *const *beta = b->betas; *beta != NULL; beta++)
-            goes = goes || list_holds(buf_slice(&out->beta), slice_of(*beta));
+            goes = goes || list_holds(buf_slice(&c->x->plan->beta), slice_of(*beta));
         if (!goes)
             splice_drop(&c->s, slice_of(b->member));
     }
@@ -277,7 +274,10 @@ static enum err crossing_splice(struct exchange *x, const struct account *a,
                                 const struct account_door *d, const char *name)
 {
     struct crossing *out = &x->crossing;
-    struct cut c = {.x = x, .account = a, .door = d};
+    struct cut c FILLED_LATER;
+    c.x = x;
+    c.account = a;
+    c.door = d;
     bool coded = crossing_counts_coded(x);
     if (coded && cut_is_alike(&c))
         return OK; /* its clients wrap it themselves */
@@ -290,7 +290,7 @@ static enum err crossing_splice(struct exchange *x, const struct account *a,
         cut_version(&c);
         cut_betas(&c, out);
         if (!cut_is_alike(&c))
-            cut_members(&c, out);
+            cut_members(&c);
     }
     cut_stream(&c);
     cut_rest(&c, out);
@@ -383,9 +383,9 @@ static enum err crossing_path(struct exchange *x, const struct account *a,
     const struct http_head *in = http_call_head(x->call);
     bool alike = d->of->dialect == x->route.front.dialect && wire_of(d) == x->route.front.wire &&
                  d->of->dialect != DIALECT_GEMINI;
-    buf_clear(&x->crossing.path);
+    buf_clear(&x->plan->path);
     return account_door_path(a, d, x->route.front.call, x->plan->facts.stream, slice_of(name),
-                             in->path, alike ? in->query : S(""), &x->crossing.path);
+                             in->path, alike ? in->query : S(""), &x->plan->path);
 }
 
 /* A body for this door, unless the one that was made for it is still there. */
@@ -539,9 +539,9 @@ static int headers_anthropic(const struct exchange *x, const struct account *a,
     if (d->of->beta_in_body)
         return n;
     if (d->of->dialect == x->route.front.dialect && x->crossing.betas) {
-        if (x->crossing.beta.len == 0)
+        if (x->plan->beta.len == 0)
             return n;
-        out[n] = (struct http_header){S("anthropic-beta"), buf_slice(&x->crossing.beta)};
+        out[n] = (struct http_header){S("anthropic-beta"), buf_slice(&x->plan->beta)};
         return n + 1;
     }
     return header_beta(a, out, n, beta);
@@ -580,7 +580,9 @@ static bool is_signed(struct slice name)
 static int header_drop(struct http_header *h, int n, struct slice name)
 {
     int kept = 0;
-    for (int i = 0; i < n; i++)
+    while (kept < n && !slice_eq(h[kept].name, name))
+        kept++; /* nearly always to the end */
+    for (int i = kept + 1; i < n; i++)
         if (!slice_eq(h[i].name, name))
             h[kept++] = h[i];
     return kept;
@@ -590,7 +592,8 @@ enum err crossing_sign(const struct account *a, const struct account_door *d, st
                        struct slice target, struct slice body, int64_t now,
                        struct http_header h[HTTP_HEADERS_MAX], int *n, char *memory, size_t size)
 {
-    struct http_header cover[HTTP_HEADERS_MAX], own[ACCOUNT_SIGN_HEADERS];
+    struct http_header cover[HTTP_HEADERS_MAX] FILLED_LATER;
+    struct http_header own[ACCOUNT_SIGN_HEADERS] FILLED_LATER;
     struct slice rest = target, path = S("");
     int covers = 0, owns = 0;
     (void)slice_cut(&rest, '?', &path);

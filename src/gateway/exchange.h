@@ -89,9 +89,7 @@ struct crossing {
     bool own;                       /* ... if this is set */
     bool usage_wished;              /* it asks for an event that the client did not ask for */
     struct names *names;            /* what the reply must undo */
-    bool betas;                     /* anthropic-beta is ... */
-    struct buf beta;                /* ... this in place of the client's; "" = none */
-    struct buf path;                /* and query */
+    bool betas;                     /* anthropic-beta is plan->beta in place of the client's */
 };
 
 struct relay {
@@ -134,6 +132,8 @@ struct plan {
     char upstream_id[64], group[STORE_GROUP_MAX]; /* group: whose accounts were looked at */
     struct record_attempt attempt[STORE_ATTEMPTS];
     char model_there[96];
+    struct buf path;    /* there, and query */
+    struct buf beta;    /* see struct crossing; "" = none */
     char key_model[96]; /* for requests of this key that name none */
     int64_t tried[EXCHANGE_TRIED_MAX];
     int tried_n;

@@ -83,7 +83,7 @@ static bool pin_reads_body(const struct exchange *x)
 
 void pin_find(struct exchange *x)
 {
-    struct request_refs refs;
+    struct request_refs refs FILLED_LATER;
     refs.n = 0;
     refs.thread = false;
     if (pin_reads_body(x))

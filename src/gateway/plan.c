@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define KEPT_PLANS 64 /* for the next exchanges */
+#define KEPT_PATH  1024
 
 void plan_begin(struct exchange *x)
 {
@@ -17,12 +18,16 @@ void plan_begin(struct exchange *x)
     assert(x->plan == NULL && x->kept == NULL);
     if (list_empty(&g->plans)) {
         p = NEW(struct plan);
+        buf_init(&p->path, HTTP_LINE_MAX);
     } else {
         p = CONTAINER(g->plans.next, struct plan, link);
         list_remove(&p->link);
         g->plans_n--;
+        struct buf path = p->path;
         memset(p, 0, sizeof *p);
+        p->path = path;
     }
+    buf_init(&p->beta, BETA_MAX);
     list_init(&p->link);
     p->facts.max_tokens = -1;
     buf_init(&p->first, COLLECT_MAX);
@@ -40,6 +45,10 @@ void plan_begin(struct exchange *x)
 static void plan_free(struct gateway *g, struct plan *p)
 {
     buf_free(&p->first);
+    buf_free(&p->beta);
+    buf_clear(&p->path);
+    if (p->path.cap > KEPT_PATH || g->plans_n == KEPT_PLANS)
+        buf_free(&p->path);
     assert(p->wait.link.next == NULL || list_empty(&p->wait.link)); /* nobody calls back into it */
     if (g->plans_n == KEPT_PLANS) {
         mem_free(p);
@@ -80,8 +89,6 @@ void plan_settle(struct exchange *x)
     assert(at == x->kept + room && room > 0);
     x->route.object = x->route.model = S(""); /* they stood in the request's head */
     http_call_forget_head(x->call);
-    buf_free(&x->crossing.path);
-    buf_free(&x->crossing.beta);
     plan_free(x->g, x->plan);
     x->plan = NULL;
 }
@@ -100,6 +107,7 @@ void plan_forget(struct gateway *g)
     while (!list_empty(&g->plans)) {
         struct plan *p = CONTAINER(g->plans.next, struct plan, link);
         list_remove(&p->link);
+        buf_free(&p->path);
         mem_free(p);
     }
 }

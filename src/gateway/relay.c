@@ -98,14 +98,28 @@ static void relay_note_served(struct exchange *x)
     exchange_note_attempt(x, v.reason);
 }
 
+/* The memory that the gateway keeps for whoever begins to hold or to gather. */
+static void relay_fill(struct exchange *x, struct buf *b)
+{
+    struct buf *spare = &x->g->spare;
+    if (b->cap > 0 || spare->cap == 0 || spare->cap > b->max)
+        return;
+    size_t max = b->max;
+    *b = *spare;
+    b->max = max;
+    buf_init(spare, RELAY_MAX);
+}
+
 /* Empties a buffer whose bytes are gone; the gateway keeps one for the next relay that gathers. */
 static void relay_clear(struct exchange *x, struct buf *b)
 {
     struct buf *spare = &x->g->spare;
     if (spare->cap == 0 && b->cap > 0 && b->cap <= RELAY_HIGH * 2) {
+        size_t max = b->max;
         *spare = *b;
+        spare->max = RELAY_MAX;
         buf_clear(spare);
-        buf_init(b, RELAY_MAX);
+        buf_init(b, max);
     } else {
         buf_free(b);
     }
@@ -113,7 +127,7 @@ static void relay_clear(struct exchange *x, struct buf *b)
 
 static enum err relay_respond(struct exchange *x)
 {
-    struct http_header h[HTTP_HEADERS_MAX];
+    struct http_header h[HTTP_HEADERS_MAX] FILLED_LATER;
     bool anew = x->attempt.translate != NULL;
     int n = relay_headers(x, anew, front_stream_type(&x->route.front), h);
     int64_t length = x->attempt.sse || anew ? -1 : x->attempt.head->content_length;
@@ -168,6 +182,18 @@ static bool relay_is_over(const struct exchange *x)
     return x->state != X_RELAY || x->relay.end != NULL;
 }
 
+/* Not without end: what is gathered goes out, and what waits behind that stops the reading. */
+static void relay_gathered(struct exchange *x)
+{
+    struct relay *r = &x->relay;
+    if (r->out.len > RELAY_HIGH)
+        (void)relay_flush(x, false);
+    if (r->next.len > RELAY_HIGH && !r->paused && x->attempt.request != NULL) {
+        r->paused = true;
+        http_request_read(x->attempt.request, false);
+    }
+}
+
 /* Gathers `bytes` for the client, or keeps them for after the write in flight. May end the relay.
  */
 static void relay_push(struct exchange *x, struct slice bytes)
@@ -177,22 +203,13 @@ static void relay_push(struct exchange *x, struct slice bytes)
         return;
     assert(r->committed);
     struct buf *b = http_writing(x->call) ? &r->next : &r->out;
-    struct buf *spare = &x->g->spare;
-    if (b->cap == 0 && spare->cap > 0) {
-        *b = *spare;
-        buf_init(spare, RELAY_MAX);
-    }
+    relay_fill(x, b);
     if (buf_append(b, bytes.p, bytes.n) != OK) {
         buf_free(&r->next); /* what is lost is lost at the end: the rest stays in order */
         relay_close(x, true, "gateway_error");
         return;
     }
-    if (r->out.len > RELAY_HIGH)
-        (void)relay_flush(x, false);
-    if (r->next.len > RELAY_HIGH && !r->paused && x->attempt.request != NULL) {
-        r->paused = true;
-        http_request_read(x->attempt.request, false);
-    }
+    relay_gathered(x);
 }
 
 void relay_rest(struct exchange *x)
@@ -328,6 +345,8 @@ static void relay_hold(struct exchange *x, struct slice bytes, size_t boundary)
 {
     struct relay *r = &x->relay;
     r->tail = boundary > 0 ? bytes.n - boundary : r->tail + bytes.n;
+    if (!x->attempt.sse) /* for this turn or two only; it goes on as it is: see relay_give_held */
+        relay_fill(x, &r->held);
     if (buf_append(&r->held, bytes.p, bytes.n) != OK)
         relay_broken(x, ERR_NOMEM, "out of memory", "gateway_error");
     assert(r->tail <= HELD_MAX);
@@ -345,6 +364,24 @@ static void relay_push_events(struct exchange *x, struct slice events)
     relay_push(x, events);
 }
 
+/* What is held goes out; where nothing has been gathered before it, in the memory it lies in. */
+static void relay_give_held(struct exchange *x)
+{
+    struct relay *r = &x->relay;
+    if (r->out.len > 0 || http_writing(x->call) || relay_is_over(x) || x->crossing.usage_wished) {
+        relay_push_events(x, buf_slice(&r->held));
+    } else if (r->held.len > 0) {
+        size_t max = r->out.max;
+        assert(r->held.cap <= max);
+        buf_free(&r->out);
+        r->out = r->held;
+        r->out.max = max;
+        buf_init(&r->held, r->held.max);
+        relay_gathered(x);
+    }
+    relay_clear(x, &r->held);
+}
+
 /* `take` bytes of `bytes`, and what is held in front of them. */
 static void relay_give(struct exchange *x, struct slice bytes, size_t take)
 {
@@ -358,8 +395,7 @@ static void relay_give(struct exchange *x, struct slice bytes, size_t take)
         }
         front = S("");
     }
-    relay_push_events(x, buf_slice(&r->held));
-    buf_free(&r->held);
+    relay_give_held(x);
     relay_push_events(x, front);
 }
 

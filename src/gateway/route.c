@@ -9,7 +9,7 @@
 /* "{}" in a path stands for any segment, "{m}" for the model, which may be a segment's beginning.
  */
 struct route_row {
-    const char *path;
+    struct slice path;
     bool prefix;      /* also everything below path + "/" */
     unsigned methods; /* 0 = all */
     enum route_kind kind;
@@ -17,6 +17,10 @@ struct route_row {
     struct front front;
 };
 
+#define PATH(literal)                   \
+    {                                   \
+        "" literal, sizeof(literal) - 1 \
+    }
 #define FRONT(d, c)                                        \
     {                                                      \
         .dialect = (d), .call = (c), .stream = FRAMING_SSE \
@@ -47,74 +51,78 @@ struct route_row {
 
 /* First match wins. */
 static const struct route_row ROWS[] = {
-    {"/", false, M_READ, ROUTE_HELLO, "hello", ANTHROPIC(API_OTHER)},
-    {"/api/hello", false, M_READ, ROUTE_HELLO, "hello", ANTHROPIC(API_OTHER)},
-    {"/livez", false, M_READ, ROUTE_LIVEZ, "livez", ANTHROPIC(API_OTHER)},
-    {"/readyz", false, M_READ, ROUTE_READYZ, "readyz", ANTHROPIC(API_OTHER)},
-    {"/health", false, M_READ, ROUTE_READYZ, "health", ANTHROPIC(API_OTHER)},
+    {PATH("/"), false, M_READ, ROUTE_HELLO, "hello", ANTHROPIC(API_OTHER)},
+    {PATH("/api/hello"), false, M_READ, ROUTE_HELLO, "hello", ANTHROPIC(API_OTHER)},
+    {PATH("/livez"), false, M_READ, ROUTE_LIVEZ, "livez", ANTHROPIC(API_OTHER)},
+    {PATH("/readyz"), false, M_READ, ROUTE_READYZ, "readyz", ANTHROPIC(API_OTHER)},
+    {PATH("/health"), false, M_READ, ROUTE_READYZ, "health", ANTHROPIC(API_OTHER)},
 
-    {"/v1/messages", false, POST, ROUTE_CHAT, "messages", ANTHROPIC(API_CHAT)},
-    {"/v1/messages/count_tokens", false, POST, ROUTE_COUNT, "count_tokens", ANTHROPIC(API_COUNT)},
-    {"/v1/messages/batches", true, 0, ROUTE_BATCHES, "batches", ANTHROPIC(API_OTHER)},
-    {"/v1/files", true, 0, ROUTE_FILES, "files", ANTHROPIC(API_OTHER)},
-    {"/v1/skills", true, 0, ROUTE_FILES, "skills", ANTHROPIC(API_OTHER)},
+    {PATH("/v1/messages"), false, POST, ROUTE_CHAT, "messages", ANTHROPIC(API_CHAT)},
+    {PATH("/v1/messages/count_tokens"), false, POST, ROUTE_COUNT, "count_tokens",
+     ANTHROPIC(API_COUNT)},
+    {PATH("/v1/messages/batches"), true, 0, ROUTE_BATCHES, "batches", ANTHROPIC(API_OTHER)},
+    {PATH("/v1/files"), true, 0, ROUTE_FILES, "files", ANTHROPIC(API_OTHER)},
+    {PATH("/v1/skills"), true, 0, ROUTE_FILES, "skills", ANTHROPIC(API_OTHER)},
 
-    {"/v1/chat/completions", false, POST, ROUTE_CHAT, "chat", OPENAI(API_CHAT)},
-    {"/chat/completions", false, POST, ROUTE_CHAT, "chat", OPENAI(API_CHAT)},
-    {"/v1/embeddings", false, POST, ROUTE_TEXTS, "embeddings", OPENAI(API_EMBEDDINGS)},
-    {"/embeddings", false, POST, ROUTE_TEXTS, "embeddings", OPENAI(API_EMBEDDINGS)},
-    {"/v1/responses", false, POST, ROUTE_CHAT, "responses", RESPONSES(API_CHAT)},
-    {"/responses", false, POST, ROUTE_CHAT, "responses", RESPONSES(API_CHAT)},
-    {"/v1/responses/compact", false, POST, ROUTE_TEXTS, "compact", RESPONSES(API_COMPACT)},
-    {"/responses/compact", false, POST, ROUTE_TEXTS, "compact", RESPONSES(API_COMPACT)},
-    {"/v1/responses", true, 0, ROUTE_STATE, "responses_state", RESPONSES(API_OTHER)},
-    {"/v1/conversations", true, 0, ROUTE_STATE, "conversations", RESPONSES(API_OTHER)},
-    {"/v1/batches", true, 0, ROUTE_JOBS, "jobs", OPENAI(API_OTHER)},
-    {"/v1/completions", false, POST, ROUTE_OTHER, "completions", OPENAI(API_OTHER)},
-    {"/v1/images", true, 0, ROUTE_OTHER, "images", OPENAI(API_OTHER)},
-    {"/v1/audio", true, 0, ROUTE_OTHER, "audio", OPENAI(API_OTHER)},
-    {"/v1/moderations", false, POST, ROUTE_OTHER, "moderations", OPENAI(API_OTHER)},
+    {PATH("/v1/chat/completions"), false, POST, ROUTE_CHAT, "chat", OPENAI(API_CHAT)},
+    {PATH("/chat/completions"), false, POST, ROUTE_CHAT, "chat", OPENAI(API_CHAT)},
+    {PATH("/v1/embeddings"), false, POST, ROUTE_TEXTS, "embeddings", OPENAI(API_EMBEDDINGS)},
+    {PATH("/embeddings"), false, POST, ROUTE_TEXTS, "embeddings", OPENAI(API_EMBEDDINGS)},
+    {PATH("/v1/responses"), false, POST, ROUTE_CHAT, "responses", RESPONSES(API_CHAT)},
+    {PATH("/responses"), false, POST, ROUTE_CHAT, "responses", RESPONSES(API_CHAT)},
+    {PATH("/v1/responses/compact"), false, POST, ROUTE_TEXTS, "compact", RESPONSES(API_COMPACT)},
+    {PATH("/responses/compact"), false, POST, ROUTE_TEXTS, "compact", RESPONSES(API_COMPACT)},
+    {PATH("/v1/responses"), true, 0, ROUTE_STATE, "responses_state", RESPONSES(API_OTHER)},
+    {PATH("/v1/conversations"), true, 0, ROUTE_STATE, "conversations", RESPONSES(API_OTHER)},
+    {PATH("/v1/batches"), true, 0, ROUTE_JOBS, "jobs", OPENAI(API_OTHER)},
+    {PATH("/v1/completions"), false, POST, ROUTE_OTHER, "completions", OPENAI(API_OTHER)},
+    {PATH("/v1/images"), true, 0, ROUTE_OTHER, "images", OPENAI(API_OTHER)},
+    {PATH("/v1/audio"), true, 0, ROUTE_OTHER, "audio", OPENAI(API_OTHER)},
+    {PATH("/v1/moderations"), false, POST, ROUTE_OTHER, "moderations", OPENAI(API_OTHER)},
 
-    {"/model/{m}/invoke", false, POST, ROUTE_CHAT, "bedrock", BEDROCK(API_CHAT, false)},
-    {"/model/{m}/invoke-with-response-stream", false, POST, ROUTE_CHAT, "bedrock",
+    {PATH("/model/{m}/invoke"), false, POST, ROUTE_CHAT, "bedrock", BEDROCK(API_CHAT, false)},
+    {PATH("/model/{m}/invoke-with-response-stream"), false, POST, ROUTE_CHAT, "bedrock",
      BEDROCK(API_CHAT, true)},
-    {"/model/{m}/count-tokens", false, POST, ROUTE_COUNT, "bedrock_count",
+    {PATH("/model/{m}/count-tokens"), false, POST, ROUTE_COUNT, "bedrock_count",
      BEDROCK(API_COUNT, false)},
-    {"/inference-profiles", false, M_READ, ROUTE_PROFILES, "profiles", BEDROCK(API_OTHER, false)},
+    {PATH("/inference-profiles"), false, M_READ, ROUTE_PROFILES, "profiles",
+     BEDROCK(API_OTHER, false)},
 
-    {"/v1" VERTEX_MODELS "count-tokens:rawPredict", false, POST, ROUTE_COUNT, "vertex_count",
+    {PATH("/v1" VERTEX_MODELS "count-tokens:rawPredict"), false, POST, ROUTE_COUNT, "vertex_count",
      VERTEX(API_COUNT, false)},
-    {"/v1" VERTEX_MODELS "{m}:rawPredict", false, POST, ROUTE_CHAT, "vertex",
+    {PATH("/v1" VERTEX_MODELS "{m}:rawPredict"), false, POST, ROUTE_CHAT, "vertex",
      VERTEX(API_CHAT, false)},
-    {"/v1" VERTEX_MODELS "{m}:streamRawPredict", false, POST, ROUTE_CHAT, "vertex",
+    {PATH("/v1" VERTEX_MODELS "{m}:streamRawPredict"), false, POST, ROUTE_CHAT, "vertex",
      VERTEX(API_CHAT, true)},
-    {VERTEX_MODELS "count-tokens:rawPredict", false, POST, ROUTE_COUNT, "vertex_count",
+    {PATH(VERTEX_MODELS "count-tokens:rawPredict"), false, POST, ROUTE_COUNT, "vertex_count",
      VERTEX(API_COUNT, false)},
-    {VERTEX_MODELS "{m}:rawPredict", false, POST, ROUTE_CHAT, "vertex", VERTEX(API_CHAT, false)},
-    {VERTEX_MODELS "{m}:streamRawPredict", false, POST, ROUTE_CHAT, "vertex",
+    {PATH(VERTEX_MODELS "{m}:rawPredict"), false, POST, ROUTE_CHAT, "vertex",
+     VERTEX(API_CHAT, false)},
+    {PATH(VERTEX_MODELS "{m}:streamRawPredict"), false, POST, ROUTE_CHAT, "vertex",
      VERTEX(API_CHAT, true)},
 
     /* Google's SDK asks at /v1 since its version 3. */
-    {"/v1/models/{m}:generateContent", false, POST, ROUTE_CHAT, "gemini", GEMINI(API_CHAT, false)},
-    {"/v1/models/{m}:streamGenerateContent", false, POST, ROUTE_CHAT, "gemini",
-     GEMINI(API_CHAT, true)},
-    {"/v1/models/{m}:countTokens", false, POST, ROUTE_COUNT, "gemini_count",
-     GEMINI(API_COUNT, false)},
-    {"/v1beta/models/{m}:generateContent", false, POST, ROUTE_CHAT, "gemini",
+    {PATH("/v1/models/{m}:generateContent"), false, POST, ROUTE_CHAT, "gemini",
      GEMINI(API_CHAT, false)},
-    {"/v1beta/models/{m}:streamGenerateContent", false, POST, ROUTE_CHAT, "gemini",
+    {PATH("/v1/models/{m}:streamGenerateContent"), false, POST, ROUTE_CHAT, "gemini",
      GEMINI(API_CHAT, true)},
-    {"/v1beta/models/{m}:countTokens", false, POST, ROUTE_COUNT, "gemini_count",
+    {PATH("/v1/models/{m}:countTokens"), false, POST, ROUTE_COUNT, "gemini_count",
      GEMINI(API_COUNT, false)},
-    {"/v1beta/models", false, M_READ, ROUTE_MODELS, "models", GEMINI(API_MODELS, false)},
+    {PATH("/v1beta/models/{m}:generateContent"), false, POST, ROUTE_CHAT, "gemini",
+     GEMINI(API_CHAT, false)},
+    {PATH("/v1beta/models/{m}:streamGenerateContent"), false, POST, ROUTE_CHAT, "gemini",
+     GEMINI(API_CHAT, true)},
+    {PATH("/v1beta/models/{m}:countTokens"), false, POST, ROUTE_COUNT, "gemini_count",
+     GEMINI(API_COUNT, false)},
+    {PATH("/v1beta/models"), false, M_READ, ROUTE_MODELS, "models", GEMINI(API_MODELS, false)},
 
-    {"/api/chat", false, POST, ROUTE_CHAT, "ollama", OLLAMA(API_CHAT)},
-    {"/api/tags", false, M_READ, ROUTE_MODELS, "models", OLLAMA(API_MODELS)},
+    {PATH("/api/chat"), false, POST, ROUTE_CHAT, "ollama", OLLAMA(API_CHAT)},
+    {PATH("/api/tags"), false, M_READ, ROUTE_MODELS, "models", OLLAMA(API_MODELS)},
 
-    {"/v1/models", false, M_READ, ROUTE_MODELS, "models", ANTHROPIC(API_MODELS)},
-    {"/v1/models", true, 0, ROUTE_OTHER, "model", ANTHROPIC(API_OTHER)},
-    {"/models", false, M_READ, ROUTE_MODELS, "models", OPENAI(API_MODELS)},
-    {"/v1", true, 0, ROUTE_OTHER, "other", ANTHROPIC(API_OTHER)},
+    {PATH("/v1/models"), false, M_READ, ROUTE_MODELS, "models", ANTHROPIC(API_MODELS)},
+    {PATH("/v1/models"), true, 0, ROUTE_OTHER, "model", ANTHROPIC(API_OTHER)},
+    {PATH("/models"), false, M_READ, ROUTE_MODELS, "models", OPENAI(API_MODELS)},
+    {PATH("/v1"), true, 0, ROUTE_OTHER, "other", ANTHROPIC(API_OTHER)},
 };
 
 /* ---- spelling -------------------------------------------------------------------------------- */
@@ -280,7 +288,7 @@ enum match { MATCH_NOT, MATCH_YES, MATCH_CASE };
 
 static enum match row_match(const struct route_row *r, struct slice path, struct slice *model)
 {
-    struct slice base = slice_of(r->path);
+    struct slice base = r->path;
     if (slice_find(base, '{') >= 0)
         return path_like(path, base, model) ? MATCH_YES : MATCH_NOT;
     bool below = r->prefix && path.n > base.n && path.p[base.n] == '/';
@@ -290,31 +298,43 @@ static enum match row_match(const struct route_row *r, struct slice path, struct
     return slice_starts(path, base) ? MATCH_YES : MATCH_CASE;
 }
 
+static struct route row_taken(const struct route_row *r, enum http_method m, struct slice path,
+                              struct slice model)
+{
+    if (r->methods != 0 && (r->methods & M(m)) == 0)
+        return (struct route){ROUTE_METHOD, r->name, S(""), S(""), r->methods, r->front};
+    bool owned = r->kind == ROUTE_BATCHES || r->kind == ROUTE_FILES || r->kind == ROUTE_STATE ||
+                 r->kind == ROUTE_JOBS;
+    struct slice object = owned ? object_of(path, r->path) : S("");
+    return (struct route){r->kind, r->name, object, model, r->methods, r->front};
+}
+
+static struct route route_unknown(struct slice path)
+{
+    return (struct route){.kind = ROUTE_UNKNOWN,
+                          .name = "unknown",
+                          .object = S(""),
+                          .model = S(""),
+                          .front = route_guess(path)};
+}
+
 struct route route_find(enum http_method m, struct slice path)
 {
-    const struct route unknown = {.kind = ROUTE_UNKNOWN,
-                                  .name = "unknown",
-                                  .object = S(""),
-                                  .model = S(""),
-                                  .front = route_guess(path)};
+    /* Nearly all are written as they stand here; no row before such a one takes its path. */
+    for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++)
+        if (slice_eq(path, ROWS[i].path) && slice_find(path, '{') < 0)
+            return row_taken(&ROWS[i], m, path, S(""));
     if (!path_is_plain(path))
-        return unknown;
+        return route_unknown(path);
     for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
-        const struct route_row *r = &ROWS[i];
         struct slice model = S("");
-        enum match how = row_match(r, path, &model);
+        enum match how = row_match(&ROWS[i], path, &model);
         if (how == MATCH_CASE)
             break;
-        if (how == MATCH_NOT)
-            continue;
-        if (r->methods != 0 && (r->methods & M(m)) == 0)
-            return (struct route){ROUTE_METHOD, r->name, S(""), S(""), r->methods, r->front};
-        bool owned = r->kind == ROUTE_BATCHES || r->kind == ROUTE_FILES || r->kind == ROUTE_STATE ||
-                     r->kind == ROUTE_JOBS;
-        struct slice object = owned ? object_of(path, slice_of(r->path)) : S("");
-        return (struct route){r->kind, r->name, object, model, r->methods, r->front};
+        if (how == MATCH_YES)
+            return row_taken(&ROWS[i], m, path, model);
     }
-    return unknown;
+    return route_unknown(path);
 }
 
 /* ---- the rest of the head -------------------------------------------------------------------- */

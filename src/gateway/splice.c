@@ -9,7 +9,9 @@
 
 void splice_init(struct splice *s, struct slice text)
 {
-    *s = (struct splice){.text = text};
+    s->text = text;
+    s->n = s->n_gone = s->n_added = 0; /* what they count is not looked at before it is there */
+    s->full = false;
 }
 
 /* ---- members --------------------------------------------------------------------------------- */

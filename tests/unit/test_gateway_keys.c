@@ -112,6 +112,14 @@ static void test_changed(void **state)
         *at = was;
     }
     assert_non_null(keys_check(k, slice_of(text)));
+    /* one that has been found right is known again at once; not when it is revoked meanwhile */
+    row.revoked_at = NOW;
+    keys_put(k, &row);
+    assert_null(keys_check(k, slice_of(text)));
+    row.revoked_at = 0;
+    keys_put(k, &row);
+    for (int i = 0; i < 2; i++)
+        assert_ptr_equal(keys_check(k, slice_of(text)), keys_by_name(k, S("ann")));
     /* a well-formed key with a known id and another secret */
     struct key_row unused;
     keys_generate(k, S("eve"), NOW, forged, &unused);
