@@ -194,13 +194,17 @@ endfunction()
 dep_find(mbedtls dep_mbedtls mbedtls>=3.6 mbedtls<4 mbedx509>=3.6 mbedcrypto>=3.6)
 if(NOT TARGET dep_mbedtls)
   file(GLOB files ${DIR}/library/*.c)
+  list(REMOVE_ITEM files ${DIR}/library/ecp.c) # a part of ecp/ecp_alt.c
+  set(everest ${DIR}/3rdparty/everest)
   set(gcm_objects "")
   if(NOT SLUICE_DEPS_BUILT OR mbedtls IN_LIST _own_deps)
     gcm_assemble(gcm_objects)
   endif()
   dep_library(mbedtls SOURCES ${files} ${_here}/gcm/gcm_alt.c ${_here}/gcm/gcm_engine.c
-      ${_here}/gcm/gcm_soft.c ${gcm_objects}
-    INCLUDE ${DIR}/include ${_here}/gcm PRIVATE_INCLUDE ${DIR}/library
+      ${_here}/gcm/gcm_soft.c ${gcm_objects} ${_here}/ecp/ecp_alt.c
+    INCLUDE ${DIR}/include ${_here}/gcm ${_here}/ecp
+    PRIVATE_INCLUDE ${DIR}/library ${everest}/library ${everest}/include
+      ${everest}/include/everest ${everest}/include/everest/kremlib
     PUBLIC_DEFS "MBEDTLS_USER_CONFIG_FILE=\"${_here}/mbedtls_user_config.h\""
     PRIVATE_DEFS $<$<BOOL:${gcm_objects}>:SLUICE_GCM_ENGINES>
     LINK Threads::Threads)
