@@ -25,17 +25,11 @@ void buf_init(struct buf *b, size_t max)
     *b = (struct buf){.max = max};
 }
 
-void buf_free(struct buf *b)
+void buf_release(struct buf *b)
 {
     buf_check(b);
     mem_free(b->p);
     buf_init(b, b->max);
-}
-
-void buf_clear(struct buf *b)
-{
-    buf_check(b);
-    b->len = 0;
 }
 
 /* Doubling keeps appends linear; the last step may be smaller, as it ends exactly at the maximum.
@@ -50,11 +44,9 @@ static size_t buf_next_cap(const struct buf *b, size_t need)
     return room - 1 < b->max ? room - 1 : b->max;
 }
 
-enum err buf_reserve(struct buf *b, size_t more)
+enum err buf_grow(struct buf *b, size_t more)
 {
     buf_check(b);
-    if (more <= b->cap - b->len)
-        return OK;
     if (more > b->max - b->len)
         return ERR_LIMIT;
     size_t cap = buf_next_cap(b, b->len + more);
@@ -117,12 +109,6 @@ void buf_consume(struct buf *b, size_t n)
     if (n > 0 && n < b->len)
         memmove(b->p, b->p + n, b->len - n);
     b->len -= n;
-}
-
-struct slice buf_slice(const struct buf *b)
-{
-    buf_check(b);
-    return (struct slice){b->p != NULL ? b->p : "", b->len};
 }
 
 char *buf_take(struct buf *b)

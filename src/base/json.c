@@ -38,8 +38,8 @@ struct json_val {
 };
 
 struct json {
-    char *text; /* strings were unescaped in place */
     struct json_val *vals;
+    char text[]; /* strings were unescaped in place */
 };
 
 /* yyjson asks us for memory, so that a peer's size may be refused and the torture mode can do so.
@@ -178,10 +178,19 @@ static void lay_out(struct json_val *vals, const yyjson_doc *doc)
     assert(made == count);
 }
 
+#define ROOM 16384 /* bytes on the stack for yyjson's values; enough for a text of 1 KiB */
+
 static enum err parse_into(struct json *doc, size_t n)
 {
+    FILLED_LATER char room[ROOM];
+    yyjson_alc pool = alc;
     yyjson_read_err why;
-    yyjson_doc *y = yyjson_read_opts(doc->text, n, YYJSON_READ_INSITU, &alc, &why);
+    if (yyjson_read_max_memory_usage(n, YYJSON_READ_INSITU) <= sizeof(room)) {
+        bool fits = yyjson_alc_pool_init(&pool, room, sizeof(room));
+        assert(fits);
+        (void)fits;
+    }
+    yyjson_doc *y = yyjson_read_opts(doc->text, n, YYJSON_READ_INSITU, &pool, &why);
 
     if (y == NULL)
         return why.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION ? ERR_NOMEM : ERR_SYNTAX;
@@ -195,9 +204,6 @@ static enum err parse_into(struct json *doc, size_t n)
 
 enum err json_parse(struct slice text, struct json **out)
 {
-    struct json *doc = NULL;
-    enum err e = ERR_NOMEM;
-
     assert(out != NULL);
     assert(text.p != NULL || text.n == 0);
     *out = NULL;
@@ -205,19 +211,17 @@ enum err json_parse(struct slice text, struct json **out)
         return ERR_LIMIT;
     if (text.n == 0 || too_deep(text))
         return ERR_SYNTAX;
-    doc = NEW(struct json);
-    doc->text = mem_try(text.n + YYJSON_PADDING_SIZE);
-    if (doc->text == NULL)
-        goto out;
+    struct json *doc = mem_try(sizeof(*doc) + text.n + YYJSON_PADDING_SIZE);
+    if (doc == NULL)
+        return ERR_NOMEM;
+    doc->vals = NULL;
     memcpy(doc->text, text.p, text.n);
     memset(doc->text + text.n, 0, YYJSON_PADDING_SIZE);
-    e = parse_into(doc, text.n);
-    if (e != OK)
-        goto out;
-    *out = doc;
-    doc = NULL;
-out:
-    json_free(doc);
+    enum err e = parse_into(doc, text.n);
+    if (e == OK)
+        *out = doc;
+    else
+        json_free(doc);
     return e;
 }
 
@@ -226,7 +230,6 @@ void json_free(struct json *doc)
     if (doc == NULL)
         return;
     mem_free(doc->vals);
-    mem_free(doc->text);
     mem_free(doc);
 }
 

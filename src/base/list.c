@@ -1,11 +1,10 @@
 /* Intrusive circular lists: a link that is in no list points to itself, as an empty head does. */
 #include "base/base.h"
 
-static void link_check(const struct link *l)
+static inline __attribute__((always_inline)) void link_check(const struct link *l)
 {
-    assert(l != NULL);
-    assert(l->next != NULL && l->prev != NULL); /* list_init was forgotten */
-    assert(l->next->prev == l && l->prev->next == l);
+    assert(l->next != NULL && l->prev != NULL && /* else list_init was forgotten */
+           l->next->prev == l && l->prev->next == l);
 }
 
 void list_init(struct link *head)

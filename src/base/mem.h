@@ -6,6 +6,7 @@
 #ifndef SLUICE_BASE_MEM_H
 #define SLUICE_BASE_MEM_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,6 +14,9 @@
 
 #define MUST_USE          __attribute__((warn_unused_result))
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
+/* Of the long way of a function whose short way is nearly always taken: it keeps its registers and
+ * its stack to itself. */
+#define NOINLINE          __attribute__((noinline))
 /* Of a large local that is filled as far as it is read: the compiler, which is told to zero what
  * lies on the stack, may leave it. */
 #if defined(__has_attribute)
@@ -77,16 +81,31 @@ static inline bool slice_eq(struct slice a, struct slice b)
 {
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
-bool slice_ieq(struct slice a, struct slice b); /* ASCII case folded */
-bool slice_starts(struct slice s, struct slice prefix);
-bool slice_istarts(struct slice s, struct slice prefix);
+/* ASCII case folded, as in the two below. */
+bool bytes_ieq(const char *a, const char *b, size_t n);
+static inline bool slice_ieq(struct slice a, struct slice b)
+{
+    return a.n == b.n && bytes_ieq(a.p, b.p, a.n);
+}
+static inline bool slice_starts(struct slice s, struct slice prefix)
+{
+    return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
+}
+static inline bool slice_istarts(struct slice s, struct slice prefix)
+{
+    return s.n >= prefix.n && bytes_ieq(s.p, prefix.p, prefix.n);
+}
 bool slice_ends(struct slice s, struct slice suffix);
 /* Offset of the first `c`, or -1. */
 ptrdiff_t slice_find(struct slice s, char c);
 ptrdiff_t slice_search(struct slice s, struct slice needle);
-struct slice slice_sub(struct slice s, size_t from, size_t to); /* asserts from <= to <= n */
-struct slice slice_trim(struct slice s);                        /* SP and HTAB at both ends */
-bool slice_has_control(struct slice s); /* a byte under 0x20 (HTAB too), or 0x7f */
+static inline struct slice slice_sub(struct slice s, size_t from, size_t to)
+{
+    assert(from <= to && to <= s.n);
+    return (struct slice){s.p != NULL ? s.p + from : "", to - from};
+}
+struct slice slice_trim(struct slice s); /* SP and HTAB at both ends */
+bool slice_has_control(struct slice s);  /* a byte under 0x20 (HTAB too), or 0x7f */
 /* Cuts the part before `sep` off `*s` (all of it without a `sep`); false when `*s` is empty. */
 bool slice_cut(struct slice *s, char sep, struct slice *part);
 
@@ -129,15 +148,34 @@ struct buf {
 };
 
 void buf_init(struct buf *b, size_t max);
-void buf_free(struct buf *b);  /* usable again afterwards, same max */
-void buf_clear(struct buf *b); /* keeps the memory */
-MUST_USE enum err buf_reserve(struct buf *b, size_t more);
+void buf_release(struct buf *b);                        /* behind buf_free */
+MUST_USE enum err buf_grow(struct buf *b, size_t more); /* behind buf_reserve */
+static inline void buf_free(struct buf *b)              /* usable again afterwards, same max */
+{
+    if (b->p != NULL)
+        buf_release(b);
+    assert(b->len == 0 && b->cap == 0);
+}
+static inline void buf_clear(struct buf *b) /* keeps the memory */
+{
+    assert(b->len <= b->cap);
+    b->len = 0;
+}
+MUST_USE static inline enum err buf_reserve(struct buf *b, size_t more)
+{
+    assert(b->len <= b->cap && b->cap <= b->max);
+    return more <= b->cap - b->len ? OK : buf_grow(b, more);
+}
 /* `p` must not point into the buffer itself. A failure leaves the buffer as it was. */
 MUST_USE enum err buf_append(struct buf *b, const void *p, size_t n);
 MUST_USE enum err buf_puts(struct buf *b, struct slice s);
 MUST_USE enum err buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_consume(struct buf *b, size_t n); /* drops n bytes at the front */
-struct slice buf_slice(const struct buf *b);
+static inline struct slice buf_slice(const struct buf *b)
+{
+    assert(b->len <= b->cap && (b->p != NULL || b->cap == 0));
+    return (struct slice){b->p != NULL ? b->p : "", b->len};
+}
 /* Detaches the memory, NUL-terminated; the caller frees it with mem_free. Never NULL. */
 char *buf_take(struct buf *b);
 

@@ -4,7 +4,7 @@
 
 #include <string.h>
 #if defined(__SSE2__)
-#include <emmintrin.h>
+#include <immintrin.h>
 #endif
 
 static bool bytes_eq(const char *a, const char *b, size_t n)
@@ -13,35 +13,52 @@ static bool bytes_eq(const char *a, const char *b, size_t n)
     return n == 0 || memcmp(a, b, n) == 0;
 }
 
-static unsigned char fold(char c)
-{
-    unsigned char u = (unsigned char)c;
+#define ONES 0x0101010101010101ULL
+#define TOPS 0x8080808080808080ULL
 
-    return u >= 'A' && u <= 'Z' ? (unsigned char)(u | 0x20) : u;
+static uint64_t load8(const char *p)
+{
+    uint64_t w;
+    memcpy(&w, p, sizeof w);
+    return w;
 }
 
-static bool bytes_ieq(const char *a, const char *b, size_t n)
+/* All of a slice of 1 to 7 bytes, some of them twice. Only ever compared with another one. */
+static uint64_t load_few(const char *p, size_t n)
+{
+    assert(n > 0 && n < 8);
+    if (n < 4)
+        return (uint64_t)(uint8_t)p[0] | (uint64_t)(uint8_t)p[n / 2] << 8 |
+               (uint64_t)(uint8_t)p[n - 1] << 16;
+    uint32_t front, back;
+    memcpy(&front, p, sizeof front);
+    memcpy(&back, p + n - 4, sizeof back);
+    return (uint64_t)front | (uint64_t)back << 32;
+}
+
+/* Eight letters at once made small: sums that pass a byte's top bit tell the capitals. */
+static uint64_t fold8(uint64_t w)
+{
+    uint64_t low = w & ~TOPS;
+    uint64_t from_a = low + ONES * (0x80 - 'A'), past_z = low + ONES * (0x7f - 'Z');
+    return w | (((from_a ^ past_z) & ~w & TOPS) >> 2);
+}
+
+static bool same8(uint64_t a, uint64_t b)
+{
+    uint64_t differ = a ^ b;
+    return differ == 0 || ((differ & ~(ONES * 0x20)) == 0 && fold8(a) == fold8(b));
+}
+
+bool bytes_ieq(const char *a, const char *b, size_t n)
 {
     assert(n == 0 || (a != NULL && b != NULL));
-    for (size_t i = 0; i < n; i++)
-        if (a[i] != b[i] && fold(a[i]) != fold(b[i]))
+    if (n < 8)
+        return n == 0 || same8(load_few(a, n), load_few(b, n));
+    for (size_t i = 0; i + 8 < n; i += 8)
+        if (!same8(load8(a + i), load8(b + i)))
             return false;
-    return true;
-}
-
-bool slice_ieq(struct slice a, struct slice b)
-{
-    return a.n == b.n && bytes_ieq(a.p, b.p, a.n);
-}
-
-bool slice_starts(struct slice s, struct slice prefix)
-{
-    return s.n >= prefix.n && bytes_eq(s.p, prefix.p, prefix.n);
-}
-
-bool slice_istarts(struct slice s, struct slice prefix)
-{
-    return s.n >= prefix.n && bytes_ieq(s.p, prefix.p, prefix.n);
+    return same8(load8(a + n - 8), load8(b + n - 8));
 }
 
 bool slice_ends(struct slice s, struct slice suffix)
@@ -59,71 +76,150 @@ ptrdiff_t slice_find(struct slice s, char c)
     return hit != NULL ? hit - s.p : -1;
 }
 
-/* The byte of a needle by which it is looked for: in JSON, quotes and small letters stand
- * everywhere, and each one that is found in vain costs as much as fifty bytes that are passed over.
- */
-static size_t rare_byte(struct slice needle)
+/* Where in a needle the two bytes stand by which it is looked for: in JSON, quotes and small
+ * letters stand everywhere, so one of them should be another one. */
+static size_t rare_pair(struct slice needle)
 {
+    assert(needle.n >= 2);
     for (size_t i = 0; i < needle.n; i++) {
         char c = needle.p[i];
         if (c != '"' && c != ' ' && c != ',' && c != ':' && (c < 'a' || c > 'z'))
-            return i;
+            return i + 1 < needle.n ? i : i - 1;
     }
     return 0;
 }
 
+#if defined(__SSE2__)
+
+/* Of 16 bytes from `p` on, those where the pair stands. */
+static inline __m128i pair_in(const char *p, __m128i first, __m128i second)
+{
+    __m128i a = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i b = _mm_loadu_si128((const __m128i *)(const void *)(p + 1));
+    return _mm_and_si128(_mm_cmpeq_epi8(a, first), _mm_cmpeq_epi8(b, second));
+}
+
+__attribute__((target("avx2"))) static inline __m256i pair_in32(const char *p, __m256i first,
+                                                                __m256i second)
+{
+    __m256i a = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    __m256i b = _mm256_loadu_si256((const __m256i *)(const void *)(p + 1));
+    return _mm256_and_si256(_mm256_cmpeq_epi8(a, first), _mm256_cmpeq_epi8(b, second));
+}
+
+/* Past 64 bytes at a time in which the pair is not, for processors that can. */
+__attribute__((target("avx2"))) static size_t pair_skip_avx2(struct slice s, size_t at,
+                                                             const char *pair)
+{
+    const __m256i first = _mm256_set1_epi8(pair[0]), second = _mm256_set1_epi8(pair[1]);
+    for (; s.n - at > 64; at += 64) {
+        __m256i hit = _mm256_or_si256(pair_in32(s.p + at, first, second),
+                                      pair_in32(s.p + at + 32, first, second));
+        if (!_mm256_testz_si256(hit, hit))
+            break;
+    }
+    return at;
+}
+
+/* Where the pair stands first, at or behind `at`; s.n when nowhere. */
+static size_t pair_find(struct slice s, size_t at, const char *pair)
+{
+    const __m128i first = _mm_set1_epi8(pair[0]), second = _mm_set1_epi8(pair[1]);
+    if (at < s.n && s.n - at >= 128 && __builtin_cpu_supports("avx2"))
+        at = pair_skip_avx2(s, at, pair);
+    for (; at + 16 < s.n; at += 16) {
+        unsigned m = (unsigned)_mm_movemask_epi8(pair_in(s.p + at, first, second));
+        if (m != 0)
+            return at + (unsigned)__builtin_ctz(m);
+    }
+    while (at + 1 < s.n && (s.p[at] != pair[0] || s.p[at + 1] != pair[1]))
+        at++;
+    return at + 1 < s.n ? at : s.n;
+}
+
+#else
+
+static size_t pair_find(struct slice s, size_t at, const char *pair)
+{
+    while (at + 1 < s.n) {
+        const char *hit = memchr(s.p + at, pair[0], s.n - at - 1);
+        if (hit == NULL)
+            break;
+        if (hit[1] == pair[1])
+            return (size_t)(hit - s.p);
+        at = (size_t)(hit - s.p) + 1;
+    }
+    return s.n;
+}
+
+#endif
+
 /* Quadratic in the worst case: needles are ours and short. */
 ptrdiff_t slice_search(struct slice s, struct slice needle)
 {
-    size_t at = 0, rare = rare_byte(needle);
-
     if (needle.n == 0)
         return 0;
-    while (s.n - at >= needle.n) {
-        const char *hit = memchr(s.p + at + rare, needle.p[rare], s.n - at - needle.n + 1);
-        if (hit == NULL)
-            return -1;
-        if (hit[-(ptrdiff_t)rare] == needle.p[0] && bytes_eq(hit - rare, needle.p, needle.n))
-            return hit - rare - s.p;
-        at = (size_t)(hit - rare - s.p) + 1;
-        assert(at <= s.n);
+    if (needle.n == 1)
+        return slice_find(s, needle.p[0]);
+    size_t pair = rare_pair(needle);
+    for (size_t at = pair; s.n >= needle.n; at++) {
+        at = pair_find(s, at, needle.p + pair);
+        if (at > s.n - needle.n + pair)
+            break;
+        if (memcmp(s.p + at - pair, needle.p, needle.n) == 0)
+            return (ptrdiff_t)(at - pair);
     }
     return -1;
 }
 
-struct slice slice_sub(struct slice s, size_t from, size_t to)
+/* A byte under 0x20 borrows into its top bit, which it did not have. */
+static bool has_control8(uint64_t w)
 {
-    assert(from <= to);
-    assert(to <= s.n);
-    return (struct slice){s.p != NULL ? s.p + from : "", to - from};
+    uint64_t del = w ^ ONES * 0x7f;
+    return ((((w - ONES * 0x20) & ~w) | ((del - ONES) & ~del)) & TOPS) != 0;
 }
 
-/* Eight bytes at a time: a byte under 0x20 borrows into its top bit, which it did not have. */
+#if defined(__SSE2__)
+
+static bool has_control16(const char *p)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
+    __m128i rub = _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f));
+    return _mm_movemask_epi8(_mm_or_si128(low, rub)) != 0;
+}
+
+/* The last step goes back over some of the bytes of the one before. */
+static bool has_control_long(struct slice s)
+{
+    assert(s.n >= 16);
+    for (size_t i = 0; i + 16 < s.n; i += 16)
+        if (has_control16(s.p + i))
+            return true;
+    return has_control16(s.p + s.n - 16);
+}
+
+#else
+
+static bool has_control_long(struct slice s)
+{
+    assert(s.n >= 8);
+    for (size_t i = 0; i + 8 < s.n; i += 8)
+        if (has_control8(load8(s.p + i)))
+            return true;
+    return has_control8(load8(s.p + s.n - 8));
+}
+
+#endif
+
 bool slice_has_control(struct slice s)
 {
-    const uint64_t ones = 0x0101010101010101ULL, tops = 0x8080808080808080ULL;
-    size_t i = 0;
-
-#if defined(__SSE2__)
-    const __m128i low = _mm_set1_epi8(0x1f), rub = _mm_set1_epi8(0x7f);
-    for (; s.n - i >= 16; i += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(s.p + i));
-        __m128i bad = _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(v, low), v), _mm_cmpeq_epi8(v, rub));
-        if (_mm_movemask_epi8(bad) != 0)
-            return true;
-    }
-#endif
-    for (; s.n - i >= 8; i += 8) {
-        uint64_t w;
-        memcpy(&w, s.p + i, 8);
-        uint64_t del = w ^ ones * 0x7f;
-        if ((((w - ones * 0x20) & ~w) | ((del - ones) & ~del)) & tops)
-            return true;
-    }
-    for (; i < s.n; i++)
-        if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
-            return true;
-    return false;
+    if (s.n >= 16)
+        return has_control_long(s);
+    if (s.n >= 8)
+        return has_control8(load8(s.p)) || has_control8(load8(s.p + s.n - 8));
+    /* the bytes that are too many become blanks */
+    return s.n > 0 && has_control8(load_few(s.p, s.n) | (s.n < 4 ? ONES * 0x20 << 24 : 0));
 }
 
 struct slice slice_trim(struct slice s)

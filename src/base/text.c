@@ -259,7 +259,21 @@ size_t text_utf8_at(struct slice s)
 
 bool text_is_utf8(struct slice s)
 {
+    const uint64_t ones = 0x0101010101010101ULL, tops = 0x8080808080808080ULL;
+
     for (size_t i = 0; i < s.n;) {
+        uint64_t w;
+        if (s.n - i >= 8) { /* eight that are ASCII, and not NUL, which would borrow */
+            memcpy(&w, s.p + i, 8);
+            if (((w | (w - ones)) & tops) == 0) {
+                i += 8;
+                continue;
+            }
+        }
+        if ((uint8_t)s.p[i] - 1u < 0x7f) {
+            i++;
+            continue;
+        }
         size_t n = text_utf8_at(slice_sub(s, i, s.n));
         if (n == 0 || s.p[i] == '\0')
             return false;

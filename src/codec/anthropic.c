@@ -91,25 +91,25 @@ static bool asks_for_hour(struct slice value)
 static const char *request_member(void *arg, struct slice body, struct slice key, struct span v)
 {
     struct request_scan *at = arg;
-    if (span_key_is(key, S("model")))
+    if (slice_eq(key, S("model")))
         return scan_model(body, v, at->out);
-    if (span_key_is(key, S("stream")))
+    if (slice_eq(key, S("stream")))
         return scan_stream(span_slice(body, v), at->out);
-    if (span_key_is(key, S("max_tokens")))
+    if (slice_eq(key, S("max_tokens")))
         return scan_max_tokens(span_slice(body, v), at->out);
-    if (span_key_is(key, S("metadata")))
+    if (slice_eq(key, S("metadata")))
         at->metadata = v;
-    else if (span_key_is(key, S("prompt_cache_key")))
+    else if (slice_eq(key, S("prompt_cache_key")))
         at->cache_key = v;
-    else if (span_key_is(key, S("system")))
+    else if (slice_eq(key, S("system")))
         at->system = v;
-    else if (span_key_is(key, S("messages")))
+    else if (slice_eq(key, S("messages")))
         at->messages = v;
-    else if (span_key_is(key, S("container")))
+    else if (slice_eq(key, S("container")))
         at->out->container = v;
-    else if (span_key_is(key, S("thread")))
+    else if (slice_eq(key, S("thread")))
         at->out->thread = v;
-    else if (span_key_is(key, S("cache_control")))
+    else if (slice_eq(key, S("cache_control")))
         at->out->cache_1h |= asks_for_hour(span_slice(body, v));
     return NULL;
 }
@@ -243,14 +243,19 @@ static int64_t or_zero(int64_t v)
 }
 
 /* Tokens of a compaction on the way are told in `iterations` only, not in the totals (section 5).
- */
-static void take_iterations(struct reading *r, const struct json_val *list)
+ * Rare enough for a tree. */
+static bool take_iterations(struct reading *r, struct slice text)
 {
+    struct json *doc = NULL;
+    if (text.n == 0 || text.p[0] != '[')
+        return true;
+    if (json_parse(text, &doc) != OK)
+        return false;
+    const struct json_val *list = json_root(doc);
     size_t n = json_len(list);
-    if (json_type(list) != JSON_ARRAY || n > 256)
-        return;
-    r->aside_input = r->aside_output = r->aside_cache_read = r->aside_cache_write = 0;
-    for (size_t i = 0; i < n; i++) {
+    if (n <= 256)
+        r->aside_input = r->aside_output = r->aside_cache_read = r->aside_cache_write = 0;
+    for (size_t i = 0; i < n && n <= 256; i++) {
         const struct json_val *one = json_at(list, i);
         int64_t in = 0, out = 0, read = 0, write = 0;
         if (!slice_eq(json_get_str(one, "type"), S("compaction")))
@@ -264,6 +269,8 @@ static void take_iterations(struct reading *r, const struct json_val *list)
         r->aside_cache_read += read;
         r->aside_cache_write += write;
     }
+    json_free(doc);
+    return true;
 }
 
 /* What has been told so far, put together. Of the cache writes a later event may tell the sum only:
@@ -285,37 +292,106 @@ static void usage_settle(struct reading *r)
     u->web_fetches = or_zero(r->web_fetches);
 }
 
-void anthropic_usage(struct reading *r, const struct json_val *v)
+/* The members of `object`; none when it is absent or something else. False: it makes no sense. */
+static bool members(struct slice object, const struct span_want *want, size_t n)
 {
-    struct usage *u = &r->seen.usage;
-    const struct json_val *split = json_get(v, "cache_creation");
-    const struct json_val *tools = json_get(v, "server_tool_use");
-    if (json_type(v) != JSON_OBJECT)
-        return;
-    reading_count(&r->input, v, "input_tokens");
-    reading_count(&r->output, v, "output_tokens");
-    reading_count(&r->cache_read, v, "cache_read_input_tokens");
-    reading_count(&r->cache_write, v, "cache_creation_input_tokens");
-    reading_count(&r->cache_write_5m, split, "ephemeral_5m_input_tokens");
-    reading_count(&r->cache_write_1h, split, "ephemeral_1h_input_tokens");
-    reading_count(&r->thinking, json_get(v, "output_tokens_details"), "thinking_tokens");
-    reading_count(&r->web_searches, tools, "web_search_requests");
-    reading_count(&r->web_fetches, tools, "web_fetch_requests");
-    reading_text(u->service_tier, sizeof u->service_tier, v, "service_tier");
-    reading_text(u->speed, sizeof u->speed, v, "speed");
-    reading_text(u->inference_geo, sizeof u->inference_geo, v, "inference_geo");
-    take_iterations(r, json_get(v, "iterations"));
-    usage_settle(r);
+    if (object.n == 0 || object.p[0] != '{') {
+        for (size_t i = 0; i < n; i++)
+            *want[i].at = (struct span){0, 0};
+        return true;
+    }
+    return span_members(object, want, n);
 }
 
-static void message_read(struct reading *r, const struct json_val *m)
+#define MEMBERS(object, want) members(object, want, sizeof(want) / sizeof((want)[0]))
+
+/* Two counts of an object within usage. */
+static bool take_counts(struct slice object, struct slice key_a, int64_t *a, struct slice key_b,
+                        int64_t *b)
+{
+    struct span at_a, at_b;
+    const struct span_want want[] = {{key_a, &at_a}, {key_b, &at_b}};
+    if (!MEMBERS(object, want))
+        return false;
+    reading_span_count(a, object, at_a);
+    reading_span_count(b, object, at_b);
+    return true;
+}
+
+bool anthropic_usage(struct reading *r, struct slice v)
+{
+    struct usage *u = &r->seen.usage;
+    struct span in, out, read, write, split, details, tools, tier, speed, geo, iterations;
+    const struct span_want want[] = {
+        {S("input_tokens"), &in},
+        {S("output_tokens"), &out},
+        {S("cache_read_input_tokens"), &read},
+        {S("cache_creation_input_tokens"), &write},
+        {S("cache_creation"), &split},
+        {S("output_tokens_details"), &details},
+        {S("server_tool_use"), &tools},
+        {S("service_tier"), &tier},
+        {S("speed"), &speed},
+        {S("inference_geo"), &geo},
+        {S("iterations"), &iterations},
+    };
+    int64_t none = 0;
+    if (v.n == 0 || v.p[0] != '{')
+        return true;
+    if (!MEMBERS(v, want) ||
+        !take_counts(span_slice(v, split), S("ephemeral_5m_input_tokens"), &r->cache_write_5m,
+                     S("ephemeral_1h_input_tokens"), &r->cache_write_1h) ||
+        !take_counts(span_slice(v, details), S("thinking_tokens"), &r->thinking, S(""), &none) ||
+        !take_counts(span_slice(v, tools), S("web_search_requests"), &r->web_searches,
+                     S("web_fetch_requests"), &r->web_fetches) ||
+        !take_iterations(r, span_slice(v, iterations)))
+        return false;
+    reading_span_count(&r->input, v, in);
+    reading_span_count(&r->output, v, out);
+    reading_span_count(&r->cache_read, v, read);
+    reading_span_count(&r->cache_write, v, write);
+    reading_span_text(u->service_tier, sizeof u->service_tier, v, tier);
+    reading_span_text(u->speed, sizeof u->speed, v, speed);
+    reading_span_text(u->inference_geo, sizeof u->inference_geo, v, geo);
+    usage_settle(r);
+    return true;
+}
+
+/* `v`: the id of a container within it. */
+static bool container_read(struct observation *seen, struct slice v)
+{
+    struct span id;
+    const struct span_want want[] = {{S("id"), &id}};
+    if (!MEMBERS(v, want))
+        return false;
+    reading_span_text(seen->container, sizeof seen->container, v, id);
+    return true;
+}
+
+struct message_at { /* where the members of a message stand that are read */
+    struct span type, model, id, stop, container, usage;
+    struct span base; /* no member of a message, but of an error that looks like one */
+};
+
+static bool message_find(struct slice m, struct message_at *at)
+{
+    const struct span_want want[] = {
+        {S("id"), &at->id},          {S("type"), &at->type},
+        {S("model"), &at->model},    {S("stop_reason"), &at->stop},
+        {S("usage"), &at->usage},    {S("container"), &at->container},
+        {S("base_resp"), &at->base},
+    };
+    return MEMBERS(m, want);
+}
+
+static bool message_take(struct reading *r, struct slice m, const struct message_at *at)
 {
     struct observation *seen = &r->seen;
-    reading_text(seen->model, sizeof seen->model, m, "model");
-    reading_text(seen->message_id, sizeof seen->message_id, m, "id");
-    reading_text(seen->stop_reason, sizeof seen->stop_reason, m, "stop_reason");
-    reading_text(seen->container, sizeof seen->container, json_get(m, "container"), "id");
-    anthropic_usage(r, json_get(m, "usage"));
+    reading_span_text(seen->model, sizeof seen->model, m, at->model);
+    reading_span_text(seen->message_id, sizeof seen->message_id, m, at->id);
+    reading_span_text(seen->stop_reason, sizeof seen->stop_reason, m, at->stop);
+    return container_read(seen, span_slice(m, at->container)) &&
+           anthropic_usage(r, span_slice(m, at->usage));
 }
 
 enum event_kind { KIND_START, KIND_DELTA, KIND_STOP, KIND_ERROR, KIND_PING, KIND_PASS };
@@ -357,34 +433,69 @@ static enum event_use event_use(struct slice name)
     return EVENT_PASS;
 }
 
-static void event_take(struct reading *r, enum event_kind kind, const struct json_val *root)
+/* Of an event that tells something: what it tells. */
+static bool delta_read(struct reading *r, struct slice data)
+{
+    struct observation *seen = &r->seen;
+    struct span delta, usage, stop, container;
+    const struct span_want want[] = {{S("delta"), &delta}, {S("usage"), &usage}};
+    const struct span_want told[] = {{S("stop_reason"), &stop}, {S("container"), &container}};
+    if (!span_members(data, want, 2))
+        return false;
+    seen->meaningful = true;
+    struct slice d = span_slice(data, delta);
+    if (!MEMBERS(d, told))
+        return false;
+    reading_span_text(seen->stop_reason, sizeof seen->stop_reason, d, stop);
+    return container_read(seen, span_slice(d, container)) &&
+           anthropic_usage(r, span_slice(data, usage));
+}
+
+static bool start_read(struct reading *r, struct slice data)
+{
+    struct span message;
+    struct message_at at;
+    const struct span_want want[] = {{S("message"), &message}};
+    if (!span_members(data, want, 1))
+        return false;
+    struct slice m = span_slice(data, message);
+    return message_find(m, &at) && message_take(r, m, &at);
+}
+
+/* Not meaningful: before the first content another account may be tried. */
+static bool error_event_read(struct reading *r, struct slice data)
+{
+    struct json *doc = NULL;
+    bool sense = json_parse(data, &doc) == OK && json_type(json_root(doc)) == JSON_OBJECT;
+    if (sense)
+        anthropic_error(0, json_root(doc), &r->seen);
+    json_free(doc);
+    return sense;
+}
+
+static bool event_take(struct reading *r, enum event_kind kind, struct slice data)
 {
     struct observation *seen = &r->seen;
     switch (kind) {
     case KIND_START:
-        message_read(r, json_get(root, "message"));
-        break;
-    case KIND_DELTA: {
-        const struct json_val *delta = json_get(root, "delta");
-        seen->meaningful = true;
-        reading_text(seen->stop_reason, sizeof seen->stop_reason, delta, "stop_reason");
-        reading_text(seen->container, sizeof seen->container, json_get(delta, "container"), "id");
-        anthropic_usage(r, json_get(root, "usage"));
-        break;
-    }
+        return start_read(r, data);
+    case KIND_DELTA:
+        return delta_read(r, data);
     case KIND_STOP:
+        if (!span_members(data, NULL, 0))
+            return false;
         seen->meaningful = true;
         seen->terminal = true;
-        break;
-    case KIND_ERROR: /* not meaningful: before the first content another account may be tried */
-        anthropic_error(0, root, seen);
-        break;
+        return true;
+    case KIND_ERROR:
+        return error_event_read(r, data);
     case KIND_PING:
-        break;
+        return true;
     case KIND_PASS:
         seen->meaningful = true;
-        break;
+        return true;
     }
+    return false;
 }
 
 /* A few compatible providers send no event names: then data.type is the name. */
@@ -392,54 +503,47 @@ static bool event_sniff(struct reading *r, struct slice data)
 {
     char type[48];
     struct span v;
-    struct json *doc = NULL;
     if (slice_eq(data, S("[DONE]"))) /* the other dialect's goodbye, sent by some all the same */
         return true;
     if (!span_member(data, S("type"), &v) || !json_span_text(data, v, type, sizeof type))
         return false;
-    enum event_kind kind = event_kind(slice_of(type));
-    if (kind == KIND_PASS || kind == KIND_PING) { /* text, mostly: not worth a tree */
-        event_take(r, kind, NULL);
-        return true;
-    }
-    if (json_parse(data, &doc) != OK)
-        return false;
-    event_take(r, kind, json_root(doc));
-    json_free(doc);
-    return true;
+    return event_take(r, event_kind(slice_of(type)), data);
 }
 
 static bool event_read(struct reading *r, struct slice name, struct slice data)
 {
+    return name.n == 0 ? event_sniff(r, data) : event_take(r, event_kind(name), data);
+}
+
+/* An error in a body of status 200. */
+static bool error_body_read(struct reading *r, struct slice json, bool typed)
+{
     struct json *doc = NULL;
-    if (name.n == 0)
-        return event_sniff(r, data);
-    if (json_parse(data, &doc) != OK)
+    if (json_parse(json, &doc) != OK)
         return false;
-    bool sense = json_type(json_root(doc)) == JSON_OBJECT;
-    if (sense)
-        event_take(r, event_kind(name), json_root(doc));
+    const struct json_val *root = json_root(doc);
+    if (json_get_i64(json_get(root, "base_resp"), "status_code", 0) != 0)
+        (void)openai_error(0, root, &r->seen); /* MiniMax tells errors so in any dialect */
+    else if (typed)
+        anthropic_error(0, root, &r->seen);
     json_free(doc);
-    return sense;
+    return true;
 }
 
 /* A message, an error, or another object of the API (a token count, a batch), of which nothing is
  * read. */
 static bool body_read(struct reading *r, struct slice json)
 {
-    struct json *doc = NULL;
-    if (json_parse(json, &doc) != OK)
+    struct message_at at;
+    char type[16] = "";
+    if (json.n == 0 || json.p[0] != '{' || !message_find(json, &at))
         return false;
-    const struct json_val *root = json_root(doc);
-    struct slice type = json_get_str(root, "type");
-    if (slice_eq(type, S("message")))
-        message_read(r, root);
-    else if (json_get_i64(json_get(root, "base_resp"), "status_code", 0) != 0)
-        (void)openai_error(0, root, &r->seen); /* MiniMax tells errors so in any dialect */
-    else if (slice_eq(type, S("error")))
-        anthropic_error(0, root, &r->seen);
-    json_free(doc);
-    return true;
+    if (at.type.to > 0)
+        (void)json_span_text(json, at.type, type, sizeof type);
+    if (strcmp(type, "message") == 0)
+        return message_take(r, json, &at);
+    bool is_error = strcmp(type, "error") == 0;
+    return (!is_error && at.base.to == 0) || error_body_read(r, json, is_error);
 }
 
 #define PING "event: ping\ndata: {\"type\": \"ping\"}\n\n"

@@ -4,8 +4,9 @@
 
 #include "codec/dialect.h"
 
-/* `v`, a usage object: what it tells goes into `r`, and the sums into r->seen.usage. */
-void anthropic_usage(struct reading *r, const struct json_val *v);
+/* `v`, the text of a usage object: what it tells goes into `r`, and the sums into r->seen.usage.
+ * False when it makes no sense; absent, or something else than an object, it tells nothing. */
+MUST_USE bool anthropic_usage(struct reading *r, struct slice v);
 /* The error that a body or an event tells: error, error_type and error_message of `out`. */
 void anthropic_error(int status, const struct json_val *root, struct observation *out);
 

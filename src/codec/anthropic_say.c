@@ -50,12 +50,20 @@ static enum err tell(struct say_reader *r, const struct say *s)
 
 /* ---- the message ----------------------------------------------------------------------------- */
 
+/* The usage that the object `text` tells, if it does. */
+static enum err usage_read(struct say_reader *r, struct slice text)
+{
+    struct span v;
+    if (!span_member(text, S("usage"), &v))
+        return OK;
+    return anthropic_usage(&r->reading, span_slice(text, v)) ? OK : ERR_SYNTAX;
+}
+
 static enum err start(struct say_reader *r, const struct json_val *message)
 {
     if (r->started)
         return ERR_SYNTAX;
     r->started = true;
-    anthropic_usage(&r->reading, json_get(message, "usage"));
     struct say s = {.kind = SAY_START, .id = json_get_str(message, "id")};
     s.model = json_get_str(message, "model");
     s.usage = r->reading.seen.usage;
@@ -315,6 +323,7 @@ static enum err block_start(struct say_reader *r, const struct json_val *root)
 static enum err tree_event(struct say_reader *r, struct slice name, struct slice data)
 {
     struct json *doc = NULL;
+    struct span v;
     enum err e = json_parse(data, &doc);
     const struct json_val *root = json_root(doc);
     if (e == OK && json_type(root) != JSON_OBJECT)
@@ -322,12 +331,14 @@ static enum err tree_event(struct say_reader *r, struct slice name, struct slice
     if (e != OK)
         goto out;
     if (slice_eq(name, S("message_start"))) {
-        e = start(r, json_get(root, "message"));
+        e = span_member(data, S("message"), &v) ? usage_read(r, span_slice(data, v)) : OK;
+        if (e == OK)
+            e = start(r, json_get(root, "message"));
     } else if (slice_eq(name, S("content_block_start"))) {
         e = block_start(r, root);
     } else if (slice_eq(name, S("message_delta"))) {
         stop_read(r, json_get(root, "delta"));
-        anthropic_usage(&r->reading, json_get(root, "usage"));
+        e = usage_read(r, data);
     } else if (slice_eq(name, S("error"))) {
         e = error_tell(r, root);
     }
@@ -383,12 +394,15 @@ static enum err body_read(struct say_reader *r, struct slice json)
     struct json *doc = NULL;
     enum err e = json_parse(json, &doc);
     const struct json_val *root = json_root(doc);
-    if (e == OK && json_type(json_get(root, "content")) == JSON_ARRAY)
-        e = message_read(r, root);
-    else if (e == OK && is_error(root))
+    if (e == OK && json_type(json_get(root, "content")) == JSON_ARRAY) {
+        e = usage_read(r, json);
+        if (e == OK)
+            e = message_read(r, root);
+    } else if (e == OK && is_error(root)) {
         e = error_tell(r, root);
-    else if (e == OK)
+    } else if (e == OK) {
         e = ERR_SYNTAX;
+    }
     json_free(doc);
     return e;
 }

@@ -1,5 +1,6 @@
 /* The row of dialects, and what is the same for all of them. */
 #include "codec/dialect.h"
+#include "codec/span.h"
 
 #include <string.h>
 
@@ -42,6 +43,32 @@ void reading_text(char *into, size_t size, const struct json_val *object, const 
     struct slice s;
     if (json_str(json_get(object, key), &s) && s.n > 0)
         text_copy(into, size, s);
+}
+
+/* A number as JSON writes them; whole ones also when written as 1.0 or 1e3. */
+static bool span_count(struct slice digits, int64_t *out)
+{
+    double f;
+    if (text_i64(digits, out))
+        return true;
+    if (!text_f64(digits, &f) || !(f >= 0 && f <= (double)TOKENS_MAX) || f != (double)(int64_t)f)
+        return false;
+    *out = (int64_t)f;
+    return true;
+}
+
+void reading_span_count(int64_t *into, struct slice text, struct span at)
+{
+    int64_t v = -1;
+    if (at.to > 0 && span_count(span_slice(text, at), &v) && v >= 0 && v <= TOKENS_MAX)
+        *into = v;
+}
+
+void reading_span_text(char *into, size_t size, struct slice text, struct span at)
+{
+    struct slice raw = span_slice(text, at);
+    if (raw.n > 2 && raw.p[0] == '"' && text_is_utf8(raw))
+        (void)json_span_text(text, at, into, size);
 }
 
 enum reply_error reply_error_of(int status)
@@ -133,26 +160,31 @@ void codec_error_read(enum dialect d, int status, struct slice body, struct obse
     assert(out->error != REPLY_ERROR_NONE);
 }
 
-/* Eight bytes, or the fewer that are left, lowest first: the same on any byte order. */
-static uint64_t word_at(const char *p, size_t n)
+/* Eight bytes, lowest first: the same on any byte order. */
+static uint64_t word_at(const char *p)
 {
     const uint8_t *b = (const uint8_t *)p;
-    uint64_t word = 0;
-    if (n >= 8)
-        return (uint64_t)b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16 | (uint64_t)b[3] << 24 |
-               (uint64_t)b[4] << 32 | (uint64_t)b[5] << 40 | (uint64_t)b[6] << 48 |
-               (uint64_t)b[7] << 56;
-    while (n-- > 0)
-        word = word << 8 | b[n];
-    return word;
+    return (uint64_t)b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16 | (uint64_t)b[3] << 24 |
+           (uint64_t)b[4] << 32 | (uint64_t)b[5] << 40 | (uint64_t)b[6] << 48 |
+           (uint64_t)b[7] << 56;
+}
+
+static uint64_t hash_word(uint64_t h, uint64_t word)
+{
+    h = (h ^ word) * 0xff51afd7ed558ccdULL;
+    return h ^ (h >> 32);
 }
 
 uint64_t hash_stable(uint64_t seed, struct slice text)
 {
     uint64_t h = seed ^ (text.n * 0x9e3779b97f4a7c15ULL);
-    for (size_t at = 0; at < text.n; at += 8) {
-        h = (h ^ word_at(text.p + at, text.n - at)) * 0xff51afd7ed558ccdULL;
-        h ^= h >> 32;
+    const char *p = text.p, *end = text.p + text.n / 8 * 8;
+    for (; p != end; p += 8)
+        h = hash_word(h, word_at(p));
+    if (text.n % 8 > 0) {
+        char rest[8] = {0};
+        memcpy(rest, p, text.n % 8);
+        h = hash_word(h, word_at(rest));
     }
     h = (h ^ (h >> 29)) * 0xc4ceb9fe1a85ec53ULL;
     return h ^ (h >> 32);

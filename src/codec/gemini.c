@@ -147,7 +147,7 @@ static uint64_t conversation_of(struct slice body, const struct request_scan *at
 
 static bool key_is(struct slice key, struct slice camel, struct slice snake)
 {
-    return span_key_is(key, camel) || span_key_is(key, snake);
+    return slice_eq(key, camel) || slice_eq(key, snake);
 }
 
 static const char *config_read(struct slice config, struct request_facts *out)
@@ -165,7 +165,7 @@ static const char *config_read(struct slice config, struct request_facts *out)
 static const char *request_member(void *arg, struct slice body, struct slice key, struct span v)
 {
     struct request_scan *at = arg;
-    if (span_key_is(key, S("contents"))) {
+    if (slice_eq(key, S("contents"))) {
         at->contents = v;
     } else if (key_is(key, S("systemInstruction"), S("system_instruction"))) {
         at->system = v;

@@ -27,17 +27,17 @@ static const char *request_member(void *arg, struct slice body, struct slice key
 {
     struct request_scan *at = arg;
     struct slice value = span_slice(body, v);
-    if (span_key_is(key, S("model")))
+    if (slice_eq(key, S("model")))
         return scan_model(body, v, at->out);
-    if (span_key_is(key, S("stream"))) {
+    if (slice_eq(key, S("stream"))) {
         const char *wrong = scan_stream(value, at->out);
         if (slice_eq(value, S("null")))
             at->out->stream = true;
         return wrong;
     }
-    if (span_key_is(key, S("options")))
+    if (slice_eq(key, S("options")))
         return options_read(value, at->out);
-    if (span_key_is(key, S("messages")))
+    if (slice_eq(key, S("messages")))
         at->messages = v;
     return NULL;
 }

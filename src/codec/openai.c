@@ -67,23 +67,23 @@ static const char *request_member(void *arg, struct slice body, struct slice key
     struct request_scan *at = arg;
     struct slice value = span_slice(body, v);
     assert(value.n > 0 && at->out != NULL);
-    if (span_key_is(key, S("model")))
+    if (slice_eq(key, S("model")))
         return scan_model(body, v, at->out);
-    if (span_key_is(key, S("stream")))
+    if (slice_eq(key, S("stream")))
         return scan_stream(value, at->out);
-    if (span_key_is(key, S("max_completion_tokens"))) {
+    if (slice_eq(key, S("max_completion_tokens"))) {
         at->completion_max = !slice_eq(value, S("null"));
         return scan_max_tokens(value, at->out) == NULL
                    ? NULL
                    : "max_completion_tokens: Input should be a valid integer";
     }
-    if (span_key_is(key, S("max_tokens"))) {
+    if (slice_eq(key, S("max_tokens"))) {
         struct request_facts twin = {.max_tokens = -1};
         return scan_max_tokens(value, at->completion_max ? &twin : at->out);
     }
-    if (span_key_is(key, S("prompt_cache_key")))
+    if (slice_eq(key, S("prompt_cache_key")))
         at->cache_key = v;
-    else if (span_key_is(key, S("messages")))
+    else if (slice_eq(key, S("messages")))
         at->messages = v;
     return NULL;
 }

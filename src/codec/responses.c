@@ -76,27 +76,27 @@ static const char *request_member(void *arg, struct slice body, struct slice key
     struct request_scan *at = arg;
     struct slice value = span_slice(body, v);
     assert(value.n > 0 && at->out != NULL);
-    if (span_key_is(key, S("model")))
+    if (slice_eq(key, S("model")))
         return scan_model(body, v, at->out);
-    if (span_key_is(key, S("stream")))
+    if (slice_eq(key, S("stream")))
         return scan_stream(value, at->out);
-    if (span_key_is(key, S("max_output_tokens")))
+    if (slice_eq(key, S("max_output_tokens")))
         return scan_max_tokens(value, at->out) == NULL
                    ? NULL
                    : "max_output_tokens: Input should be a valid integer";
     if (slice_eq(value, S("null")))
         return NULL;
-    if (span_key_is(key, S("store")))
+    if (slice_eq(key, S("store")))
         at->out->stored = !slice_eq(value, S("false"));
-    else if (span_key_is(key, S("previous_response_id")))
+    else if (slice_eq(key, S("previous_response_id")))
         at->out->thread = v;
-    else if (span_key_is(key, S("conversation")))
+    else if (slice_eq(key, S("conversation")))
         at->out->container = v;
-    else if (span_key_is(key, S("prompt_cache_key")))
+    else if (slice_eq(key, S("prompt_cache_key")))
         at->cache_key = v;
-    else if (span_key_is(key, S("instructions")))
+    else if (slice_eq(key, S("instructions")))
         at->instructions = v;
-    else if (span_key_is(key, S("input")))
+    else if (slice_eq(key, S("input")))
         at->input = v;
     return NULL;
 }

@@ -6,7 +6,8 @@
 #include "codec/dialect.h"
 #include "codec/span.h"
 
-/* One member of the top level; a static sentence for the client when it cannot be, else NULL. */
+/* One member of the top level, its key as span_key has it; a static sentence for the client when it
+ * cannot be, else NULL. */
 typedef const char *scan_member_fn(void *arg, struct slice body, struct slice key, struct span v);
 /* All members of `body`, in their order. ERR_SYNTAX: no JSON object, or a member was refused;
  * ERR_LIMIT: nested too deep. `why` is set then. */

@@ -239,10 +239,18 @@ static const char *block_at(struct slice t, size_t base, char room[BLOCK])
 
 #if defined(__SSE2__)
 
-/* All ones in the bytes at which the plain text of a string stops. */
+/* All ones in the bytes at which the plain text of a string stops. With one bit flipped the quote
+ * stands right behind the control characters, and the blank in front of it makes room. */
 static inline __m128i stops_of(__m128i v)
 {
-    return _mm_or_si128(_mm_or_si128(is_byte(v, '"'), is_byte(v, '\\')), is_control(v));
+    __m128i low = _mm_xor_si128(v, _mm_set1_epi8(2));
+    __m128i stop = _mm_cmpeq_epi8(_mm_min_epu8(low, _mm_set1_epi8(0x20)), low);
+    return _mm_or_si128(stop, is_byte(v, '\\'));
+}
+
+static inline unsigned stops_in_lane(const char *p)
+{
+    return (unsigned)_mm_movemask_epi8(stops_of(block_lane(p, 0)));
 }
 
 static bool stops_in_block(const char *p)
@@ -255,16 +263,16 @@ static bool stops_in_block(const char *p)
 /* Past whole blocks of plain text, twice as wide, for processors that can. */
 __attribute__((target("avx2"))) static size_t text_skip_avx2(struct slice t, size_t at)
 {
-    const __m256i quote = _mm256_set1_epi8('"'), slash = _mm256_set1_epi8('\\');
-    const __m256i low = _mm256_set1_epi8(0x1f);
+    const __m256i two = _mm256_set1_epi8(2), slash = _mm256_set1_epi8('\\');
+    const __m256i top = _mm256_set1_epi8(0x20);
     while (t.n - at >= 128) {
-        __m256i stop = _mm256_setzero_si256();
+        __m256i low = _mm256_set1_epi8(-1), stop = _mm256_setzero_si256();
         for (size_t i = 0; i < 128; i += 32) {
             __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(t.p + at + i));
-            stop = _mm256_or_si256(stop, _mm256_cmpeq_epi8(v, quote));
+            low = _mm256_min_epu8(low, _mm256_xor_si256(v, two)); /* see stops_of */
             stop = _mm256_or_si256(stop, _mm256_cmpeq_epi8(v, slash));
-            stop = _mm256_or_si256(stop, _mm256_cmpeq_epi8(_mm256_min_epu8(v, low), v));
         }
+        stop = _mm256_or_si256(stop, _mm256_cmpeq_epi8(_mm256_min_epu8(low, top), low));
         if (!_mm256_testz_si256(stop, stop))
             break;
         at += 128;
@@ -272,20 +280,32 @@ __attribute__((target("avx2"))) static size_t text_skip_avx2(struct slice t, siz
     return at;
 }
 
+/* Behind the first 16 bytes, where most strings, which are words, are over. */
+static size_t string_stop_far(struct slice t, size_t at)
+{
+    if (t.n - at >= 512 && __builtin_cpu_supports("avx2") && !stops_in_block(t.p + at))
+        at = text_skip_avx2(t, at + BLOCK);
+    while (t.n - at >= BLOCK && !stops_in_block(t.p + at))
+        at += BLOCK;
+    for (; t.n - at >= 16; at += 16) {
+        unsigned m = stops_in_lane(t.p + at);
+        if (m != 0)
+            return at + bit_first(m);
+    }
+    return at;
+}
+
 #endif
 
 /* Offset of the first quote, backslash or control character at or behind `at`. */
-static size_t string_stop(struct slice t, size_t at)
+static inline size_t string_stop(struct slice t, size_t at)
 {
 #if defined(__SSE2__)
-    if (t.n - at >= 512 && __builtin_cpu_supports("avx2") && !stops_in_block(t.p + at))
-        at = text_skip_avx2(t, at + BLOCK);
-    while (t.n - at >= 128 && !stops_in_block(t.p + at)) /* texts; most strings are words */
-        at += BLOCK;
-    for (; t.n - at >= 16; at += 16) {
-        uint64_t m = mask_of(stops_of(block_lane(t.p + at, 0)), 0);
+    if (t.n - at >= 16) {
+        unsigned m = stops_in_lane(t.p + at);
         if (m != 0)
             return at + bit_first(m);
+        at = string_stop_far(t, at + 16);
     }
 #endif
     while (at < t.n && t.p[at] != '"' && t.p[at] != '\\' && (uint8_t)t.p[at] >= 0x20)
@@ -335,11 +355,11 @@ static enum err nest_brackets(struct nest *n, const char *block, uint64_t open, 
 }
 
 /* The object or array that begins at `at`. */
-static enum err span_nested(struct slice t, size_t at, int depth, size_t *end)
+static NOINLINE enum err span_nested(struct slice t, size_t at, int depth, size_t *end)
 {
     struct nest n = {.depth = depth - 1, .floor = depth - 1};
-    char room[BLOCK];
-    struct block b;
+    FILLED_LATER char room[BLOCK];
+    FILLED_LATER struct block b;
     assert(depth >= 1 && depth <= SPAN_DEPTH + 1);
     for (size_t base = at; base < t.n; base = plain_skip(t, base + BLOCK, &n.flow)) {
         const char *p = block_at(t, base, room);
@@ -360,11 +380,11 @@ static enum err span_nested(struct slice t, size_t at, int depth, size_t *end)
 }
 
 /* A string with escapes, or with what no string may hold. */
-static enum err span_string_long(struct slice t, size_t at, size_t *end)
+static NOINLINE enum err span_string_long(struct slice t, size_t at, size_t *end)
 {
     struct flow f = {0, 0};
-    char room[BLOCK];
-    struct block b;
+    FILLED_LATER char room[BLOCK];
+    FILLED_LATER struct block b;
     for (size_t base = at; base < t.n; base = plain_skip(t, base + BLOCK, &f)) {
         block_read(&b, &f, block_at(t, base, room));
         uint64_t quotes = b.m.quote & ~b.escaped;
@@ -382,9 +402,8 @@ static enum err span_string_long(struct slice t, size_t at, size_t *end)
 
 /* ---- the other values ------------------------------------------------------------------------ */
 
-enum err span_string(struct slice text, size_t at, size_t *end)
+static inline enum err string_end(struct slice text, size_t at, size_t *end)
 {
-    assert(at < text.n && text.p[at] == '"');
     size_t stop = string_stop(text, at + 1);
     assert(stop > at && stop <= text.n);
     if (stop < text.n && text.p[stop] == '"') { /* most keys and words */
@@ -392,6 +411,12 @@ enum err span_string(struct slice text, size_t at, size_t *end)
         return OK;
     }
     return span_string_long(text, at, end);
+}
+
+enum err span_string(struct slice text, size_t at, size_t *end)
+{
+    assert(at < text.n && text.p[at] == '"');
+    return string_end(text, at, end);
 }
 
 static enum err span_word(struct slice t, size_t at, struct slice word, size_t *end)
@@ -410,7 +435,7 @@ static size_t digits(struct slice t, size_t at)
 }
 
 /* RFC 8259 section 6. */
-static enum err span_number(struct slice t, size_t at, size_t *end)
+static NOINLINE enum err span_number(struct slice t, size_t at, size_t *end)
 {
     if (at < t.n && t.p[at] == '-')
         at++;
@@ -437,16 +462,12 @@ static enum err span_number(struct slice t, size_t at, size_t *end)
     return OK;
 }
 
-enum err span_value(struct slice text, size_t at, int depth, size_t *end)
+static enum err span_other(struct slice text, size_t at, int depth, size_t *end)
 {
-    if (at >= text.n)
-        return ERR_SYNTAX;
     switch (text.p[at]) {
     case '{':
     case '[':
         return span_nested(text, at, depth, end);
-    case '"':
-        return span_string(text, at, end);
     case 't':
         return span_word(text, at, S("true"), end);
     case 'f':
@@ -458,12 +479,30 @@ enum err span_value(struct slice text, size_t at, int depth, size_t *end)
     }
 }
 
-size_t span_skip_space(struct slice text, size_t at)
+/* Here and below: what is done for each member is one function, a loop's worth of calls less. */
+static inline enum err value_end(struct slice text, size_t at, int depth, size_t *end)
 {
-    while (at < text.n &&
+    if (at >= text.n)
+        return ERR_SYNTAX;
+    return text.p[at] == '"' ? string_end(text, at, end) : span_other(text, at, depth, end);
+}
+
+enum err span_value(struct slice text, size_t at, int depth, size_t *end)
+{
+    return value_end(text, at, depth, end);
+}
+
+static inline size_t skip_space(struct slice text, size_t at)
+{
+    while (at < text.n && (uint8_t)text.p[at] <= ' ' &&
            (text.p[at] == ' ' || text.p[at] == '\n' || text.p[at] == '\r' || text.p[at] == '\t'))
         at++;
     return at;
+}
+
+size_t span_skip_space(struct slice text, size_t at)
+{
+    return skip_space(text, at);
 }
 
 /* ---- walking one level ----------------------------------------------------------------------- */
@@ -471,22 +510,22 @@ size_t span_skip_space(struct slice text, size_t at)
 enum { WALK_START, WALK_FIRST, WALK_NEXT, WALK_OVER, WALK_BROKEN };
 
 /* Stands the walk in front of the next member or element. ERR_NOTFOUND when there is none. */
-static enum err walk_next(struct slice t, size_t *at, int *state, char open, char close)
+static inline enum err walk_next(struct slice t, size_t *at, int *state, char open, char close)
 {
     assert(*at <= t.n);
     if (*state == WALK_OVER)
         return ERR_NOTFOUND;
     if (*state == WALK_BROKEN)
         return ERR_SYNTAX;
-    size_t i = span_skip_space(t, *at);
+    size_t i = skip_space(t, *at);
     if (*state == WALK_START) {
         if (i >= t.n || t.p[i] != open)
             return ERR_SYNTAX;
-        i = span_skip_space(t, i + 1);
+        i = skip_space(t, i + 1);
         *state = WALK_FIRST;
     }
     if (i < t.n && t.p[i] == close) {
-        i = span_skip_space(t, i + 1);
+        i = skip_space(t, i + 1);
         *at = i;
         *state = WALK_OVER;
         return i == t.n ? ERR_NOTFOUND : ERR_SYNTAX;
@@ -494,7 +533,7 @@ static enum err walk_next(struct slice t, size_t *at, int *state, char open, cha
     if (*state == WALK_NEXT) {
         if (i >= t.n || t.p[i] != ',')
             return ERR_SYNTAX;
-        i = span_skip_space(t, i + 1);
+        i = skip_space(t, i + 1);
     }
     *state = WALK_NEXT;
     *at = i;
@@ -507,24 +546,24 @@ void json_scan_init(struct json_scan *s, struct slice text)
 }
 
 /* The key at the walk's place and where its value begins. */
-static enum err scan_key(struct json_scan *s, struct slice *key, size_t *from)
+static inline enum err scan_key(struct json_scan *s, struct slice *key, size_t *from)
 {
     struct slice t = s->text;
     size_t end = 0;
     if (s->at >= t.n || t.p[s->at] != '"')
         return ERR_SYNTAX;
-    enum err e = span_string(t, s->at, &end);
+    enum err e = string_end(t, s->at, &end);
     if (e != OK)
         return e;
-    *key = slice_sub(t, s->at + 1, end - 1);
-    size_t i = span_skip_space(t, end);
+    *key = (struct slice){t.p + s->at + 1, end - s->at - 2};
+    size_t i = skip_space(t, end);
     if (i >= t.n || t.p[i] != ':')
         return ERR_SYNTAX;
-    *from = s->at = span_skip_space(t, i + 1);
+    *from = s->at = skip_space(t, i + 1);
     return OK;
 }
 
-enum err json_scan_key(struct json_scan *s, struct slice *key, size_t *from)
+static inline enum err scan_next_key(struct json_scan *s, struct slice *key, size_t *from)
 {
     enum err e = walk_next(s->text, &s->at, &s->state, '{', '}');
     if (e == OK)
@@ -534,10 +573,15 @@ enum err json_scan_key(struct json_scan *s, struct slice *key, size_t *from)
     return e;
 }
 
-enum err json_scan_cross(struct json_scan *s, struct span *value)
+enum err json_scan_key(struct json_scan *s, struct slice *key, size_t *from)
+{
+    return scan_next_key(s, key, from);
+}
+
+static inline enum err scan_cross(struct json_scan *s, struct span *value)
 {
     value->from = s->at;
-    enum err e = span_value(s->text, s->at, 2, &value->to);
+    enum err e = value_end(s->text, s->at, 2, &value->to);
     if (e == OK)
         s->at = value->to;
     else
@@ -546,11 +590,16 @@ enum err json_scan_cross(struct json_scan *s, struct span *value)
     return e;
 }
 
+enum err json_scan_cross(struct json_scan *s, struct span *value)
+{
+    return scan_cross(s, value);
+}
+
 enum err json_scan_next(struct json_scan *s, struct slice *key, struct span *value)
 {
     size_t from = 0;
-    enum err e = json_scan_key(s, key, &from);
-    return e == OK ? json_scan_cross(s, value) : e;
+    enum err e = scan_next_key(s, key, &from);
+    return e == OK ? scan_cross(s, value) : e;
 }
 
 void span_list_init(struct span_list *l, struct slice text)
@@ -700,6 +749,13 @@ bool json_span_text(struct slice text, struct span v, char *out, size_t size)
     out[0] = '\0';
     if (v.from >= v.to || text.p[v.from] != '"')
         return false;
+    size_t stop = string_stop(text, v.from + 1);
+    if (stop + 1 == v.to && text.p[stop] == '"' && stop - v.from <= size) { /* most of them */
+        len = stop - v.from - 1;
+        memcpy(out, text.p + v.from + 1, len);
+        out[len] = '\0';
+        return true;
+    }
     if (span_string(text, v.from, &end) != OK || end != v.to)
         return false;
     struct slice raw = slice_sub(text, v.from + 1, v.to - 1);
@@ -754,18 +810,47 @@ enum err span_text(struct slice text, struct span v, struct buf *room, struct sl
     return OK;
 }
 
-bool span_key_is(struct slice raw, struct slice name)
+struct slice span_key(struct slice raw, char *room, size_t size)
 {
-    if (slice_find(raw, '\\') < 0)
-        return slice_eq(raw, name);
-    /* Escapes only ever make a key longer, so a longer text than this is another key. */
+    if (raw.n == 0 || memchr(raw.p, '\\', raw.n) == NULL)
+        return raw;
     size_t len = 0;
     for (size_t at = 0; at < raw.n;) {
         char one[4];
         size_t n = unescape_one(raw, &at, one);
-        if (name.n - len < n || memcmp(name.p + len, one, n) != 0)
-            return false;
+        if (size - len < n)
+            return raw; /* with its backslash it is the key of nobody */
+        memcpy(room + len, one, n);
         len += n;
     }
-    return len == name.n;
+    assert(len < raw.n);
+    return (struct slice){room, len};
+}
+
+static bool member_take(const struct span_want *want, size_t n, struct slice key, struct span v)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!slice_eq(key, want[i].key))
+            continue;
+        if (want[i].at->to == 0) /* of equal keys the first one counts */
+            *want[i].at = v;
+        return true;
+    }
+    return false;
+}
+
+bool span_members(struct slice text, const struct span_want *want, size_t n)
+{
+    FILLED_LATER char room[SPAN_KEY];
+    struct json_scan s;
+    struct slice key;
+    struct span v;
+    enum err e;
+    for (size_t i = 0; i < n; i++)
+        *want[i].at = (struct span){0, 0};
+    json_scan_init(&s, text);
+    while ((e = json_scan_next(&s, &key, &v)) == OK)
+        if (!member_take(want, n, key, v) && slice_find(key, '\\') >= 0)
+            (void)member_take(want, n, span_key(key, room, sizeof room), v);
+    return e == ERR_NOTFOUND;
 }

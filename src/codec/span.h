@@ -37,7 +37,26 @@ bool span_member(struct slice text, struct slice key, struct span *value);
 /* The text of the JSON string at `v`: its own bytes if nothing in it is escaped, else undone into
  * `room`, which is cleared first. ERR_SYNTAX: no string. */
 MUST_USE enum err span_text(struct slice text, struct span v, struct buf *room, struct slice *out);
+/* The raw key as it reads, for comparisons with keys of SPAN_KEY bytes at most: itself when nothing
+ * in it is escaped, else undone into `room`. */
+#define SPAN_KEY 64
+struct slice span_key(struct slice raw, char *room, size_t size);
 /* True when the raw key is `name`, whichever way its letters are escaped. */
-bool span_key_is(struct slice raw, struct slice name);
+static inline bool span_key_is(struct slice raw, struct slice name)
+{
+    char room[SPAN_KEY];
+    if (raw.n <= name.n) /* escapes only ever make a key longer */
+        return slice_eq(raw, name);
+    assert(name.n <= sizeof room);
+    return slice_eq(span_key(raw, room, sizeof room), name);
+}
+
+/* Several members of the object `text` in one pass: each span is set, {0,0} where there is none.
+ * Of equal keys the first one counts. False when `text` is no object, or none that ends well. */
+struct span_want {
+    struct slice key;
+    struct span *at;
+};
+bool span_members(struct slice text, const struct span_want *want, size_t n);
 
 #endif

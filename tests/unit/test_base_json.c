@@ -235,15 +235,14 @@ static void test_large(void **state)
     json_free(doc);
 }
 
-static void test_parse_faults(void **state)
+static void refuse_each(struct slice text, uint64_t least)
 {
     struct json *doc;
     uint64_t nth = 1;
 
-    (void)state;
     for (;; nth++) {
         faults_from_now(nth);
-        enum err e = json_parse(S("{\"a\":[1,2,{\"b\":\"\\n\"}]}"), &doc);
+        enum err e = json_parse(text, &doc);
         if (e == OK)
             break;
         assert_int_equal(e, ERR_NOMEM);
@@ -251,8 +250,38 @@ static void test_parse_faults(void **state)
         assert_true(nth < 20);
     }
     faults_from_now(0);
-    assert_true(nth >= 4); /* text, yyjson's document, values: each was refused once */
+    assert_true(nth >= least);
     json_free(doc);
+}
+
+static void test_parse_faults(void **state)
+{
+    static char large[8192] = "[1";
+
+    (void)state;
+    refuse_each(S("{\"a\":[1,2,{\"b\":\"\\n\"}]}"), 3); /* text, values: each was refused once */
+    memset(large + 2, ' ', sizeof(large) - 3);
+    large[sizeof(large) - 2] = ']';
+    refuse_each(slice_of(large), 4); /* and yyjson's document, which is on the stack else */
+}
+
+/* What yyjson needs at most is known beforehand: short texts of many values never run out of it. */
+static void test_parse_dense(void **state)
+{
+    static char text[2048];
+
+    (void)state;
+    for (size_t n = 1; n < sizeof(text) / 2; n++) {
+        struct json *doc;
+        for (size_t i = 0; i < n; i++) {
+            text[2 * i] = i == 0 ? '[' : ',';
+            text[2 * i + 1] = '1';
+        }
+        text[2 * n] = ']';
+        assert_int_equal(json_parse((struct slice){text, 2 * n + 1}, &doc), OK);
+        assert_int_equal(json_len(json_root(doc)), n);
+        json_free(doc);
+    }
 }
 
 /* ---- writer --------------------------------------------------------------------------------- */
@@ -398,12 +427,19 @@ static void test_escape_round_trip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),      cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_tree),         cmocka_unit_test(test_absent),
-        cmocka_unit_test(test_numbers),      cmocka_unit_test(test_large),
-        cmocka_unit_test(test_parse_faults), cmocka_unit_test(test_writer),
-        cmocka_unit_test(test_writer_limit), cmocka_unit_test(test_writer_depth),
-        cmocka_unit_test(test_escape),       cmocka_unit_test(test_escape_round_trip),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_tree),
+        cmocka_unit_test(test_absent),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_large),
+        cmocka_unit_test(test_parse_faults),
+        cmocka_unit_test(test_parse_dense),
+        cmocka_unit_test(test_writer),
+        cmocka_unit_test(test_writer_limit),
+        cmocka_unit_test(test_writer_depth),
+        cmocka_unit_test(test_escape),
+        cmocka_unit_test(test_escape_round_trip),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,9 +69,32 @@ static void test_slice_compare(void **state)
     assert_false(slice_eq((struct slice){"a\0b", 3}, (struct slice){"a\0c", 3}));
 }
 
+/* Every pair of bytes, at every place of texts of every length; each text in memory of its own
+ * size, so that a byte read beside it is seen. */
+static void test_slice_fold(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n <= 20; n++) {
+        char *a = mem_new(n), *b = mem_new(n);
+        for (unsigned i = 0; i < 65536; i++) {
+            size_t at = i % n;
+            uint8_t x = (uint8_t)(i >> 8), y = (uint8_t)i;
+            bool letters = (x | 0x20) >= 'a' && (x | 0x20) <= 'z' && (x | 0x20) == (y | 0x20);
+            memset(a, 'q', n);
+            memset(b, 'Q', n);
+            a[at] = (char)x;
+            b[at] = (char)y;
+            assert_int_equal(slice_ieq((struct slice){a, n}, (struct slice){b, n}),
+                             x == y || letters);
+        }
+        mem_free(a);
+        mem_free(b);
+    }
+}
+
 static void test_slice_has_control(void **state)
 {
-    char text[24];
+    char text[45];
     (void)state;
     assert_false(slice_has_control((struct slice){NULL, 0}));
     for (int c = 0; c < 256; c++) {
@@ -118,6 +141,18 @@ static void test_slice_search(void **state)
         for (size_t i = 0; at < 0 && i + m <= n; i++)
             at = memcmp(text + i, word, m) == 0 ? (ptrdiff_t)i : -1;
         assert_int_equal(slice_search((struct slice){text, n}, (struct slice){word, m}), at);
+    }
+    for (size_t n = 2; n < 300; n++) { /* in memory of its own size */
+        char *text = mem_new(n);
+        for (size_t at = 0; at + 2 <= n; at++) {
+            memset(text, '_', n);
+            text[at + 1] = 'i';
+            assert_int_equal(slice_search((struct slice){text, n}, S("_i")), at);
+            assert_int_equal(slice_search((struct slice){text, n}, S("_ix")), -1);
+            assert_int_equal(slice_search((struct slice){text, n}, S("__i")),
+                             at > 0 ? (ptrdiff_t)at - 1 : -1);
+        }
+        mem_free(text);
     }
     assert_int_equal(slice_find(S("a=b=c"), '='), 1);
     assert_int_equal(slice_find(S("abc"), '='), -1);
@@ -575,14 +610,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_err_names),    cmocka_unit_test(test_slice_compare),
         cmocka_unit_test(test_slice_search), cmocka_unit_test(test_slice_has_control),
-        cmocka_unit_test(test_slice_parts),  cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_faults),       cmocka_unit_test(test_buf_growth),
-        cmocka_unit_test(test_buf_limits),   cmocka_unit_test(test_buf_printf),
-        cmocka_unit_test(test_buf_consume),  cmocka_unit_test(test_arena),
-        cmocka_unit_test(test_arena_max),    cmocka_unit_test(test_arena_reset),
-        cmocka_unit_test(test_map),          cmocka_unit_test(test_map_churn),
-        cmocka_unit_test(test_map_keys),     cmocka_unit_test(test_map_walk),
-        cmocka_unit_test(test_list),         cmocka_unit_test(test_locked),
+        cmocka_unit_test(test_slice_fold),   cmocka_unit_test(test_slice_parts),
+        cmocka_unit_test(test_memory),       cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_buf_growth),   cmocka_unit_test(test_buf_limits),
+        cmocka_unit_test(test_buf_printf),   cmocka_unit_test(test_buf_consume),
+        cmocka_unit_test(test_arena),        cmocka_unit_test(test_arena_max),
+        cmocka_unit_test(test_arena_reset),  cmocka_unit_test(test_map),
+        cmocka_unit_test(test_map_churn),    cmocka_unit_test(test_map_keys),
+        cmocka_unit_test(test_map_walk),     cmocka_unit_test(test_list),
+        cmocka_unit_test(test_locked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
