@@ -328,6 +328,7 @@ static struct attempt *attempt_new(struct dial *d, bool tcp)
     struct attempt *a = NEW(struct attempt);
     a->dial = d;
     a->s = stream_new(d->loop, tcp);
+    a->s->dialled = true;
     d->tries[d->at++] = a;
     d->open++;
     return a;

@@ -97,6 +97,7 @@ static void on_turn(uv_prepare_t *h)
     struct loop *l = loop_of((uv_handle_t *)h);
     core_run_tasks(&l->core);
     late_flush(l);
+    reads_renew(l);
     core_empty_graveyard(&l->core);
     if (!core_has_tasks(&l->core))
         uv_idle_stop(&l->busy);

@@ -7,10 +7,17 @@
 
 #include <uv.h>
 
-/* One read takes at most this much: the body of most requests in one piece. TLS takes less at a
- * time, for it has to keep what it cannot decrypt yet. */
-#define NET_READ_SIZE 262144
-#define TLS_READ_SIZE 65536
+/* One read takes at most this much: of a client, the body of most requests in one piece. What an
+ * upstream sends may have to be kept for a client that does not read. TLS has to keep what it
+ * cannot decrypt yet. */
+#define NET_READ_SIZE   262144
+#define REPLY_READ_SIZE 32768
+#define TLS_READ_SIZE   65536
+/* In one turn a stream is read so often; and when the turn has lasted so long, once, and little. */
+#define READS_MOST      2
+#define CROWD_MS        5
+#define CLOCK_BYTES     32768 /* read between two looks at the clock */
+#define CROWD_SIZE      8192
 
 struct resolver;
 struct tls_scratch;
@@ -39,6 +46,10 @@ struct loop {
     struct slice rest[STREAM_IOV]; /* of the stream_write that is on the stack */
     bool stopped;                  /* loop_stop was called, loop_run has not returned since */
     struct late late;
+    struct stream *reader; /* who read last in this turn; may be gone: for comparing only */
+    int reads;             /* of it, one behind the other */
+    bool crowded;          /* this turn has lasted for CROWD_MS */
+    size_t unclocked;      /* bytes read since the clock was */
     /* Every read of every stream lands here: a connection owns no buffer while no bytes are in it.
      */
     char read_buf[NET_READ_SIZE];

@@ -9,7 +9,7 @@
 
 /* What a blocked write copies: enough to keep libuv's hands full, little enough not to matter. The
  * rest is written from the owner's memory once these bytes are gone. */
-#define WIRE_PIECE 16384
+#define WIRE_PIECE 4096
 
 /* A peer that does not read what we still owe it, and one that does not hang up after our FIN. */
 #define FLUSH_MS   30000
@@ -50,13 +50,39 @@ static bool hungry(const struct stream *s)
     return false;
 }
 
+/* How much of a stream's bytes may be read now. Who sends as fast as it is read must not keep all
+ * others waiting, nor may hundreds of them together: they go on in the next turn. */
+static unsigned room_now(struct stream *s)
+{
+    struct loop *l = s->loop;
+    if (l->reader != s) {
+        l->reader = s;
+        l->reads = 0;
+    }
+    if (l->unclocked >= CLOCK_BYTES && !l->crowded) {
+        l->unclocked = 0;
+        l->crowded = loop_now_us(l) / 1000 - loop_now(l) >= CROWD_MS;
+    }
+    if (l->reads++ >= (l->crowded ? 1 : READS_MOST))
+        return 0;
+    if (l->crowded)
+        return CROWD_SIZE;
+    return s->dialled ? REPLY_READ_SIZE : s->tls != NULL ? TLS_READ_SIZE : NET_READ_SIZE;
+}
+
+void reads_renew(struct loop *l)
+{
+    l->reader = NULL;
+    l->crowded = false;
+}
+
 /* A pause is lazy: libuv is told to stop only when bytes arrive that nobody wants, by giving it no
  * room for them. So pausing and resuming between two messages costs no system call. */
 static void on_room(uv_handle_t *h, size_t hint, uv_buf_t *b)
 {
     (void)hint;
     struct stream *s = stream_of(h);
-    unsigned room = !hungry(s) ? 0 : s->tls != NULL ? TLS_READ_SIZE : NET_READ_SIZE;
+    unsigned room = hungry(s) ? room_now(s) : 0;
     *b = uv_buf_init(room > 0 ? s->loop->read_buf : NULL, room);
 }
 
@@ -116,7 +142,8 @@ static void on_bytes(uv_stream_t *h, ssize_t n, const uv_buf_t *b)
     if (n == UV_EOF)
         n = eof_or_error(s);
     if (n == UV_ENOBUFS) {
-        unarm(s);
+        if (!hungry(s))
+            unarm(s); /* else it has had its share of this turn */
     } else if (n == UV_EOF) {
         on_fin(s);
     } else if (n < 0) {
@@ -129,6 +156,7 @@ static void on_bytes(uv_stream_t *h, ssize_t n, const uv_buf_t *b)
             stream_last(s, e, why);
     } else if (s->state == STREAM_OPEN) {
         assert((size_t)n <= b->len);
+        s->loop->unclocked += (size_t)n;
         struct slice bytes = {b->base, (size_t)n};
         if (s->tls != NULL)
             tls_input(s, bytes);

@@ -36,6 +36,7 @@ struct stream {
     bool reading; /* libuv is told to read; stopped only when bytes come unwanted */
     bool ended;   /* on_end was called, or the FIN was seen while finishing */
     bool writing; /* the owner waits for on_written */
+    bool dialled; /* the peer is a server */
     bool broke;   /* a write that the owner knows nothing of has failed; told in the next turn */
     /* How the reading side ended, kept until the owner wants to read. */
     enum { LAST_NONE, LAST_END, LAST_ERROR } last;
@@ -82,6 +83,9 @@ void stream_arm(struct stream *s);
 void stream_refuse(struct stream *s);
 /* Called by TLS when a handshake's thread has let go of a stream that is CLOSED meanwhile. */
 void stream_release(struct stream *s);
+
+/* A turn ends: each stream has its share of the next one. */
+void reads_renew(struct loop *l);
 
 /* The owner's unsent bytes: copies at most n to `out` and drops them; returns how many. */
 size_t rest_take(struct stream *s, char *out, size_t n);

@@ -331,6 +331,83 @@ static void pausing_inside_on_read_stops_it(void **state)
     assert_memory_equal(p->b.got.p, p->big, BIG);
 }
 
+/* ---- fairness: what one stream, and one turn, may read -----------------------------------------
+ */
+
+/* A task that runs in each turn, and what was read since it did. */
+struct share {
+    struct task task;
+    int reads[2], most_reads; /* of b and a */
+    size_t had[2], first;     /* first: bytes of a turn's first read */
+    size_t second;            /* the most that the other one was given behind it */
+    bool slow;
+};
+static struct share share;
+
+static void share_turn(void *arg)
+{
+    (void)arg;
+    share.reads[0] = share.reads[1] = 0;
+    task_post(pair->l, &share.task);
+}
+
+static void share_read(struct side *x)
+{
+    int i = x == &pair->a;
+    size_t n = x->got.len - share.had[i];
+    share.had[i] = x->got.len;
+    if (share.reads[!i] == 0)
+        share.first = n;
+    else if (share.first >= CLOCK_BYTES && n > share.second)
+        share.second = n;
+    if (++share.reads[i] > share.most_reads)
+        share.most_reads = share.reads[i];
+    int64_t until = loop_now_us(pair->l) + (share.slow ? (CROWD_MS + 1) * 1000 : 0);
+    while (loop_now_us(pair->l) < until)
+        ;
+}
+
+static void share_begin(struct pair *p, bool slow)
+{
+    memset(&share, 0, sizeof share);
+    share.slow = slow;
+    task_init(&share.task, share_turn, NULL);
+    task_post(p->l, &share.task);
+    p->a.hook[READ] = p->b.hook[READ] = share_read;
+}
+
+static void one_stream_has_its_share_of_a_turn(void **state)
+{
+    struct pair *p = *state;
+    share_begin(p, false);
+    assert_int_equal(write_big(&p->a, BIG), ERR_AGAIN);
+    some_turns(); /* megabytes lie ready */
+    stream_read(p->b.s, true);
+    wait_for(&p->b, BIG);
+    task_cancel(&share.task);
+    assert_memory_equal(p->b.got.p, p->big, BIG);
+    assert_in_range(share.most_reads, 1, READS_MOST);
+}
+
+static void a_long_turn_reads_little(void **state)
+{
+    struct pair *p = *state;
+    size_t half = (size_t)1 << 20;
+    share_begin(p, true);
+    (void)write_big(&p->a, half);
+    (void)write_big(&p->b, half);
+    some_turns();
+    stream_read(p->a.s, true);
+    stream_read(p->b.s, true);
+    wait_for(&p->b, half);
+    wait_for(&p->a, half);
+    task_cancel(&share.task);
+    assert_memory_equal(p->b.got.p, p->big, half);
+    assert_memory_equal(p->a.got.p, p->big, half);
+    assert_int_equal(share.most_reads, 1);
+    assert_in_range(share.second, 1, CROWD_SIZE);
+}
+
 static struct side heir;
 
 static void hand_over(struct side *x)
@@ -791,6 +868,8 @@ int main(void)
         T(paused_reader_gets_nothing),
         T(pausing_inside_on_read_stops_it),
         T(new_owner_inside_on_read),
+        T(one_stream_has_its_share_of_a_turn),
+        T(a_long_turn_reads_little),
         T(writes_of_a_turn_leave_as_one),
         T(memory_is_the_owners_after_ok),
         T(late_bytes_stay_in_order),
