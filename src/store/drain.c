@@ -178,21 +178,92 @@ int64_t drain_find_object(const struct store *s, struct slice name)
 
 /* ---- records -------------------------------------------------------------------------------- */
 
+static size_t block_rows(const struct ring *g)
+{
+    return g->cap < RING_BLOCK ? g->cap : RING_BLOCK;
+}
+
+static struct block *block_first(const struct ring *g)
+{
+    return list_empty(&g->blocks) ? NULL : CONTAINER(g->blocks.next, struct block, link);
+}
+
+/* The one with room for a row, at the end. */
+static struct block *block_open(struct ring *g)
+{
+    struct block *b = g->spare;
+    if (!list_empty(&g->blocks)) {
+        struct block *last = CONTAINER(g->blocks.prev, struct block, link);
+        if (last->end < block_rows(g))
+            return last;
+    }
+    g->spare = NULL;
+    if (b == NULL) {
+        b = mem_new(sizeof *b + block_rows(g) * sizeof b->row[0]);
+        list_init(&b->link);
+    }
+    b->first = b->end = 0;
+    list_push(&g->blocks, &b->link);
+    return b;
+}
+
+/* The first `n` rows are through: all of them lie in the first block. */
+static void ring_drop(struct ring *g, size_t n)
+{
+    struct block *b = block_first(g);
+    if (n == 0)
+        return;
+    assert(b != NULL && n <= b->end - b->first && n <= g->count);
+    g->count -= n;
+    b->first += n;
+    if (b->first < b->end)
+        return;
+    list_remove(&b->link);
+    if (g->spare != NULL)
+        mem_free(b);
+    else
+        g->spare = b;
+}
+
+static void ring_free(struct ring *g)
+{
+    struct block *b;
+    while ((b = block_first(g)) != NULL) {
+        list_remove(&b->link);
+        mem_free(b);
+    }
+    mem_free(g->spare);
+    g->spare = NULL;
+    g->count = 0;
+}
+
+/* What lies behind the attempts there were is not read. */
+static void record_copy(struct record *to, const struct record *r)
+{
+    size_t n = r->attempts < STORE_ATTEMPTS ? (size_t)r->attempts : STORE_ATTEMPTS;
+    static_assert(sizeof *r - offsetof(struct record, attempt) == sizeof r->attempt,
+                  "the attempts are the end of a record");
+    memcpy(to, r, offsetof(struct record, attempt) + n * sizeof r->attempt[0]);
+}
+
 void store_record(struct store *s, const struct record *r)
 {
     struct drain *d = &s->drain;
-    assert(s->count <= s->cap && !s->closing && r->attempts >= 0);
-    if (s->count == s->cap) {
+    struct ring *g = &s->ring;
+    struct block *b;
+    assert(g->count <= g->cap && !s->closing && r->attempts >= 0);
+    if (g->count == g->cap) {
         s->stats.records_dropped++;
         trouble_log(s, ERR_LIMIT, "the ring is full: request records are dropped");
         return;
     }
-    s->ring[(s->head + s->count) % s->cap] = *r;
-    s->count++;
+    b = block_open(g);
+    record_copy(&b->row[b->end++], r);
+    g->count++;
     d->records_put++;
     if (d->flying || d->stalled)
         return;
-    if (s->count >= BATCH_MAX)
+    if (g->count >= BATCH_MAX)
         drain_kick(s);
     else if (!timer_armed(&d->timer))
         timer_set(&d->timer, loop_now(s->loop) + BATCH_WAIT_MS);
@@ -210,15 +281,15 @@ bool drain_idle(const struct store *s)
 static void batch_fill(struct store *s)
 {
     struct drain *d = &s->drain;
-    size_t run = s->cap - s->head; /* rows lie in one piece up to the ring's end */
+    const struct block *b = block_first(&s->ring); /* rows lie in one piece up to its end */
+    size_t run = b != NULL ? b->end - b->first : 0;
     if (notes_empty(&d->taken)) {
         struct notes spare = d->taken;
         d->taken = d->fresh;
         d->fresh = spare;
         d->notes_taken = d->notes_put;
     }
-    run = run < s->count ? run : s->count;
-    d->batch = (struct backend_batch){.records = &s->ring[s->head],
+    d->batch = (struct backend_batch){.records = b != NULL ? &b->row[b->first] : NULL,
                                       .records_n = run < BATCH_MAX ? run : BATCH_MAX,
                                       .facts = d->taken.facts,
                                       .facts_n = d->taken.facts_n,
@@ -245,16 +316,12 @@ static void drain_run(struct job *j)
 static void batch_through(struct store *s)
 {
     struct drain *d = &s->drain;
-    assert(d->batch.records_n <= s->count);
-    s->head = (s->head + d->batch.records_n) % s->cap;
-    s->count -= d->batch.records_n;
-    if (s->count == 0)
-        s->head = 0; /* the same few pages of the ring stay warm */
+    ring_drop(&s->ring, d->batch.records_n);
     d->records_done += d->batch.records_n;
     d->notes_done = d->notes_taken;
     notes_clear(&d->taken);
     d->batch = (struct backend_batch){0};
-    assert(d->records_done + s->count == d->records_put);
+    assert(d->records_done + s->ring.count == d->records_put);
 }
 
 /* Books what came of the batch; true when it is to be kept and offered again. */
@@ -285,7 +352,7 @@ static void drain_next(struct store *s)
     assert(!d->flying && !d->stalled);
     if (drain_idle(s))
         return;
-    if (s->count >= BATCH_MAX || !list_empty(&s->waiting) || d->fresh.objects_n > 0)
+    if (s->ring.count >= BATCH_MAX || !list_empty(&s->waiting) || d->fresh.objects_n > 0)
         drain_kick(s);
     else if (!timer_armed(&d->timer))
         timer_set(&d->timer, loop_now(s->loop) + BATCH_WAIT_MS);
@@ -344,9 +411,12 @@ void drain_watch(struct store *s)
         timer_set(&d->timer, loop_now(s->loop) + RETRY_OTHER_MS);
 }
 
-void drain_init(struct store *s)
+void drain_init(struct store *s, size_t ring)
 {
     struct drain *d = &s->drain;
+    assert(ring > 0);
+    s->ring.cap = ring;
+    list_init(&s->ring.blocks);
     d->store = s;
     d->job = (struct job){.run = drain_run, .done = drain_done};
     list_init(&d->job.link);
@@ -364,9 +434,9 @@ void drain_close(struct store *s)
         if (batch_settle(s))
             break;
     }
-    if (s->count > 0) {
-        s->stats.records_dropped += s->count;
-        log_error("records lost at shutdown", LF_INT("records", s->count),
+    if (s->ring.count > 0) {
+        s->stats.records_dropped += s->ring.count;
+        log_error("records lost at shutdown", LF_INT("records", s->ring.count),
                   LF_STR("error", err_name(d->err)), LF_STR("why", d->why));
     }
 }
@@ -375,4 +445,11 @@ void drain_free(struct store *s)
 {
     notes_free(&s->drain.fresh);
     notes_free(&s->drain.taken);
+    ring_free(&s->ring);
+}
+
+void drain_trim(struct store *s)
+{
+    mem_free(s->ring.spare);
+    s->ring.spare = NULL;
 }

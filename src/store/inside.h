@@ -18,8 +18,9 @@
 #include "store/vault.h"
 
 #define RING_DEFAULT    16384
-#define BATCH_MAX       500 /* rows in one commit */
-#define BATCH_WAIT_MS   100 /* a row waits no longer than this for company */
+#define RING_BLOCK      1000 /* rows of one piece of the ring: more than 1 MiB, see mem_init */
+#define BATCH_MAX       500  /* rows in one commit */
+#define BATCH_WAIT_MS   100  /* a row waits no longer than this for company */
 #define RETRY_BUSY_MS   250
 #define RETRY_OTHER_MS  1000
 #define NOTES_MAX       4096 /* of each kind */
@@ -33,6 +34,20 @@
 #define WATCH_EVERY_MS  1000
 #define OBJECTS_MAX     1000000
 #define TROUBLE_MAX     160
+
+/* The ring: pieces that come when the others are full and go when their rows are through. One that
+ * is empty is kept, so that a steady stream of records costs no memory and touches the same pages.
+ * The rows of the first piece are the oldest. */
+struct block {
+    struct link link;
+    size_t first, end; /* rows [first, end) wait for the disk */
+    struct record row[];
+};
+struct ring {
+    struct link blocks;
+    struct block *spare;
+    size_t cap, count; /* rows at most; now */
+};
 
 /* Small facts on their way to the disk. */
 struct notes {
@@ -96,8 +111,7 @@ struct store {
     struct watch watch;
     int64_t max_age_ms, max_bytes;
 
-    struct record *ring;
-    size_t cap, head, count; /* a drain job covers [head, head + batch.records_n) */
+    struct ring ring; /* a drain job covers the first batch.records_n rows of its first piece */
     struct drain drain;
     struct link waiting; /* verbs, oldest first */
     struct map used;     /* key id -> the minute last put */
@@ -149,11 +163,12 @@ void watch_close(struct store *s);
 
 /* ---- drain.c -------------------------------------------------------------------------------- */
 
-void drain_init(struct store *s);
+void drain_init(struct store *s, size_t ring);
 bool drain_idle(const struct store *s); /* nothing put that is not through */
 void drain_kick(struct store *s);       /* now rather than in BATCH_WAIT_MS */
 void drain_close(struct store *s); /* the thread is gone: writes the rest here, or counts it lost */
 void drain_free(struct store *s);
+void drain_trim(struct store *s); /* gives memory back that only a burst has needed */
 /* A write has failed: keeps trying one until it works, so that the trouble is over when it is over
  * and not when the next request comes. */
 void drain_watch(struct store *s);

@@ -5,11 +5,13 @@
 /* The order of records is the order of their numbers, so a range of numbers is a range of time and
  * the table needs no index. A filtered scan looks at no more than SCAN_SPAN numbers at a time, so
  * that whatever else waits for the store's thread gets its turn. */
-#define RECORD_COLUMNS                                                                         \
-    "num,id,at,key_id,key_name,client,route,model_asked,model_answered,session,upstream_id,"   \
+#define RECORD_COLUMNS "num," RECORD_WRITTEN
+#define RECORD_WRITTEN                                                                         \
+    "id,at,key_id,key_name,client,route,model_asked,model_answered,session,upstream_id,"       \
     "stream,status,ended,account,attempts,tries,ttfb_ms,duration_ms,bytes_in,bytes_out,"       \
     "usage_known,input,output,cache_read,cache_write_5m,cache_write_1h,thinking,web_searches," \
     "web_fetches,service_tier,stop_reason,cost_nano_usd,price_date,grp,why"
+#define RECORD_MARKS  "?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?"
 #define RECORD_FILTER "(?3 IS NULL OR account = ?3) AND (?4 IS NULL OR key_name = ?4)"
 #define ACCOUNT_COLUMNS                                                                  \
     "id,version,name,provider,base_url,priority,weight,paused,allow_private,created_at," \
@@ -60,9 +62,8 @@ static const char *const stmt_sql[ST_COUNT] = {
     [ST_GROUP_UPDATE] = "UPDATE groups SET version=version+1,strategy=?3,settings=?4 "
                         "WHERE name=?1 AND version=?2",
     [ST_GROUP_REMOVE] = "DELETE FROM groups WHERE name=?1",
-    [ST_RECORD_ADD] =
-        "INSERT INTO records(" RECORD_COLUMNS
-        ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [ST_RECORD_FIRST] = "INSERT INTO records(" RECORD_WRITTEN ",num) VALUES(" RECORD_MARKS ",?)",
+    [ST_RECORD_ADD] = "INSERT INTO records(" RECORD_WRITTEN ") VALUES(" RECORD_MARKS ")",
     [ST_RECORDS_UP] = "SELECT " RECORD_COLUMNS
                       " FROM records WHERE num>?1 AND num<?2 AND " RECORD_FILTER
                       " ORDER BY num LIMIT ?5",

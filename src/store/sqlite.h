@@ -40,6 +40,7 @@ enum stmt {
     ST_GROUP_ADD,
     ST_GROUP_UPDATE,
     ST_GROUP_REMOVE,
+    ST_RECORD_FIRST,
     ST_RECORD_ADD,
     ST_RECORDS_UP,
     ST_RECORDS_DOWN,
@@ -71,8 +72,9 @@ enum stmt {
     ST_COUNT
 };
 
-#define INTERN_MAX 256 /* different words of ours that may come back from the disk */
-#define WHY_MAX    160
+#define RECORD_COLUMNS_N 35  /* of `records`, but for its number */
+#define INTERN_MAX       256 /* different words of ours that may come back from the disk */
+#define WHY_MAX          160
 
 struct backend {
     sqlite3 *db;

@@ -67,68 +67,184 @@ static enum err tries_print(struct buf *out, const struct record *r)
     return w.err;
 }
 
+/* Of the one attempt that nearly every record has. */
+#define TRY_WORD 64
+#define TRY_MAX  (3 * TEXT_U64_MAX + 2 * (TRY_WORD + 2) + 16)
+
+static char *try_number(char *p, int64_t n)
+{
+    if (n < 0)
+        *p++ = '-';
+    return p + text_from_u64(n < 0 ? ~(uint64_t)n + 1 : (uint64_t)n, p);
+}
+
+/* NULL: it is long, or JSON would write it in another way. */
+static char *try_word(char *p, const char *s)
+{
+    size_t n = 0;
+    *p++ = '"';
+    for (; s[n] != '\0' && n < TRY_WORD; n++) {
+        if (s[n] < ' ' || s[n] >= 0x7f || s[n] == '"' || s[n] == '\\')
+            return NULL;
+        p[n] = s[n];
+    }
+    p[n] = '"';
+    return s[n] == '\0' ? p + n + 1 : NULL;
+}
+
+/* As tries_print does it, in a quarter of its instructions; 0: that one must do it. */
+static size_t try_print(char out[TRY_MAX], const struct record *r)
+{
+    const struct record_attempt *a = &r->attempt[0];
+    char *p = out;
+    if (r->attempts != 1 || a->reason == NULL)
+        return 0;
+    *p++ = '[';
+    *p++ = '[';
+    p = try_number(p, a->account_id);
+    *p++ = ',';
+    p = try_word(p, a->account);
+    if (p == NULL)
+        return 0;
+    *p++ = ',';
+    p = try_number(p, a->status);
+    *p++ = ',';
+    p = try_word(p, a->reason);
+    if (p == NULL)
+        return 0;
+    *p++ = ',';
+    p = try_number(p, a->ms);
+    *p++ = ']';
+    *p++ = ']';
+    assert(p - out <= TRY_MAX);
+    return (size_t)(p - out);
+}
+
 static const char *last_account(const struct record *r)
 {
     int n = tries_kept(r);
     return n > 0 ? r->attempt[n - 1].account : "";
 }
 
-/* In the order of RECORD_COLUMNS, like record_read. */
-static void record_bind(sqlite3_stmt *st, const struct record *r, int64_t num, struct slice tries)
+/* Rows of a batch are much alike: what is as it was in the row before stays bound, for a bound
+ * value survives its step. Texts are those of the records, which stay where they are during the
+ * batch. */
+struct row_binder {
+    sqlite3_stmt *st;
+    bool begun; /* a row has been bound */
+    int at;     /* the last column bound */
+    union bound {
+        const char *text;
+        int64_t number;
+    } was[RECORD_COLUMNS_N + 1]; /* by number of the parameter */
+    char tries[TRY_MAX];
+};
+
+static void row_text(struct row_binder *w, const char *s)
 {
-    int at = 0;
-    (void)sqlite3_bind_int64(st, ++at, num);
-    bind_cstr(st, ++at, r->id);
-    (void)sqlite3_bind_int64(st, ++at, r->at);
-    bind_cstr(st, ++at, r->key_id);
-    bind_cstr(st, ++at, r->key_name);
-    bind_cstr(st, ++at, r->client);
-    bind_cstr(st, ++at, r->route);
-    bind_cstr(st, ++at, r->model_asked);
-    bind_cstr(st, ++at, r->model_answered);
-    bind_cstr(st, ++at, r->session);
-    bind_cstr(st, ++at, r->upstream_id);
-    (void)sqlite3_bind_int(st, ++at, r->stream);
-    (void)sqlite3_bind_int(st, ++at, r->status);
-    bind_cstr(st, ++at, r->end);
-    bind_cstr(st, ++at, last_account(r));
-    (void)sqlite3_bind_int(st, ++at, r->attempts);
-    bind_slice(st, ++at, tries);
-    (void)sqlite3_bind_int(st, ++at, r->ttfb_ms);
-    (void)sqlite3_bind_int(st, ++at, r->duration_ms);
-    (void)sqlite3_bind_int64(st, ++at, r->bytes_in);
-    (void)sqlite3_bind_int64(st, ++at, r->bytes_out);
-    (void)sqlite3_bind_int(st, ++at, r->usage_known);
-    (void)sqlite3_bind_int64(st, ++at, r->input);
-    (void)sqlite3_bind_int64(st, ++at, r->output);
-    (void)sqlite3_bind_int64(st, ++at, r->cache_read);
-    (void)sqlite3_bind_int64(st, ++at, r->cache_write_5m);
-    (void)sqlite3_bind_int64(st, ++at, r->cache_write_1h);
-    (void)sqlite3_bind_int64(st, ++at, r->thinking);
-    (void)sqlite3_bind_int(st, ++at, r->web_searches);
-    (void)sqlite3_bind_int(st, ++at, r->web_fetches);
-    bind_cstr(st, ++at, r->service_tier);
-    bind_cstr(st, ++at, r->stop_reason);
-    (void)sqlite3_bind_int64(st, ++at, r->cost_nano_usd);
-    bind_cstr(st, ++at, r->price_date);
-    bind_cstr(st, ++at, r->group);
-    bind_cstr(st, ++at, r->why);
-    assert(at == sqlite3_bind_parameter_count(st));
+    const char **was = &w->was[++w->at].text;
+    if (w->begun && (*was == s || (*was != NULL && s != NULL && strcmp(*was, s) == 0)))
+        return;
+    *was = s;
+    bind_cstr(w->st, w->at, s);
 }
 
+static void row_number(struct row_binder *w, int64_t n)
+{
+    int64_t *was = &w->was[++w->at].number;
+    if (w->begun && *was == n)
+        return;
+    *was = n;
+    (void)sqlite3_bind_int64(w->st, w->at, n);
+}
+
+/* In the order of RECORD_COLUMNS behind `num`, like record_read. */
+static void row_bind(struct row_binder *w, const struct record *r, struct slice tries)
+{
+    w->at = 0;
+    row_text(w, r->id);
+    row_number(w, r->at);
+    row_text(w, r->key_id);
+    row_text(w, r->key_name);
+    row_text(w, r->client);
+    row_text(w, r->route);
+    row_text(w, r->model_asked);
+    row_text(w, r->model_answered);
+    row_text(w, r->session);
+    row_text(w, r->upstream_id);
+    row_number(w, r->stream);
+    row_number(w, r->status);
+    row_text(w, r->end);
+    row_text(w, last_account(r));
+    row_number(w, r->attempts);
+    bind_slice(w->st, ++w->at, tries); /* never the same for long: printed for each row */
+    row_number(w, r->ttfb_ms);
+    row_number(w, r->duration_ms);
+    row_number(w, r->bytes_in);
+    row_number(w, r->bytes_out);
+    row_number(w, r->usage_known);
+    row_number(w, r->input);
+    row_number(w, r->output);
+    row_number(w, r->cache_read);
+    row_number(w, r->cache_write_5m);
+    row_number(w, r->cache_write_1h);
+    row_number(w, r->thinking);
+    row_number(w, r->web_searches);
+    row_number(w, r->web_fetches);
+    row_text(w, r->service_tier);
+    row_text(w, r->stop_reason);
+    row_number(w, r->cost_nano_usd);
+    row_text(w, r->price_date);
+    row_text(w, r->group);
+    row_text(w, r->why);
+    assert(w->at == RECORD_COLUMNS_N);
+    w->begun = true;
+}
+
+static enum err row_write(struct backend *b, struct row_binder *w, const struct record *r)
+{
+    size_t n = try_print(w->tries, r);
+    int rc;
+    enum err e = n == 0 ? tries_print(&b->text, r) : OK;
+    if (e != OK)
+        return e;
+    row_bind(w, r, n == 0 ? buf_slice(&b->text) : (struct slice){w->tries, n});
+    rc = sqlite3_step(w->st);
+    if (rc != SQLITE_DONE)
+        e = sq_fail(b, rc);
+    (void)sqlite3_reset(w->st);
+    return e;
+}
+
+/* `first` is given the number `num`, or counts on where the table ends. */
+static enum err rows_write(struct backend *b, enum stmt which, int64_t num, const struct record *r,
+                           size_t n)
+{
+    struct row_binder w = {0};
+    enum err e;
+    w.st = stmt_use(b, which, &e);
+    if (w.st == NULL)
+        return e;
+    if (which == ST_RECORD_FIRST)
+        (void)sqlite3_bind_int64(w.st, RECORD_COLUMNS_N + 1, num);
+    assert(sqlite3_bind_parameter_count(w.st) == RECORD_COLUMNS_N + (which == ST_RECORD_FIRST));
+    for (size_t i = 0; i < n && e == OK; i++)
+        e = row_write(b, &w, &r[i]);
+    stmt_end(w.st);
+    return e;
+}
+
+/* The first row is given its number. The others get the next ones from the engine, which knows the
+ * table's end and need not look whether the number is taken. */
 static enum err records_write(struct backend *b, const struct record *r, size_t n)
 {
-    enum err e = OK;
-    for (size_t i = 0; i < n && e == OK; i++) {
-        sqlite3_stmt *st = stmt_use(b, ST_RECORD_ADD, &e);
-        if (st == NULL)
-            return e;
-        e = tries_print(&b->text, &r[i]);
-        if (e != OK)
-            return e;
-        record_bind(st, &r[i], b->next_record + (int64_t)i, buf_slice(&b->text));
-        e = stmt_run(b, st);
-    }
+    enum err e;
+    if (n == 0)
+        return OK;
+    e = rows_write(b, ST_RECORD_FIRST, b->next_record, r, 1);
+    if (e == OK && n > 1)
+        e = rows_write(b, ST_RECORD_ADD, 0, r + 1, n - 1);
+    assert(e != OK || sqlite3_last_insert_rowid(b->db) == b->next_record + (int64_t)n - 1);
     return e;
 }
 
@@ -214,7 +330,7 @@ static void tries_read(struct backend *b, struct slice text, struct record *r)
     json_free(doc);
 }
 
-/* In the order of RECORD_COLUMNS, like record_bind. */
+/* In the order of RECORD_COLUMNS, like row_bind. */
 static void record_read(struct backend *b, sqlite3_stmt *st, struct record *r)
 {
     int at = 0;

@@ -36,7 +36,7 @@ void trouble_log(struct store *s, enum err e, const char *why)
         return;
     }
     log_error("store trouble", LF_STR("error", err_name(e)), LF_STR("why", why),
-              LF_INT("waiting", s->count), LF_INT("unlogged", s->unlogged[e]));
+              LF_INT("waiting", s->ring.count), LF_INT("unlogged", s->unlogged[e]));
     s->logged_at[e] = now;
     s->unlogged[e] = 0;
 }
@@ -62,7 +62,7 @@ void store_note(struct store *s, enum err e, const char *why, bool wrote)
 void store_stats_get(const struct store *s, struct store_stats *out)
 {
     *out = s->stats;
-    out->queued = s->count;
+    out->queued = s->ring.count;
     out->stuck_ms = s->worker != NULL ? worker_stuck_ms(s->worker) : 0;
 }
 
@@ -84,6 +84,7 @@ static void prune_fire(void *arg)
 {
     struct store *s = arg;
     prune_start(s);
+    drain_trim(s);
     timer_set(&s->prune_timer, loop_now(s->loop) + PRUNE_EVERY_MS);
 }
 
@@ -137,17 +138,16 @@ static void store_dispose(struct store *s)
     keyring_close(&s->keys);
     if (s->lock_fd >= 0)
         folder_unlock(s->lock_fd);
-    mem_free(s->ring);
     mem_free(s);
 }
 
-static void store_start(struct store *s)
+static void store_start(struct store *s, size_t ring)
 {
     s->worker = worker_new(s->loop, "store");
     s->stats.db_bytes = s->ops->bytes(s->backend);
     list_init(&s->waiting);
     map_init(&s->used);
-    drain_init(s);
+    drain_init(s, ring);
     watch_init(s);
     timer_init(&s->prune_timer, s->loop, prune_fire, s);
     timer_set(&s->prune_timer, loop_now(s->loop) + PRUNE_FIRST_MS);
@@ -166,8 +166,6 @@ enum err store_open(struct loop *l, const struct store_options *o, struct store 
     s->ops = &backend_sqlite;
     s->lock_fd = -1;
     s->shared = o->shared;
-    s->cap = o->ring != 0 ? o->ring : RING_DEFAULT;
-    s->ring = mem_new(s->cap * sizeof *s->ring);
     store_set_limits(s, o->records_max_age_ms, o->records_max_bytes);
     if (o->dir != NULL)
         e = open_files(s, o, db, why, why_size);
@@ -182,7 +180,7 @@ enum err store_open(struct loop *l, const struct store_options *o, struct store 
         store_dispose(s);
         return e;
     }
-    store_start(s);
+    store_start(s, o->ring != 0 ? o->ring : RING_DEFAULT);
     *out = s;
     return OK;
 }

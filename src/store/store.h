@@ -220,9 +220,7 @@ struct record {
     int32_t status;  /* what the client got */
     const char *end; /* static: complete, client_gone, upstream_cut, upstream_error, timeout,
                         refused, drained, ... */
-    struct record_attempt attempt[STORE_ATTEMPTS];
-    int32_t attempts; /* may exceed STORE_ATTEMPTS: the last ones are kept */
-    int32_t ttfb_ms;  /* first byte to the client, -1 = none */
+    int32_t ttfb_ms; /* first byte to the client, -1 = none */
     int32_t duration_ms;
     int64_t bytes_in, bytes_out;
     bool usage_known; /* false: the observer went blind, or nothing reported any */
@@ -231,6 +229,8 @@ struct record {
     char service_tier[16], stop_reason[32];
     int64_t cost_nano_usd; /* -1 = no price known */
     char price_date[12];   /* of the table row that priced it */
+    int32_t attempts;      /* may exceed STORE_ATTEMPTS: the last ones are kept */
+    struct record_attempt attempt[STORE_ATTEMPTS]; /* at the end: what is not used is not copied */
 };
 /* Into the ring; never waits. Ring full: dropped and counted. */
 void store_record(struct store *s, const struct record *r);

@@ -96,6 +96,56 @@ static void test_ring_wraps(void **state)
     mem_free(g.record);
 }
 
+/* All clients leave in one turn of the loop: every row is written, in order, and the memory they
+ * have waited in goes again. */
+static void test_burst(void **state)
+{
+    struct bench *b = *state;
+    struct ring *g = &b->s->ring;
+    struct record_query q = {.forward = true, .limit = 1000};
+    assert_true(RING_BLOCK * sizeof(struct record) > 1 << 20); /* unmapped when freed: mem_init */
+    for (int round = 0; round < 2; round++) {
+        int n = round == 0 ? 10000 : RING_DEFAULT;
+        int64_t before = q.after_row;
+        records_put(b, 0, n);
+        assert_int_equal(stats_of(b).queued, n);
+        bench_pass(&b->loop, BATCH_WAIT_MS);
+        assert_int_equal(stats_of(b).queued, 0);
+        assert_int_equal(stats_of(b).records_dropped, 0);
+        for (struct got got = {0}; q.after_row < before + n; mem_free(got.record)) {
+            got = records_query(b, &q);
+            assert_true(got.e == OK && got.n > 0);
+            for (size_t i = 0; i < got.n; i++)
+                assert_int_equal(got.record[i].ttfb_ms, q.after_row++ - before);
+        }
+        assert_true(list_empty(&g->blocks)); /* one is kept for the next row */
+        assert_non_null(g->spare);
+        drain_trim(b->s);
+        assert_null(g->spare);
+    }
+}
+
+/* A steady stream goes through the same two blocks. */
+static void test_ring_takes_turns(void **state)
+{
+    struct bench *b = *state;
+    struct block *seen[2] = {NULL, NULL};
+    for (int i = 0; i < 40; i++) {
+        records_put(b, 0, BATCH_MAX);
+        for (struct link *l = b->s->ring.blocks.next; l != &b->s->ring.blocks; l = l->next) {
+            struct block *at = CONTAINER(l, struct block, link);
+            int k = seen[0] == NULL || seen[0] == at ? 0 : 1;
+            assert_true(seen[k] == NULL || seen[k] == at);
+            seen[k] = at;
+        }
+        if (i > 0) /* the one before, while this one waits */
+            assert_true(bench_step(&b->loop));
+    }
+    assert_non_null(seen[1]);
+    bench_pass(&b->loop, BATCH_WAIT_MS);
+    assert_int_equal(records_count(b), 40 * BATCH_MAX);
+}
+
 /* ---- another program holds the lock --------------------------------------------------------- */
 
 static sqlite3 *lock_take(const struct bench *b)
@@ -587,6 +637,8 @@ int main(void)
         IN_MEMORY(test_full_batch_leaves_at_once),
         RING_8(test_ring_full),
         RING_8(test_ring_wraps),
+        IN_MEMORY(test_burst),
+        IN_MEMORY(test_ring_takes_turns),
         WITH(test_locked),
         WITH(test_trouble_ends_without_traffic),
         WITH(test_locked_and_ring_full),

@@ -1,6 +1,8 @@
 /* links: base store */
 #include "store_bench.h"
 
+#include "store/inside.h"
+
 /* ---- accounts ------------------------------------------------------------------------------- */
 
 static void test_account_add(void **state)
@@ -288,6 +290,137 @@ static void test_record_round_trip(void **state)
         records_equal(&g.record[i], &r[i]);
     }
     mem_free(g.record);
+}
+
+/* ---- rows of one batch, each partly as the one before it */
+
+#define FIELD(name)                                                       \
+    {                                                                     \
+        offsetof(struct record, name), sizeof(((struct record *)0)->name) \
+    }
+static const struct {
+    size_t at, n;
+} fields[] = {
+    FIELD(id),
+    FIELD(at),
+    FIELD(key_id),
+    FIELD(key_name),
+    FIELD(client),
+    FIELD(route),
+    FIELD(model_asked),
+    FIELD(model_answered),
+    FIELD(session),
+    FIELD(group),
+    FIELD(why),
+    FIELD(upstream_id),
+    FIELD(stream),
+    FIELD(status),
+    FIELD(end),
+    FIELD(ttfb_ms),
+    FIELD(duration_ms),
+    FIELD(bytes_in),
+    FIELD(bytes_out),
+    FIELD(usage_known),
+    FIELD(input),
+    FIELD(output),
+    FIELD(cache_read),
+    FIELD(cache_write_5m),
+    FIELD(thinking),
+    FIELD(web_searches),
+    FIELD(cache_write_1h),
+    FIELD(web_fetches),
+    FIELD(attempts),
+    FIELD(service_tier),
+    FIELD(stop_reason),
+    FIELD(cost_nano_usd),
+    FIELD(price_date),
+};
+#define FIELDS (sizeof fields / sizeof fields[0])
+
+static uint32_t dice_throw(uint32_t *dice)
+{
+    *dice ^= *dice << 13;
+    *dice ^= *dice >> 17;
+    *dice ^= *dice << 5;
+    return *dice >> 8;
+}
+
+/* Plain words, and those that JSON writes in another way. */
+static struct record_attempt attempt_any(uint32_t *dice)
+{
+    static const char *const words[] = {
+        "served",
+        "plain",
+        "",
+        "a \"b\"",
+        "\\",
+        "\t",
+        "\x7f",
+        "caf\xc3\xa9",
+        "64bytes_64bytes_64bytes_64bytes_64bytes_64bytes_64bytes_64bytes_", /* the longest kept */
+    };
+    static const int64_t numbers[] = {0, 1, 429, -1, INT64_MIN, INT64_MAX, INT32_MIN};
+    struct record_attempt a = {.account_id = numbers[dice_throw(dice) % 7],
+                               .status = (int32_t)numbers[dice_throw(dice) % 4],
+                               .reason = words[dice_throw(dice) % 9],
+                               .ms = (int32_t)numbers[dice_throw(dice) % 4]};
+    text_copy(a.account, sizeof a.account, slice_of(words[dice_throw(dice) % 9]));
+    return a;
+}
+
+/* Values of all kinds: made, none, small and large. */
+static void samples_make(struct record sample[5])
+{
+    sample[0] = record_make(3);
+    sample[1] = record_make(8);
+    sample[2] = (struct record){.route = "", .end = ""};
+    sample[3] = (struct record){.route = "route", .end = "e", .at = 1, .status = 7, .ttfb_ms = -1};
+    sample[4] = (struct record){.route = "x", .end = "end", .at = 5, .cost_nano_usd = -1};
+    sample[4].input = INT64_MAX;
+    sample[4].output = INT64_MIN;
+    for (int i = 0; i < 5; i++)
+        sample[i].attempts = (int32_t[]){1, 2, 0, 1, 9}[i];
+}
+
+/* What was bound for a row and is still right for the next is not bound again: nothing of one row
+ * may be seen in another. */
+static void test_rows_alike(void **state)
+{
+    enum { ROWS = 3 * BATCH_MAX + 100 };
+    struct bench *b = *state;
+    struct record sample[5], *r = mem_new(ROWS * sizeof *r);
+    struct record_query q = {.forward = true, .limit = 1000};
+    uint32_t dice = 1;
+    samples_make(sample);
+    r[0] = sample[0];
+    for (int i = 0; i < ROWS; i++) {
+        if (i > 0)
+            r[i] = r[i - 1];
+        for (size_t k = 0; k < FIELDS; k++) {
+            const struct record *from = &sample[dice_throw(&dice) % 5];
+            if (dice_throw(&dice) % 2 == 0) /* else as before */
+                memcpy((char *)&r[i] + fields[k].at, (const char *)from + fields[k].at,
+                       fields[k].n);
+        }
+        for (int k = 0; k < STORE_ATTEMPTS; k++)
+            if (i == 0 || dice_throw(&dice) % 2 == 0)
+                r[i].attempt[k] = attempt_any(&dice);
+        store_record(b->s, &r[i]);
+    }
+    while (bench_step(&b->loop))
+        ;
+    bench_pass(&b->loop, BATCH_WAIT_MS);
+    for (size_t n = 0; n < ROWS;) {
+        struct got g = records_query(b, &q);
+        assert_true(g.e == OK && g.n > 0);
+        for (size_t i = 0; i < g.n; i++, n++) {
+            assert_int_equal(g.record[i].row, n + 1);
+            records_equal(&g.record[i], &r[n]);
+        }
+        q.after_row = (int64_t)n;
+        mem_free(g.record);
+    }
+    mem_free(r);
 }
 
 static void test_records_paging(void **state)
@@ -611,6 +744,7 @@ int main(void)
         WITH(test_key_used),
         WITH(test_pepper),
         WITH(test_record_round_trip),
+        IN_MEMORY(test_rows_alike),
         IN_MEMORY(test_records_paging),
         IN_MEMORY(test_record_by_id),
         IN_MEMORY(test_record_by_id_is_quick),
