@@ -335,7 +335,8 @@ static struct limit_verdict judge_rate_limited(const struct reply_facts *r,
         return v;
     if (u.credits)
         return verdict_family("out_of_credits", FAMILY_MS);
-    if (mentions_any(slice_of(o->error_message), long_context)) /* of this request, and no other */
+    if (mentions_any(slice_of(reply_words(o)->error_message),
+                     long_context)) /* of this request, and no other */
         return verdict_next("out_of_credits");
     if (told)
         return verdict_cool("rate_limited", wait);
@@ -370,7 +371,7 @@ static struct limit_verdict judge_forbidden(const struct observation *o, struct 
                                          "locked",     NULL};
     static const char *const revoked[] = {"token has been revoked", NULL};
     static const char *const scope[] = {"scope requirement", NULL};
-    struct slice text = slice_of(o->error_message);
+    struct slice text = slice_of(reply_words(o)->error_message);
     if (body_has(body, S("organization_on_hold")))
         return verdict_login("account_disabled");
     if (mentions_any(text, revoked))
@@ -390,7 +391,7 @@ static struct limit_verdict judge_bad_request(const struct reply_facts *r,
 {
     static const char *const credits[] = {"extra usage", NULL};
     static const char *const long_context[] = {"long context", NULL};
-    struct slice text = slice_of(o->error_message);
+    struct slice text = slice_of(reply_words(o)->error_message);
     if (o->error == REPLY_ERROR_BILLING)
         return limits_spent(r->head, r->body, now);
     if (o->error == REPLY_ERROR_AUTH && body_has(r->body, S("organization_on_hold")))
@@ -503,7 +504,8 @@ static struct limit_verdict judge_client_range(const struct reply_facts *r,
 struct limit_verdict limits_judge(const struct provider *p, const struct reply_facts *r,
                                   int64_t now)
 {
-    struct observation o = {0};
+    struct reply_words words = {0};
+    struct observation o = {.words = &words};
     if (r->status == 0)
         return judge_failure(r->failure);
     if (r->status >= 200 && r->status < 300 && r->in_stream != REPLY_ERROR_NONE)

@@ -101,7 +101,7 @@ static struct limit_verdict openai_limited(const struct reply_facts *r, const st
 {
     int64_t wait = 0, bucket = 0;
     bool present = false;
-    struct slice text = slice_of(o->error_message), model = slice_of(r->model);
+    struct slice text = slice_of(reply_words(o)->error_message), model = slice_of(r->model);
     /* Of this request and no other: it is larger than a minute's worth. */
     if (slice_istarts(text, S("Request too large")))
         return verdict_next("rate_limited");
@@ -128,7 +128,7 @@ static bool judge_openai(const struct reply_facts *r, const struct observation *
         *out = verdict_login("unauthorized");
         return true;
     case 402:
-        if (!has(slice_of(o->error_message), "can only afford"))
+        if (!has(slice_of(reply_words(o)->error_message), "can only afford"))
             return false;
         *out = verdict_next("spend_limit"); /* a smaller one would do */
         return true;
@@ -184,7 +184,7 @@ static bool judge_zai_code(const struct reply_facts *r, const struct observation
 {
     uint64_t code = 0;
     int64_t wait = 0;
-    if (!text_u64(slice_of(o->error_type), &code))
+    if (!text_u64(slice_of(reply_words(o)->error_type), &code))
         return false;
     switch (code) {
     case 1302: /* too many at once, too often, too busy */
@@ -196,8 +196,9 @@ static bool judge_zai_code(const struct reply_facts *r, const struct observation
     case 1304: /* the plan's windows: of calls a day, of five hours, of a week */
     case 1308:
     case 1310:
-        *out = verdict_cool("rate_limited",
-                            beijing_wait(r, slice_of(o->error_message), now, &wait) ? wait : HOUR);
+        *out = verdict_cool(
+            "rate_limited",
+            beijing_wait(r, slice_of(reply_words(o)->error_message), now, &wait) ? wait : HOUR);
         return true;
     case 1112: /* locked */
     case 1113: /* no balance */
@@ -216,8 +217,8 @@ static bool judge_zai(const struct reply_facts *r, const struct observation *o, 
                       struct limit_verdict *out)
 {
     uint64_t code = 0;
-    return text_u64(slice_of(o->error_type), &code) ? judge_zai_code(r, o, now, out)
-                                                    : judge_openai(r, o, now, out);
+    return text_u64(slice_of(reply_words(o)->error_type), &code) ? judge_zai_code(r, o, now, out)
+                                                                 : judge_openai(r, o, now, out);
 }
 
 /* ---- Google ---------------------------------------------------------------------------------- */
@@ -324,7 +325,7 @@ static bool judge_aws(const struct reply_facts *r, const struct observation *o, 
     }
     switch (class) {
     case AWS_LIMITED: /* no time is ever told */
-        if (has(slice_of(o->error_message), "per day"))
+        if (has(slice_of(reply_words(o)->error_message), "per day"))
             wait = HOUR;
         else if (strcmp(name, "ServiceQuotaExceededException") == 0)
             wait = MINUTE;

@@ -99,10 +99,11 @@ bool slice_ends(struct slice s, struct slice suffix);
 /* Offset of the first `c`, or -1. */
 ptrdiff_t slice_find(struct slice s, char c);
 ptrdiff_t slice_search(struct slice s, struct slice needle);
+extern const char *const slice_nothing; /* "" */
 static inline struct slice slice_sub(struct slice s, size_t from, size_t to)
 {
     assert(from <= to && to <= s.n);
-    return (struct slice){s.p != NULL ? s.p + from : "", to - from};
+    return (struct slice){s.p != NULL ? s.p + from : slice_nothing, to - from};
 }
 struct slice slice_trim(struct slice s); /* SP and HTAB at both ends */
 bool slice_has_control(struct slice s);  /* a byte under 0x20 (HTAB too), or 0x7f */

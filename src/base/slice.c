@@ -7,6 +7,8 @@
 #include <immintrin.h>
 #endif
 
+const char *const slice_nothing = "";
+
 static bool bytes_eq(const char *a, const char *b, size_t n)
 {
     assert(n == 0 || (a != NULL && b != NULL));

@@ -222,8 +222,9 @@ void anthropic_error(int status, const struct json_val *root, struct observation
     if (code.n == 0)
         code = json_get_str(e, "code");
     out->error = error_class(status, type, message, code);
-    text_copy(out->error_type, sizeof out->error_type, type);
-    text_copy(out->error_message, sizeof out->error_message, message);
+    struct reply_words *words = reply_words_room(out);
+    text_copy(words->error_type, sizeof words->error_type, type);
+    text_copy(words->error_message, sizeof words->error_message, message);
 }
 
 static void error_read(int status, struct slice body, struct observation *out)
@@ -364,7 +365,10 @@ static bool container_read(struct observation *seen, struct slice v)
     const struct span_want want[] = {{S("id"), &id}};
     if (!MEMBERS(v, want))
         return false;
-    reading_span_text(seen->container, sizeof seen->container, v, id);
+    if (id.to > 0) {
+        struct reply_words *words = reply_words_room(seen);
+        reading_span_text(words->container, sizeof words->container, v, id);
+    }
     return true;
 }
 

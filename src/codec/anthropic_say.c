@@ -40,6 +40,7 @@ static void reader_free(struct say_reader *r)
     if (r == NULL)
         return;
     buf_free(&r->room);
+    reading_free(&r->reading);
     mem_free(r);
 }
 
@@ -141,7 +142,7 @@ static int error_status(const struct observation *o)
         {"timeout_error", 504},         {"overloaded_error", 529},
     };
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        if (strcmp(o->error_type, types[i].type) == 0)
+        if (strcmp(reply_words(o)->error_type, types[i].type) == 0)
             return types[i].status;
     }
     return o->error == REPLY_ERROR_BILLING ? 402 : 500;
@@ -155,7 +156,8 @@ static bool has_base_resp(const struct json_val *root)
 
 static enum err error_tell(struct say_reader *r, const struct json_val *root)
 {
-    struct observation o = {0};
+    struct reply_words words = {0};
+    struct observation o = {.words = &words};
     struct say s = {.kind = SAY_ERROR};
     if (has_base_resp(root)) {
         s.status = openai_error(0, root, &o);
@@ -164,8 +166,8 @@ static enum err error_tell(struct say_reader *r, const struct json_val *root)
         s.status = error_status(&o);
     }
     s.error = o.error;
-    s.error_type = slice_of(o.error_type);
-    s.text = slice_of(o.error_message);
+    s.error_type = slice_of(reply_words(&o)->error_type);
+    s.text = slice_of(reply_words(&o)->error_message);
     r->over = true;
     return tell(r, &s);
 }

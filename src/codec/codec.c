@@ -29,6 +29,25 @@ void reading_init(struct reading *r)
                           .cache_write_1h = -1};
 }
 
+void reading_free(struct reading *r)
+{
+    mem_free(r->seen.words);
+    r->seen.words = NULL;
+}
+
+const struct reply_words *reply_words(const struct observation *o)
+{
+    static const struct reply_words none;
+    return o->words != NULL ? o->words : &none;
+}
+
+struct reply_words *reply_words_room(struct observation *o)
+{
+    if (o->words == NULL)
+        o->words = NEW(struct reply_words);
+    return o->words;
+}
+
 #define TOKENS_MAX ((int64_t)1 << 40) /* more is nonsense, and would overflow a price */
 
 void reading_count(int64_t *into, const struct json_val *object, const char *key)

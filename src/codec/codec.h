@@ -125,13 +125,21 @@ enum reply_error {
 struct observation {
     struct usage usage;
     char model[96], stop_reason[32], message_id[REQUEST_REF_MAX];
-    char container[64]; /* the id of the one that tools have run in, "" = none */
-    bool meaningful;    /* something other than ping, comment and message_start has been seen */
-    bool terminal;      /* the dialect's own end was seen: message_stop, or the JSON body whole */
-    bool blind; /* the bytes made no sense at some point; what was read before still stands */
+    bool meaningful; /* something other than ping, comment and message_start has been seen */
+    bool terminal;   /* the dialect's own end was seen: message_stop, or the JSON body whole */
+    bool blind;      /* the bytes made no sense at some point; what was read before still stands */
     enum reply_error error;
-    char error_type[48], error_message[256];
+    struct reply_words *words; /* read by reply_words() */
 };
+/* Words that most replies do not have. Thousands of held streams must not keep room for them, so it
+ * is made when they come. Whoever has an observation of his own may give it words of his own:
+ *     struct reply_words words = {0};
+ *     struct observation o = {.words = &words}; */
+struct reply_words {
+    char error_type[48], error_message[256];
+    char container[64]; /* the id of the one that tools have run in, "" = none */
+};
+const struct reply_words *reply_words(const struct observation *o); /* empty ones: never NULL */
 struct observer; /* opaque; a few hundred bytes while idle */
 struct observer *observer_new(enum dialect d, enum reply_kind kind);
 void observer_free(struct observer *o); /* NULL is fine */

@@ -51,6 +51,9 @@ extern const struct dialect_ops dialect_anthropic, dialect_openai, dialect_respo
     dialect_gemini, dialect_ollama;
 const struct dialect_ops *dialect_ops_of(enum dialect d);
 void reading_init(struct reading *r);
+void reading_free(struct reading *r);
+/* Those of `o` to be written; made if there are none. */
+struct reply_words *reply_words_room(struct observation *o);
 /* The member `key` of `object`. The last value that is not null wins; nonsense counts as null. */
 void reading_count(int64_t *into, const struct json_val *object, const char *key);
 void reading_text(char *into, size_t size, const struct json_val *object, const char *key);

@@ -74,10 +74,12 @@ enum err codec_error_translate(enum dialect from, enum dialect to, int *status, 
                                struct slice request_id, struct buf *out)
 {
     char text[320];
-    struct observation o = {0};
+    struct reply_words words = {0};
+    struct observation o = {.words = &words};
     assert(*status >= 400);
     codec_error_read(from, *status, body, &o);
-    struct slice type = slice_of(o.error_type), message = slice_of(o.error_message);
+    struct slice type = slice_of(reply_words(&o)->error_type),
+                 message = slice_of(reply_words(&o)->error_message);
     *status = error_status_in(to, *status, o.error, type, message);
     error_text_in(to, type, message, text, sizeof text);
     return codec_error_body(to, *status, slice_of(text), request_id, out);

@@ -386,7 +386,7 @@ static int exception_status(const struct observation *o)
     case REPLY_ERROR_OVERLOADED:
         return 529;
     case REPLY_ERROR_SERVER:
-        return strcmp(o->error_type, "timeout_error") == 0 ? 504 : 500;
+        return strcmp(reply_words(o)->error_type, "timeout_error") == 0 ? 504 : 500;
     case REPLY_ERROR_AUTH:
     case REPLY_ERROR_BILLING:
     case REPLY_ERROR_CLIENT:
@@ -400,9 +400,11 @@ static int exception_status(const struct observation *o)
 
 static enum err exception_put(struct slice data, struct buf *out)
 {
-    struct observation o = {0};
+    struct reply_words words = {0};
+    struct observation o = {.words = &words};
     codec_error_read(DIALECT_ANTHROPIC, 0, data, &o);
-    return aws_frame_put_exception(exception_status(&o), slice_of(o.error_message), out);
+    return aws_frame_put_exception(exception_status(&o), slice_of(reply_words(&o)->error_message),
+                                   out);
 }
 
 enum err frames_put(struct frames *f, struct slice name, struct slice data, struct buf *out)

@@ -313,7 +313,7 @@ int gemini_error(int status, const struct json_val *root, struct observation *ou
     if (json_type(root) == JSON_ARRAY)
         root = json_at(root, 0);
     status = openai_error(status, root, out); /* its compatible door has the same errors */
-    enum reply_error known = error_by_reason(root, slice_of(out->error_message));
+    enum reply_error known = error_by_reason(root, slice_of(reply_words(out)->error_message));
     if (known != REPLY_ERROR_NONE)
         out->error = known;
     assert(out->error != REPLY_ERROR_NONE && status >= 400);
@@ -323,7 +323,8 @@ int gemini_error(int status, const struct json_val *root, struct observation *ou
 static void error_read(int status, struct slice body, struct observation *out)
 {
     struct json *doc = NULL;
-    struct observation none = {0};
+    struct reply_words words = {0};
+    struct observation none = {.words = &words};
     bool sense = json_parse(body, &doc) == OK;
     (void)gemini_error(status, sense ? json_root(doc) : NULL, sense ? out : &none);
     if (!sense)

@@ -226,8 +226,8 @@ static enum err error_tell(struct say_reader *r, int status, const struct observ
     struct say s = {.kind = SAY_ERROR,
                     .status = status,
                     .error = o->error,
-                    .error_type = slice_of(o->error_type),
-                    .text = slice_of(o->error_message),
+                    .error_type = slice_of(reply_words(o)->error_type),
+                    .text = slice_of(reply_words(o)->error_message),
                     .usage = r->usage}; /* what went wrong was paid for */
     assert(!r->ended && status >= 400 && o->error != REPLY_ERROR_NONE);
     enum err e = blocks_close(&r->blocks);
@@ -237,20 +237,22 @@ static enum err error_tell(struct say_reader *r, int status, const struct observ
 
 static enum err error_say(struct say_reader *r, const struct json_val *root)
 {
-    struct observation o = {0};
+    struct reply_words words = {0};
+    struct observation o = {.words = &words};
     int status = gemini_error(0, root, &o);
     return error_tell(r, status, &o);
 }
 
 static enum err failed_say(struct say_reader *r, const struct json_val *c, struct slice word)
 {
-    struct observation o = {.error = REPLY_ERROR_SERVER};
+    struct reply_words words = {0};
+    struct observation o = {.error = REPLY_ERROR_SERVER, .words = &words};
     struct slice told = gemini_str(c, "finishMessage");
-    text_copy(o.error_type, sizeof o.error_type, word);
+    text_copy(words.error_type, sizeof words.error_type, word);
     if (told.n > 0)
-        text_copy(o.error_message, sizeof o.error_message, told);
+        text_copy(words.error_message, sizeof words.error_message, told);
     else
-        (void)text_format(o.error_message, sizeof o.error_message,
+        (void)text_format(words.error_message, sizeof words.error_message,
                           "The model broke its reply off: %.*s", (int)(word.n < 64 ? word.n : 64),
                           word.p);
     return error_tell(r, 500, &o);

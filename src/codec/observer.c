@@ -138,6 +138,7 @@ void observer_free(struct observer *o)
     assert(o->ops != NULL && idle_n >= 0);
     framer_drop(o);
     text_give(o);
+    reading_free(&o->reading);
     if (idle_n == IDLE_MAX) {
         mem_free(o);
         return;

@@ -154,7 +154,7 @@ int ollama_error(int status, const struct json_val *root, struct observation *ou
 {
     bool told = status >= 400;
     int known = openai_error(status, root, out); /* its compatible door has the same errors */
-    struct slice text = slice_of(out->error_message);
+    struct slice text = slice_of(reply_words(out)->error_message);
     for (size_t i = 0; !told && i < sizeof phrases / sizeof phrases[0]; i++) {
         if (slice_search(text, slice_of(phrases[i].phrase)) < 0)
             continue;
@@ -170,7 +170,8 @@ int ollama_error(int status, const struct json_val *root, struct observation *ou
 static void error_read(int status, struct slice body, struct observation *out)
 {
     struct json *doc = NULL;
-    struct observation none = {0};
+    struct reply_words words = {0};
+    struct observation none = {.words = &words};
     bool sense = json_parse(body, &doc) == OK;
     (void)ollama_error(status, sense ? json_root(doc) : NULL, sense ? out : &none);
     if (!sense)

@@ -99,11 +99,12 @@ static enum err start_say(struct say_reader *r, const struct json_val *root)
 
 static enum err error_say(struct say_reader *r, const struct json_val *root)
 {
-    struct observation o = {0};
+    struct reply_words words = {0};
+    struct observation o = {.words = &words};
     struct say s = {.kind = SAY_ERROR, .status = ollama_error(0, root, &o), .error = o.error};
     assert(s.status >= 400 && o.error != REPLY_ERROR_NONE);
-    s.error_type = slice_of(o.error_type);
-    s.text = slice_of(o.error_message);
+    s.error_type = slice_of(reply_words(&o)->error_type);
+    s.text = slice_of(reply_words(&o)->error_message);
     enum err e = blocks_close(&r->blocks);
     r->ended = true;
     return e == OK ? blocks_tell(&r->blocks, &s) : e;

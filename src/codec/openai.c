@@ -241,7 +241,8 @@ static const char *error_type(int status)
 static void error_read(int status, struct slice body, struct observation *out)
 {
     struct json *doc = NULL;
-    struct observation none = {0};
+    struct reply_words words = {0};
+    struct observation none = {.words = &words};
     bool sense = json_parse(body, &doc) == OK;
     (void)openai_error(status, sense ? json_root(doc) : NULL, sense ? out : &none);
     if (!sense)

@@ -195,21 +195,22 @@ static enum reply_error told_class(int status, const struct told *t)
 /* `code` says more than `type` where it is a word; a number is as good as none. */
 static void told_write(const struct told *t, struct observation *out)
 {
+    struct reply_words *say = reply_words_room(out);
     if (out->error == REPLY_ERROR_CLIENT && error_is_too_long(t->code, t->message))
-        text_copy(out->error_type, sizeof out->error_type, S("context_length_exceeded"));
+        text_copy(say->error_type, sizeof say->error_type, S("context_length_exceeded"));
     else if (t->code.n > 0 && t->number == 0)
-        text_copy(out->error_type, sizeof out->error_type, t->code);
+        text_copy(say->error_type, sizeof say->error_type, t->code);
     else if (t->type.n > 0)
-        text_copy(out->error_type, sizeof out->error_type, t->type);
+        text_copy(say->error_type, sizeof say->error_type, t->type);
     else if (t->number != 0)
-        (void)text_format(out->error_type, sizeof out->error_type, "%" PRId64, t->number);
+        (void)text_format(say->error_type, sizeof say->error_type, "%" PRId64, t->number);
     if (t->raw.n > 0) { /* OpenRouter: what the provider behind it said */
         char raw[200];
         text_copy(raw, sizeof raw, t->raw);
-        (void)text_format(out->error_message, sizeof out->error_message, "%.*s: %s",
+        (void)text_format(say->error_message, sizeof say->error_message, "%.*s: %s",
                           (int)(t->message.n < 50 ? t->message.n : 50), t->message.p, raw);
     } else {
-        text_copy(out->error_message, sizeof out->error_message, t->message);
+        text_copy(say->error_message, sizeof say->error_message, t->message);
     }
 }
 
@@ -234,9 +235,10 @@ int openai_error(int status, const struct json_val *root, struct observation *ou
     const struct json_val *base = base_resp(root);
     if (base != NULL && json_type(json_get(root, "error")) == JSON_NONE) {
         int64_t code = json_get_i64(base, "status_code", 0);
+        struct reply_words *say = reply_words_room(out);
         out->error = error_of_base(code);
-        (void)text_format(out->error_type, sizeof out->error_type, "%" PRId64, code);
-        text_copy(out->error_message, sizeof out->error_message, json_get_str(base, "status_msg"));
+        (void)text_format(say->error_type, sizeof say->error_type, "%" PRId64, code);
+        text_copy(say->error_message, sizeof say->error_message, json_get_str(base, "status_msg"));
         return status >= 400 ? status : status_of(out->error);
     }
     told_read(root, &t);
@@ -255,9 +257,10 @@ bool openai_finish_failed(struct slice word, struct observation *out)
     bool busy = slice_eq(word, S("insufficient_system_resource")); /* DeepSeek */
     if (!busy && !slice_eq(word, S("error")))
         return false;
+    struct reply_words *say = reply_words_room(out);
     out->error = busy ? REPLY_ERROR_OVERLOADED : REPLY_ERROR_SERVER;
-    text_copy(out->error_type, sizeof out->error_type, busy ? word : S("server_error"));
-    text_copy(out->error_message, sizeof out->error_message,
+    text_copy(say->error_type, sizeof say->error_type, busy ? word : S("server_error"));
+    text_copy(say->error_message, sizeof say->error_message,
               S("The upstream broke the reply off with an error"));
     return true;
 }

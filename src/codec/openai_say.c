@@ -478,8 +478,8 @@ static enum err error_say(struct say_reader *r, int status, const struct observa
     struct say s = {.kind = SAY_ERROR,
                     .status = status,
                     .error = o->error,
-                    .error_type = slice_of(o->error_type),
-                    .text = slice_of(o->error_message)};
+                    .error_type = slice_of(reply_words(o)->error_type),
+                    .text = slice_of(reply_words(o)->error_message)};
     /* What is open is closed as it is; what waits behind it is not begun any more. */
     enum err e = r->head != NULL && r->head->opened ? block_close(r, r->head) : OK;
     r->ended = true;
@@ -488,7 +488,8 @@ static enum err error_say(struct say_reader *r, int status, const struct observa
 
 static enum err error_read_say(struct say_reader *r, const struct json_val *root)
 {
-    struct observation o = {0};
+    struct reply_words words = {0};
+    struct observation o = {.words = &words};
     int status = openai_error(0, root, &o);
     return error_say(r, status, &o);
 }
@@ -561,7 +562,8 @@ static enum err choice_read(struct say_reader *r, const struct json_val *c, stru
 {
     const struct json_val *message = json_get(c, "delta");
     struct slice finish = json_get_str(c, "finish_reason");
-    struct observation o = {0};
+    struct reply_words words = {0};
+    struct observation o = {.words = &words};
     enum err e = OK;
     if (json_get_i64(c, "index", 0) != 0)
         return OK;

@@ -133,13 +133,14 @@ int responses_error(const struct json_val *root, struct observation *out)
     if (out->error != REPLY_ERROR_OTHER)
         return status;
     /* Codes of what is wrong with an image or a prompt, of which there are ever more. */
-    struct slice code = slice_of(out->error_type);
+    struct reply_words *words = reply_words_room(out);
+    struct slice code = slice_of(words->error_type);
     bool client = slice_starts(code, S("invalid_")) || slice_search(code, S("image")) >= 0 ||
                   slice_search(code, S("policy")) >= 0;
     out->error = client ? REPLY_ERROR_CLIENT : REPLY_ERROR_SERVER;
     /* The event's type or the response's status, which say nothing more. */
     if (slice_eq(code, S("error")) || slice_eq(code, S("failed")) || code.n == 0)
-        text_copy(out->error_type, sizeof out->error_type, S("server_error"));
+        text_copy(words->error_type, sizeof words->error_type, S("server_error"));
     return client ? 400 : 500;
 }
 
@@ -226,8 +227,10 @@ static void container_read(struct observation *seen, struct slice output)
     if (at >= output.n || output.p[at] != ':')
         return;
     struct span v = {span_skip_space(output, at + 1), 0};
-    if (v.from < output.n && output.p[v.from] == '"' && span_string(output, v.from, &v.to) == OK)
-        (void)json_span_text(output, v, seen->container, sizeof seen->container);
+    if (v.from < output.n && output.p[v.from] == '"' && span_string(output, v.from, &v.to) == OK) {
+        struct reply_words *words = reply_words_room(seen);
+        (void)json_span_text(output, v, words->container, sizeof words->container);
+    }
 }
 
 void responses_usage(const struct json_val *v, struct usage *out)

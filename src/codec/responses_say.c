@@ -463,11 +463,12 @@ static enum err reply_end(struct say_reader *r, const struct json_val *response)
 
 static enum err error_say(struct say_reader *r, const struct json_val *root)
 {
-    struct observation o = {0};
+    struct reply_words words = {0};
+    struct observation o = {.words = &words};
     struct say s = {.kind = SAY_ERROR, .status = responses_error(root, &o)};
     s.error = o.error;
-    s.error_type = slice_of(o.error_type);
-    s.text = slice_of(o.error_message);
+    s.error_type = slice_of(reply_words(&o)->error_type);
+    s.text = slice_of(reply_words(&o)->error_message);
     assert(s.status >= 400 && s.error != REPLY_ERROR_NONE);
     /* What is open is closed as it is; what waits behind it is not begun any more. */
     enum err e = r->head != NULL && r->head->opened ? block_close(r, r->head) : OK;

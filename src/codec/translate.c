@@ -98,6 +98,7 @@ void translate_free(struct translate *t)
     framer_free(&t->in);
     buf_free(&t->mid);
     sse_free(&t->mid_sse);
+    reading_free(&t->reading);
     mem_free(t->model);
     mem_free(t->id);
     mem_free(t);
@@ -132,6 +133,7 @@ static void see_usage(struct observation *seen, const struct usage *u)
 static void see(struct translate *t, const struct say *s)
 {
     struct observation *seen = &t->reading.seen;
+    struct reply_words *words;
     switch (s->kind) {
     case SAY_START:
         text_copy(seen->model, sizeof seen->model, s->model);
@@ -143,8 +145,9 @@ static void see(struct translate *t, const struct say *s)
     case SAY_ERROR:
         seen->error = s->error != REPLY_ERROR_NONE ? s->error : REPLY_ERROR_OTHER;
         see_usage(seen, &s->usage);
-        text_copy(seen->error_type, sizeof seen->error_type, s->error_type);
-        text_copy(seen->error_message, sizeof seen->error_message, s->text);
+        words = reply_words_room(seen);
+        text_copy(words->error_type, sizeof words->error_type, s->error_type);
+        text_copy(words->error_message, sizeof words->error_message, s->text);
         t->errored = true;
         t->status = error_status_in(t->plan.to, s->status >= 400 ? s->status : 500, seen->error,
                                     s->error_type, s->text);
@@ -304,7 +307,8 @@ static void look(struct translate *t, struct slice name, struct slice data)
     if (seen->error != REPLY_ERROR_NONE && !t->errored) {
         t->errored = true;
         t->status = error_status_in(t->plan.to, status_of(seen->error), seen->error,
-                                    slice_of(seen->error_type), slice_of(seen->error_message));
+                                    slice_of(reply_words(seen)->error_type),
+                                    slice_of(reply_words(seen)->error_message));
     }
     t->ended = seen->terminal;
 }
@@ -375,7 +379,8 @@ static enum err error_untouched(struct translate *t, int status, struct slice me
 
 enum err translate_error(struct translate *t, int status, struct slice message, struct buf *out)
 {
-    struct observation o = {0};
+    struct reply_words words = {0};
+    struct observation o = {.words = &words};
     size_t start = out->len;
     enum err e;
     if (t->ended || t->errored) /* the client has been told how it ended */

@@ -33,7 +33,8 @@ enum err front_error(const struct front *f, int status, struct slice message,
 enum err front_error_of(const struct front *f, enum dialect from, int *status, struct slice body,
                         struct slice request_id, struct buf *out)
 {
-    struct observation o = {0};
+    struct reply_words words = {0};
+    struct observation o = {.words = &words};
     struct buf plain;
     if (f->wire != WIRE_BEDROCK)
         return codec_error_translate(from, f->dialect, status, body, request_id, out);
@@ -42,7 +43,7 @@ enum err front_error_of(const struct front *f, enum dialect from, int *status, s
     if (e == OK) {
         codec_error_read(DIALECT_ANTHROPIC, *status, buf_slice(&plain), &o);
         *status = front_status(f, *status);
-        e = bedrock_error(slice_of(o.error_message), out);
+        e = bedrock_error(slice_of(reply_words(&o)->error_message), out);
     }
     buf_free(&plain);
     return e;

@@ -135,11 +135,11 @@ static void probe_on_body(void *owner, struct slice bytes)
 static void probe_on_end(void *owner)
 {
     struct probe *p = owner;
-    struct observation o;
-    memset(&o, 0, sizeof o);
+    struct reply_words words = {0};
+    struct observation o = {.words = &words};
     if (p->status >= 300)
         codec_error_read(p->door->of->dialect, p->status, buf_slice(&p->body), &o);
-    probe_over(p, OK, o.error_message);
+    probe_over(p, OK, reply_words(&o)->error_message);
 }
 
 static void probe_on_fail(void *owner, enum err e, const char *why)

@@ -188,7 +188,7 @@ void pin_reply(struct exchange *x)
     if (x->attempt.kept || x->route.kind != ROUTE_CHAT)
         return;
     x->attempt.kept = true;
-    pin_note(x, slice_of(o->container));
+    pin_note(x, slice_of(reply_words(o)->container));
     if (x->in_thread && crossing_is_same(x)) /* else the client gets an id of our own */
         pin_note(x, slice_of(o->message_id));
 }

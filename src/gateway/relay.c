@@ -421,7 +421,7 @@ static bool relay_translate(struct exchange *x, struct slice *bytes)
 static void relay_refused(struct exchange *x, const struct observation *o)
 {
     const struct front *f = &x->route.front;
-    struct slice id = slice_of(x->record.id), text = slice_of(o->error_message);
+    struct slice id = slice_of(x->record.id), text = slice_of(reply_words(o)->error_message);
     struct http_header h[3] = {{S("content-type"), S("application/json")},
                                {S("x-sluice-request-id"), id}};
     struct buf plain;

@@ -63,11 +63,13 @@ static bool repair_body(struct exchange *x, int before)
 bool repair_replays(struct exchange *x, const struct limit_verdict *v)
 {
     struct attempt *a = &x->attempt;
-    struct observation o = {0};
+    struct reply_words words = {0};
+    struct observation o = {.words = &words};
     if (!repair_fits(x))
         return false;
     codec_error_read(x->route.front.dialect, a->status, buf_slice(&x->reply), &o);
-    if (!codec_is_signature_error(slice_of(o.error_message)) || !repair_body(x, INT_MAX))
+    if (!codec_is_signature_error(slice_of(reply_words(&o)->error_message)) ||
+        !repair_body(x, INT_MAX))
         return false;
     x->repaired = true;
     exchange_learn(x, v, REPLY_ERROR_NONE);

@@ -13,7 +13,8 @@ static inline void play_watch(enum dialect d, enum reply_kind kind, struct slice
                               uint8_t split)
 {
     struct watch whole, cut;
-    struct observation o = {0};
+    struct reply_words words = {0};
+    struct observation o = {.words = &words};
     watch_play_as(&whole, d, kind, bytes, 0, 0);
     MUST(whole.forwarded <= bytes.n);
     watch_play_as(&cut, d, kind, bytes, split, split / 8);

@@ -14,11 +14,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void fuzz_error(int status, struct slice body)
 {
-    struct observation o = {0};
+    struct reply_words words = {0};
+    struct observation o = {.words = &words};
     codec_error_read(DIALECT_ANTHROPIC, status, body, &o);
     MUST(o.error != REPLY_ERROR_NONE);
-    MUST(strlen(o.error_type) < sizeof o.error_type);
-    MUST(strlen(o.error_message) < sizeof o.error_message);
+    MUST(strlen(reply_words(&o)->error_type) < sizeof reply_words(&o)->error_type);
+    MUST(strlen(reply_words(&o)->error_message) < sizeof reply_words(&o)->error_message);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

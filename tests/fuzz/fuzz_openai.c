@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void fuzz_watch(enum reply_kind kind, struct slice bytes, uint8_t split)
 {
     struct watch whole, cut;
-    struct observation o = {0};
+    struct reply_words words = {0};
+    struct observation o = {.words = &words};
     struct span where = {0, 0};
     watch_play_as(&whole, DIALECT_OPENAI, kind, bytes, 0, 0);
     MUST(whole.forwarded <= bytes.n);

@@ -33,7 +33,7 @@ static inline void watch_print(const struct observation *o, char *out, size_t si
     n += text_format(out + n, size - n, "\nstate meaningful=%d terminal=%d blind=%d", o->meaningful,
                      o->terminal, o->blind);
     (void)text_format(out + n, size - n, "\nerror %s type=%s message=%s\n", watch_errors[o->error],
-                      o->error_type, o->error_message);
+                      reply_words(o)->error_type, reply_words(o)->error_message);
 }
 
 static inline void watch_piece(struct observer *o, struct slice piece, size_t *held, size_t *given)

@@ -274,9 +274,10 @@ static void test_zai_in_a_200(void **state)
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
-        struct observation o = {.error = REPLY_ERROR_OTHER};
-        text_copy(o.error_type, sizeof o.error_type, slice_of(rows[i].type));
-        text_copy(o.error_message, sizeof o.error_message, slice_of(rows[i].text));
+        struct reply_words words = {0};
+        struct observation o = {.error = REPLY_ERROR_OTHER, .words = &words};
+        text_copy(words.error_type, sizeof words.error_type, slice_of(rows[i].type));
+        text_copy(words.error_message, sizeof words.error_message, slice_of(rows[i].text));
         struct http_head head = {.status = 200};
         const struct reply_facts r = {
             .status = 200, .head = &head, .in_stream = o.error, .seen = &o};

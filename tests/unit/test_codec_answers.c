@@ -80,7 +80,7 @@ static void test_own_events(void **state)
                      OK);
     assert_int_equal(observer_feed(o, buf_slice(&b)), b.len);
     assert_int_equal(observer_see(o)->error, REPLY_ERROR_OVERLOADED);
-    assert_string_equal(observer_see(o)->error_message, "line\r\n\r\nbreak");
+    assert_string_equal(reply_words(observer_see(o))->error_message, "line\r\n\r\nbreak");
     buf_free(&b);
     observer_free(o);
 }
@@ -134,12 +134,13 @@ static void test_error_read(void **state)
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
-        struct observation o = {0};
+        struct reply_words words = {0};
+        struct observation o = {.words = &words};
         codec_error_read(DIALECT_ANTHROPIC, rows[i].status, slice_of(rows[i].body), &o);
-        if (o.error != rows[i].error || strcmp(o.error_type, rows[i].type) != 0 ||
-            strcmp(o.error_message, rows[i].message) != 0)
-            fail_msg("%d %s: %d %s %s", rows[i].status, rows[i].body, o.error, o.error_type,
-                     o.error_message);
+        if (o.error != rows[i].error || strcmp(reply_words(&o)->error_type, rows[i].type) != 0 ||
+            strcmp(reply_words(&o)->error_message, rows[i].message) != 0)
+            fail_msg("%d %s: %d %s %s", rows[i].status, rows[i].body, o.error,
+                     reply_words(&o)->error_type, reply_words(&o)->error_message);
     }
 }
 

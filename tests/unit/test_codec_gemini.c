@@ -150,10 +150,11 @@ static void test_error_read(void **state)
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
-        struct observation o = {0};
+        struct reply_words words = {0};
+        struct observation o = {.words = &words};
         codec_error_read(DIALECT_GEMINI, rows[i].status, quoted(rows[i].body), &o);
         assert_int_equal(o.error, rows[i].error);
-        assert_string_equal(o.error_type, rows[i].type);
+        assert_string_equal(reply_words(&o)->error_type, rows[i].type);
     }
 }
 

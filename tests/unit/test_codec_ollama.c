@@ -118,7 +118,8 @@ static void test_error_read(void **state)
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
-        struct observation o = {0};
+        struct reply_words words = {0};
+        struct observation o = {.words = &words};
         codec_error_read(DIALECT_OLLAMA, rows[i].status, quoted(rows[i].body), &o);
         if (o.error != rows[i].error)
             fail_msg("%d %s: %d", rows[i].status, rows[i].body, (int)o.error);

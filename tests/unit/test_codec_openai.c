@@ -162,10 +162,11 @@ static void test_error_read(void **state)
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
-        struct observation o = {0};
+        struct reply_words words = {0};
+        struct observation o = {.words = &words};
         codec_error_read(DIALECT_OPENAI, rows[i].status, quoted(rows[i].body), &o);
-        if (o.error != rows[i].error || strcmp(o.error_type, rows[i].type) != 0)
-            fail_msg("%s: %d %s", rows[i].body, (int)o.error, o.error_type);
+        if (o.error != rows[i].error || strcmp(reply_words(&o)->error_type, rows[i].type) != 0)
+            fail_msg("%s: %d %s", rows[i].body, (int)o.error, reply_words(&o)->error_type);
     }
 }
 
@@ -184,9 +185,10 @@ static void test_error_text(void **state)
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
-        struct observation o = {0};
+        struct reply_words words = {0};
+        struct observation o = {.words = &words};
         codec_error_read(DIALECT_OPENAI, 400, quoted(rows[i].body), &o);
-        assert_string_equal(o.error_message, rows[i].message);
+        assert_string_equal(reply_words(&o)->error_message, rows[i].message);
     }
 }
 

@@ -171,7 +171,7 @@ static void test_container(void **state)
     (void)state;
     (void)observer_feed(o, json);
     observer_end(o);
-    assert_string_equal(observer_see(o)->container, "cntr_68");
+    assert_string_equal(reply_words(observer_see(o))->container, "cntr_68");
     observer_free(o);
 }
 
@@ -233,10 +233,11 @@ static void test_error_read(void **state)
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
-        struct observation o = {0};
+        struct reply_words words = {0};
+        struct observation o = {.words = &words};
         codec_error_read(DIALECT_RESPONSES, rows[i].status, quoted(rows[i].body), &o);
         assert_int_equal(o.error, rows[i].error);
-        assert_string_equal(o.error_type, rows[i].type);
+        assert_string_equal(reply_words(&o)->error_type, rows[i].type);
     }
 }
 
@@ -258,7 +259,7 @@ static void test_own_words(void **state)
     struct observer *o = observer_new(DIALECT_RESPONSES, REPLY_SSE);
     assert_int_equal(observer_feed(o, buf_slice(&b)), b.len);
     assert_int_equal(observer_see(o)->error, REPLY_ERROR_SERVER);
-    assert_string_equal(observer_see(o)->error_message, "Gone");
+    assert_string_equal(reply_words(observer_see(o))->error_message, "Gone");
     observer_free(o);
     assert_true(slice_eq(codec_ping(DIALECT_RESPONSES), S(": ping\n\n")));
     struct usage_wish w;

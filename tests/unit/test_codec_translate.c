@@ -48,6 +48,8 @@ static struct translate_plan plan(enum dialect from, enum framing in, enum diale
                                    .include_usage = true};
 }
 
+static struct reply_words played_words; /* of the last play */
+
 /* Feeds all of it; what came out, and how it ended. */
 static enum err play(const struct translate_plan *p, struct slice in, size_t step, struct buf *out,
                      struct observation *seen)
@@ -64,6 +66,9 @@ static enum err play(const struct translate_plan *p, struct slice in, size_t ste
         e = translate_end(t, out);
     if (seen != NULL)
         *seen = *translate_see(t);
+    played_words = *reply_words(translate_see(t));
+    if (seen != NULL)
+        seen->words = &played_words;
     translate_free(t);
     return e;
 }
@@ -152,7 +157,7 @@ static void test_exception(void **state)
     buf_init(&out, 1 << 20);
     assert_int_equal(aws_frame_put_exception(429, S("Too many tokens"), &frames), OK);
     assert_int_equal(play(&p, buf_slice(&frames), 5, &out, &seen), OK);
-    assert_string_equal(seen.error_type, "rate_limit_error");
+    assert_string_equal(reply_words(&seen)->error_type, "rate_limit_error");
     assert_int_equal(seen.error, REPLY_ERROR_RATE_LIMIT);
     assert_true(!seen.meaningful && !seen.terminal);
     assert_true(slice_starts(buf_slice(&out), S("event: error\ndata: {\"type\":\"error\"")));
