@@ -60,7 +60,7 @@ enum exchange_state {
 #define CROSSING_MEMORY    8192                /* for credentials */
 #define COLLECT_MAX        4194304             /* of a reply that is rewritten */
 #define TRANSLATED_MAX     ((size_t)128 << 20) /* codec bounds what goes in */
-#define RELAY_HIGH         65536               /* past this the upstream stops being read */
+#define RELAY_HIGH         65536  /* gathered for a client; more goes out before more is read */
 #define RELAY_MAX          524288 /* RELAY_HIGH, half an event, and what one read may bring */
 
 struct attempt {             /* rebuilt from zero on every try */

@@ -11,7 +11,7 @@
  * still be tried. What one read of the upstream brings is gathered in `out` and goes out at its
  * end, together with the head or the last chunk if they are due: so a read makes one write, and no
  * event waits for a later turn. `out` must stay as it is while a write is outstanding; past
- * RELAY_HIGH bytes in `next` the upstream stops being read, and the silence deadline rests. */
+ * NEXT_HIGH bytes in `next` the upstream stops being read, and the silence deadline rests. */
 #include "gateway/exchange.h"
 
 #include <string.h>
@@ -21,6 +21,7 @@
 #define JSON_HELD ((size_t)8192)      /* of a body that may be an error: longer ones are answers */
 #define MADE_KEEP 4096                /* of its memory, while nothing comes */
 #define MADE_MAX  ((size_t)128 << 20) /* of one translated event: codec bounds what comes in */
+#define NEXT_HIGH (RELAY_HIGH / 4)    /* and what one read may bring besides */
 
 void relay_init(struct relay *r)
 {
@@ -188,7 +189,7 @@ static void relay_gathered(struct exchange *x)
     struct relay *r = &x->relay;
     if (r->out.len > RELAY_HIGH)
         (void)relay_flush(x, false);
-    if (r->next.len > RELAY_HIGH && !r->paused && x->attempt.request != NULL) {
+    if (r->next.len > NEXT_HIGH && !r->paused && x->attempt.request != NULL) {
         r->paused = true;
         http_request_read(x->attempt.request, false);
     }
