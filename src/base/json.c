@@ -373,7 +373,7 @@ bool json_get_bool(const struct json_val *object, const char *key, bool absent)
 
 bool text_f64(struct slice s, double *out)
 {
-    char copy[512]; /* no number has a use for more digits */
+    FILLED_LATER char copy[512]; /* no number has a use for more digits */
     yyjson_val v = {0};
 
     assert(out != NULL);

@@ -99,6 +99,8 @@ bool slice_ends(struct slice s, struct slice suffix);
 /* Offset of the first `c`, or -1. */
 ptrdiff_t slice_find(struct slice s, char c);
 ptrdiff_t slice_search(struct slice s, struct slice needle);
+/* The same for a caller who knows which two bytes of his needle are rare: those at `pair`. */
+ptrdiff_t slice_search_pair(struct slice s, struct slice needle, size_t pair);
 extern const char *const slice_nothing; /* "" */
 static inline struct slice slice_sub(struct slice s, size_t from, size_t to)
 {

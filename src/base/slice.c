@@ -129,10 +129,13 @@ static size_t pair_find(struct slice s, size_t at, const char *pair)
     const __m128i first = _mm_set1_epi8(pair[0]), second = _mm_set1_epi8(pair[1]);
     if (at < s.n && s.n - at >= 128 && __builtin_cpu_supports("avx2"))
         at = pair_skip_avx2(s, at, pair);
-    for (; at + 16 < s.n; at += 16) {
-        unsigned m = (unsigned)_mm_movemask_epi8(pair_in(s.p + at, first, second));
+    while (s.n > 16 && at + 1 < s.n) { /* the last step goes back over some of what was seen */
+        size_t base = s.n - at > 16 ? at : s.n - 17;
+        unsigned m = (unsigned)_mm_movemask_epi8(pair_in(s.p + base, first, second));
+        m &= ~0u << (at - base);
         if (m != 0)
-            return at + (unsigned)__builtin_ctz(m);
+            return base + (unsigned)__builtin_ctz(m);
+        at = base + 16;
     }
     while (at + 1 < s.n && (s.p[at] != pair[0] || s.p[at + 1] != pair[1]))
         at++;
@@ -156,14 +159,19 @@ static size_t pair_find(struct slice s, size_t at, const char *pair)
 
 #endif
 
-/* Quadratic in the worst case: needles are ours and short. */
 ptrdiff_t slice_search(struct slice s, struct slice needle)
 {
     if (needle.n == 0)
         return 0;
     if (needle.n == 1)
         return slice_find(s, needle.p[0]);
-    size_t pair = rare_pair(needle);
+    return slice_search_pair(s, needle, rare_pair(needle));
+}
+
+/* Quadratic in the worst case: needles are ours and short. */
+ptrdiff_t slice_search_pair(struct slice s, struct slice needle, size_t pair)
+{
+    assert(pair + 2 <= needle.n);
     for (size_t at = pair; s.n >= needle.n; at++) {
         at = pair_find(s, at, needle.p + pair);
         if (at > s.n - needle.n + pair)

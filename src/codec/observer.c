@@ -354,8 +354,8 @@ static size_t find_from(struct slice b, size_t at, int c)
 static size_t line_find(struct slice b, size_t at, struct line_ends *e)
 {
     assert(at < b.n);
-    if (e->lf < at)
-        e->lf = find_from(b, at, '\n');
+    if (e->lf < at) /* every other line is empty */
+        e->lf = b.p[at] == '\n' ? at : find_from(b, at, '\n');
     if (e->cr < at)
         e->cr = find_from(b, at, '\r');
     return e->lf < e->cr ? e->lf : e->cr;

@@ -7,6 +7,7 @@
 
 #define FILE_ID    "\"file_id\""
 #define FILE_ID_N  (sizeof FILE_ID - 1)
+#define FILE_RARE  (sizeof "\"file" - 1) /* of its letters, "_i" stand together nearly nowhere */
 #define FILE_BEGIN "file_"
 
 /* ---- requests -------------------------------------------------------------------------------- */
@@ -212,6 +213,8 @@ void ref_watch_free(struct ref_watch *w)
 static size_t begins_at_end(struct slice b)
 {
     size_t n = b.n < FILE_ID_N - 1 ? b.n : FILE_ID_N - 1;
+    if (b.p[b.n - 1] == '\n' || b.p[b.n - 1] == '}') /* as nearly all bytes end that come */
+        return 0;
     while (n > 0 && (b.p[b.n - n] != FILE_ID[0] || memcmp(b.p + b.n - n, FILE_ID, n) != 0))
         n--;
     return n;
@@ -221,7 +224,7 @@ static size_t begins_at_end(struct slice b)
 static void watch_name(struct ref_watch *w, struct slice *b)
 {
     if (w->matched == 0) {
-        ptrdiff_t at = slice_search(*b, S(FILE_ID));
+        ptrdiff_t at = slice_search_pair(*b, S(FILE_ID), FILE_RARE);
         w->matched = (uint8_t)(at < 0 ? begins_at_end(*b) : FILE_ID_N);
         *b = slice_sub(*b, at < 0 ? b->n : (size_t)at + FILE_ID_N, b->n);
     } else if (b->p[0] == FILE_ID[w->matched]) {
