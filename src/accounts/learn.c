@@ -142,7 +142,8 @@ static void lesson_read(struct lesson *l, const struct limit_verdict *v,
     *l = (struct lesson){.verdict = v, .now = now};
     if (r == NULL)
         return;
-    (void)model_family(slice_of(r->model), l->family);
+    if (v->family_ms > 0) /* else nobody asks whose it was */
+        (void)model_family(slice_of(r->model), l->family);
     l->windows = r->head != NULL && windows_read_head(r->head, now, l->seen) > 0;
     /* A refusal tells whose class it was: that of the model asked for. */
     if (v->family_ms > 0 && model->closed && model->family[0] == '\0')

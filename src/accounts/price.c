@@ -15,6 +15,7 @@ struct rates {
 };
 struct price {
     const char *model;
+    size_t n; /* of its bytes */
     struct rates rates;
     bool us;             /* inference_geo "us" costs a tenth more (Claude 4.6 and later) */
     int64_t above;       /* a longer prompt than this pays `second` for all of it; 0 = never */
@@ -47,66 +48,51 @@ struct price {
         3000, 3750, 6000, 300, 15000 \
     }
 
+#define MODEL(name) .model = name, .n = sizeof name - 1
+
 static const struct price rows[] = {
-    {.model = "claude-fable-5-2", .rates = FABLE_5_1, .us = true},
-    {.model = "claude-mythos-5-2", .rates = FABLE_5_1, .us = true},
-    {.model = "claude-fable-5-1", .rates = FABLE_5_1, .us = true},
-    {.model = "claude-mythos-5-1", .rates = FABLE_5_1, .us = true},
-    {.model = "claude-fable-5", .rates = FABLE_5, .us = true},
-    {.model = "claude-mythos-5", .rates = FABLE_5, .us = true},
-    {.model = "claude-opus-5-5",
-     .rates = {4000, 5000, 8000, 200, 20000},
-     .us = true,
+    {MODEL("claude-fable-5-2"), .rates = FABLE_5_1, .us = true},
+    {MODEL("claude-mythos-5-2"), .rates = FABLE_5_1, .us = true},
+    {MODEL("claude-fable-5-1"), .rates = FABLE_5_1, .us = true},
+    {MODEL("claude-mythos-5-1"), .rates = FABLE_5_1, .us = true},
+    {MODEL("claude-fable-5"), .rates = FABLE_5, .us = true},
+    {MODEL("claude-mythos-5"), .rates = FABLE_5, .us = true},
+    {MODEL("claude-opus-5-5"), .rates = {4000, 5000, 8000, 200, 20000}, .us = true,
      .second = {8000, 10000, 16000, 400, 40000}},
-    {.model = "claude-opus-5", .rates = OPUS_5, .us = true, .second = OPUS_FAST},
-    {.model = "claude-opus-4-8", .rates = OPUS_5, .us = true, .second = OPUS_FAST},
-    {.model = "claude-opus-4-7", .rates = OPUS_5, .us = true},
-    {.model = "claude-opus-4-6", .rates = OPUS_5, .us = true},
-    {.model = "claude-opus-4-5", .rates = OPUS_5},
-    {.model = "claude-opus-4-1", .rates = OPUS_4},
-    {.model = "claude-opus-4", .rates = OPUS_4},
-    {.model = "claude-opus-4-0", .rates = OPUS_4},
-    {.model = "claude-sonnet-5-5", .rates = {2000, 2500, 4000, 100, 10000}, .us = true},
-    {.model = "claude-sonnet-5", .rates = {2000, 2500, 4000, 200, 10000}, .us = true},
-    {.model = "claude-sonnet-4-6", .rates = SONNET_4, .us = true},
-    {.model = "claude-sonnet-4-5", .rates = SONNET_4},
-    {.model = "claude-sonnet-4", .rates = SONNET_4},
-    {.model = "claude-sonnet-4-0", .rates = SONNET_4},
-    {.model = "claude-haiku-5-5",
-     .rates = {100, 125, 200, 10, 500},
-     .us = true,
-     .above = 100000,
+    {MODEL("claude-opus-5"), .rates = OPUS_5, .us = true, .second = OPUS_FAST},
+    {MODEL("claude-opus-4-8"), .rates = OPUS_5, .us = true, .second = OPUS_FAST},
+    {MODEL("claude-opus-4-7"), .rates = OPUS_5, .us = true},
+    {MODEL("claude-opus-4-6"), .rates = OPUS_5, .us = true},
+    {MODEL("claude-opus-4-5"), .rates = OPUS_5},
+    {MODEL("claude-opus-4-1"), .rates = OPUS_4},
+    {MODEL("claude-opus-4"), .rates = OPUS_4},
+    {MODEL("claude-opus-4-0"), .rates = OPUS_4},
+    {MODEL("claude-sonnet-5-5"), .rates = {2000, 2500, 4000, 100, 10000}, .us = true},
+    {MODEL("claude-sonnet-5"), .rates = {2000, 2500, 4000, 200, 10000}, .us = true},
+    {MODEL("claude-sonnet-4-6"), .rates = SONNET_4, .us = true},
+    {MODEL("claude-sonnet-4-5"), .rates = SONNET_4},
+    {MODEL("claude-sonnet-4"), .rates = SONNET_4},
+    {MODEL("claude-sonnet-4-0"), .rates = SONNET_4},
+    {MODEL("claude-haiku-5-5"), .rates = {100, 125, 200, 10, 500}, .us = true, .above = 100000,
      .second = {500, 625, 1000, 50, 2500}},
-    {.model = "claude-haiku-4-5", .rates = {1000, 1250, 2000, 100, 5000}},
-    {.model = "claude-3-5-haiku", .rates = {800, 1000, 1600, 80, 4000}},
+    {MODEL("claude-haiku-4-5"), .rates = {1000, 1250, 2000, 100, 5000}},
+    {MODEL("claude-3-5-haiku"), .rates = {800, 1000, 1600, 80, 4000}},
     /* OpenAI: where a write to the cache has no price of its own it is input like any other. */
-    {.model = "gpt-6-astra",
-     .rates = {10000, 12500, 12500, 1000, 50000},
-     .above = GPT_LONG,
+    {MODEL("gpt-6-astra"), .rates = {10000, 12500, 12500, 1000, 50000}, .above = GPT_LONG,
      .second = {20000, 25000, 25000, 2000, 75000}},
-    {.model = "gpt-6-sol",
-     .rates = {2000, 2500, 2500, 200, 10000},
-     .above = GPT_LONG,
+    {MODEL("gpt-6-sol"), .rates = {2000, 2500, 2500, 200, 10000}, .above = GPT_LONG,
      .second = {4000, 5000, 5000, 400, 15000}},
-    {.model = "gpt-6-luna",
-     .rates = {100, 125, 125, 10, 500},
-     .above = GPT_LONG,
+    {MODEL("gpt-6-luna"), .rates = {100, 125, 125, 10, 500}, .above = GPT_LONG,
      .second = {200, 250, 250, 20, 750}},
-    {.model = "gpt-5-6-sol",
-     .rates = {4000, 5000, 5000, 400, 20000},
-     .above = GPT_LONG,
+    {MODEL("gpt-5-6-sol"), .rates = {4000, 5000, 5000, 400, 20000}, .above = GPT_LONG,
      .second = {8000, 10000, 10000, 800, 30000}},
-    {.model = "gpt-5-6-terra",
-     .rates = {2000, 2000, 2000, 200, 12000},
-     .above = GPT_LONG,
+    {MODEL("gpt-5-6-terra"), .rates = {2000, 2000, 2000, 200, 12000}, .above = GPT_LONG,
      .second = {4000, 4000, 4000, 400, 18000}},
-    {.model = "gpt-5-6-luna",
-     .rates = {200, 200, 200, 20, 1200},
-     .above = GPT_LONG,
+    {MODEL("gpt-5-6-luna"), .rates = {200, 200, 200, 20, 1200}, .above = GPT_LONG,
      .second = {400, 400, 400, 40, 1800}},
-    {.model = "gpt-5-5", .rates = {5000, 5000, 5000, 500, 30000}},
-    {.model = "gpt-5-4", .rates = {2500, 2500, 2500, 250, 15000}},
-    {.model = "gpt-5-4-mini", .rates = {750, 750, 750, 75, 4500}},
+    {MODEL("gpt-5-5"), .rates = {5000, 5000, 5000, 500, 30000}},
+    {MODEL("gpt-5-4"), .rates = {2500, 2500, 2500, 250, 15000}},
+    {MODEL("gpt-5-4-mini"), .rates = {750, 750, 750, 75, 4500}},
 };
 
 static bool is_digits(const char *s, size_t n)
@@ -141,23 +127,25 @@ static const struct price *price_find(const char *model)
     char name[96];
     struct slice given = slice_of(model);
     /* Of Bedrock's profiles only the global one costs the list price. */
-    static const char *const leads[] = {"anthropic/", "openai/", "global.anthropic.", "anthropic."};
+    static const struct slice leads[] = {
+        {"anthropic/", 10}, {"openai/", 7}, {"global.anthropic.", 17}, {"anthropic.", 10}};
     for (size_t i = 0; i < sizeof leads / sizeof leads[0]; i++) {
-        struct slice lead = slice_of(leads[i]);
-        if (slice_starts(given, lead)) {
-            given = slice_sub(given, lead.n, given.n);
+        if (slice_starts(given, leads[i])) {
+            given = slice_sub(given, leads[i].n, given.n);
             break;
         }
     }
     text_copy(name, sizeof name, given);
+    given.n = given.n < sizeof name ? given.n : sizeof name - 1;
     for (char *c = name; *c != '\0'; c++) { /* resellers write claude-opus-5.5 */
         if (*c == '.')
             *c = '-';
     }
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        size_t n = strlen(rows[i].model);
-        if (strncmp(name, rows[i].model, n) == 0 && is_suffix(name + n))
-            return &rows[i];
+        const struct price *p = &rows[i];
+        bool ends = p->n <= given.n && name[p->n - 1] == p->model[p->n - 1]; /* most differ here */
+        if (ends && memcmp(name, p->model, p->n) == 0 && is_suffix(name + p->n))
+            return p;
     }
     return NULL;
 }

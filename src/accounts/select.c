@@ -328,7 +328,7 @@ static void pick_finish(struct pick *p)
 void accounts_choose(struct account_set *set, const struct account_wish *w, int64_t now,
                      struct account_choice *out)
 {
-    struct pick p;
+    struct pick p FILLED_LATER; /* most of it: places that no account has come to */
     assert(w->tried_n >= 0 && (w->tried_n == 0 || w->tried != NULL));
     *out = (struct account_choice){0};
     pick_init(&p, set, w, now, out);

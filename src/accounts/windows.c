@@ -249,20 +249,25 @@ static void bucket_put(struct sheet *s, struct slice rest, struct slice value)
     }
 }
 
-static void sheet_read(const struct http_head *h, struct sheet *s)
+/* False, and nothing of `s` set: the head has none of them. */
+static bool sheet_read(const struct http_head *h, struct sheet *s)
 {
     static const struct slice all = {"anthropic-ratelimit-", 20}, unified = {"unified-", 8};
-    memset(s, 0, sizeof *s);
+    bool any = false;
     for (int i = 0; i < h->headers; i++) {
         struct slice rest = h->header[i].name;
         if (!slice_starts(rest, all))
             continue;
+        if (!any)
+            memset(s, 0, sizeof *s);
+        any = true;
         rest = slice_sub(rest, all.n, rest.n);
         if (slice_starts(rest, unified))
             unified_put(s, slice_sub(rest, unified.n, rest.n), h->header[i].value);
         else
             bucket_put(s, rest, h->header[i].value);
     }
+    return any;
 }
 
 /* `paid`: the reply was served from extra usage, so a full window refuses nobody. */
@@ -387,11 +392,13 @@ static int durations_read(const struct http_head *h, int64_t now, struct window 
     return n;
 }
 
-int windows_read_head(const struct http_head *h, int64_t now, struct window out[WINDOW_KINDS])
+/* Anthropic's headers. */
+static int sheet_windows(const struct http_head *h, int64_t now, struct window out[WINDOW_KINDS])
 {
-    struct sheet s;
+    struct sheet s FILLED_LATER;
     int n = 0;
-    sheet_read(h, &s);
+    if (!sheet_read(h, &s))
+        return 0;
     claim_apply(&s);
     int64_t skew = reply_skew(h, now);
     bool good = h->status >= 200 && h->status < 300;
@@ -412,6 +419,12 @@ int windows_read_head(const struct http_head *h, int64_t now, struct window out[
             out[k] = w;
         n += w.known;
     }
+    return n;
+}
+
+int windows_read_head(const struct http_head *h, int64_t now, struct window out[WINDOW_KINDS])
+{
+    int n = sheet_windows(h, now, out);
     /* Most providers tell none, or Anthropic's: one look at a name that all of them have. */
     if (http_find(h, "x-ratelimit-limit-requests") != NULL ||
         http_find(h, "x-ratelimit-limit-tokens") != NULL ||
