@@ -240,6 +240,34 @@ static void body_give(struct exchange *x)
     buf_init(&x->body, x->body.max);
 }
 
+/* Room for more of the body, and at first for as much as is worth having at once: what is only
+ * promised takes no more memory than RESERVE_MAX. */
+static enum err body_reserve(struct exchange *x)
+{
+    struct buf *b = &x->body;
+    int64_t length = http_call_head(x->call)->content_length;
+    if (b->cap == 0)
+        body_take(x);
+    if (b->cap > 0 || length <= 0)
+        return OK;
+    return buf_reserve(b, (size_t)(length < RESERVE_MAX ? length : RESERVE_MAX));
+}
+
+/* The bytes behind those that are here. */
+static char *exchange_room(void *arg, size_t *n)
+{
+    struct exchange *x = arg;
+    struct buf *b = &x->body;
+    if (x->state != X_BODY || x->g->stats.buffered + (int64_t)*n > shed_body_room(x->g) ||
+        body_reserve(x) != OK)
+        return NULL;
+    if (b->len == b->cap && buf_reserve(b, *n < b->cap ? *n : b->cap) != OK)
+        return NULL;
+    if (*n > b->cap - b->len)
+        *n = b->cap - b->len;
+    return *n > 0 ? b->p + b->len : NULL; /* a buffer has a byte more than it can hold */
+}
+
 static void exchange_body(void *arg, struct slice bytes)
 {
     struct exchange *x = arg;
@@ -251,14 +279,13 @@ static void exchange_body(void *arg, struct slice bytes)
                      "overloaded");
         return;
     }
-    int64_t length = http_call_head(x->call)->content_length;
-    enum err e = OK;
-    if (x->body.cap == 0)
-        body_take(x);
-    if (x->body.cap == 0 && length > 0) /* what is only promised takes no more memory than this */
-        e = buf_reserve(&x->body, (size_t)(length < RESERVE_MAX ? length : RESERVE_MAX));
-    if (e == OK)
+    bool in_place = x->body.cap > 0 && bytes.p == x->body.p + x->body.len;
+    enum err e = in_place ? OK : body_reserve(x);
+    if (in_place)
+        x->body.len += bytes.n; /* see exchange_room */
+    else if (e == OK)
         e = buf_append(&x->body, bytes.p, bytes.n);
+    assert(x->body.len <= x->body.cap);
     if (e != OK) {
         bool big = e == ERR_LIMIT;
         answer_error(x, big ? 413 : 503,
@@ -410,6 +437,7 @@ static void server_error_body(void *ctx, int status, const char *why, struct sli
 static const struct http_server_ops OPS = {
     .handler = {.open = exchange_open,
                 .body = exchange_body,
+                .room = exchange_room,
                 .complete = exchange_complete,
                 .written = exchange_written,
                 .gone = exchange_gone},

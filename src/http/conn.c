@@ -325,13 +325,49 @@ static void conn_parse(struct conn *c, struct slice *in)
         in->n = 0; /* behind the last request of a connection nothing is looked at */
 }
 
+/* A long body is read to where it is to stay. With its end one byte more is asked for than it has:
+ * a read that is not filled needs no other one to find out that there is no more. */
+static char *conn_room(void *owner, size_t *n)
+{
+    struct conn *c = owner;
+    const struct http_handler *h = &c->server->ops.handler;
+    c->room = 0;
+    if (h->room == NULL || c->pending.len > 0)
+        return NULL;
+    if ((c->state == CONN_IDLE || c->state == CONN_HEAD) && *n > READ_FIRST)
+        *n = READ_FIRST;
+    if (c->state != CONN_OPEN || !c->call->want || c->call->x == NULL || c->dead != OK || *n < 2)
+        return NULL;
+    size_t left = h1_left(&c->call->h1), most = left < *n ? left : *n - 1, asked = most;
+    char *at = left > 0 ? h->room(c->call->x, &most) : NULL;
+    if (at == NULL)
+        return NULL;
+    assert(most > 0 && most <= asked && asked < *n);
+    c->room = most;
+    *n = most + (most == left);
+    return at;
+}
+
 static void conn_on_read(void *owner, struct slice bytes)
 {
     struct conn *c = owner;
+    struct slice behind = S("");
+    char byte;
+    if (c->room > 0 && bytes.n > c->room) { /* where it lies may be the handler's no more */
+        assert(bytes.n == c->room + 1);
+        byte = bytes.p[c->room];
+        behind = (struct slice){&byte, 1};
+        bytes.n = c->room;
+    }
+    bool in_place = c->room > 0;
+    c->room = 0;
     if (c->pending.len == 0)
         conn_parse(c, &bytes);
     if (c->state == CONN_CLOSED)
         return;
+    assert(!in_place || bytes.n == 0); /* a body's bytes are taken whole */
+    if (behind.n > 0)
+        bytes = behind;
     if (bytes.n > 0 && buf_puts(&c->pending, bytes) != OK) {
         conn_lost(c, ERR_NOMEM, "out of memory for what the client sends");
         conn_close(c, false);
@@ -532,7 +568,8 @@ static int64_t conn_old_at(const struct http_server *s)
 
 void conn_start(struct http_server *s, struct stream *stream, struct source *source)
 {
-    static const struct stream_ops OPS = {.on_read = conn_on_read,
+    static const struct stream_ops OPS = {.room = conn_room,
+                                          .on_read = conn_on_read,
                                           .on_end = conn_on_end,
                                           .on_error = conn_on_error,
                                           .on_written = conn_on_written};

@@ -18,6 +18,7 @@
 
 #define PENDING_STOP    16384   /* with so many bytes unparsed the stream is not read */
 #define PENDING_MAX     1048576 /* ... and one read more than that must fit */
+#define READ_FIRST      16384   /* at once, before it is known where a body should be read to */
 #define DRAIN_BYTES     65536   /* of a body nobody wanted */
 #define DRAIN_MS        2000
 #define RATE_MS         30000 /* a body brings at least RATE_BYTES in every RATE_MS */
@@ -66,6 +67,7 @@ struct conn {
     int64_t probe_ms;   /* ... and how long to wait for the one behind it */
     int64_t deadline;
     int64_t drained;
+    size_t room; /* body bytes that are being read to where the handler wants them */
     int32_t rate_bytes;
     int32_t calls;      /* begun on this connection */
     int32_t head_bytes; /* of the head so far, while it is young */

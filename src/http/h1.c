@@ -122,6 +122,12 @@ bool h1_is_read(const struct h1 *h)
     return h->stage >= H1_STAGE_LAST;
 }
 
+size_t h1_left(const struct h1 *h)
+{
+    bool counted = h->stage == H1_STAGE_BODY && h->framing == H1_LENGTH;
+    return counted && (uint64_t)h->left <= SIZE_MAX ? (size_t)h->left : 0;
+}
+
 static enum h1_event bad(struct h1 *h, int status, const char *why)
 {
     assert(why != NULL && status >= 400);

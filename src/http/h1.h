@@ -95,6 +95,8 @@ enum h1_event h1_next(struct h1 *h, struct slice *in, struct http_head *head, st
 /* The peer has ended the connection: H1_END when that ends the message, H1_MORE when no message had
  * begun, else H1_BAD. */
 enum h1_event h1_eof(struct h1 *h);
+/* Bytes of a body of known length that are still to come; 0: of any other. */
+size_t h1_left(const struct h1 *h);
 /* True once nothing more of the message can come. */
 bool h1_is_read(const struct h1 *h);
 

@@ -87,6 +87,10 @@ struct http_handler {
      * called any more once the answer has ended. */
     void (*body)(void *x, struct slice bytes);
     void (*complete)(void *x);
+    /* Optional: where the next bytes of a body of known length should be read to, `*n` of them and
+     * one byte behind them, which is nobody's; `*n` may be made less. NULL: anywhere. If any come,
+     * `body` is told of them, in that memory, before anything else. */
+    char *(*room)(void *x, size_t *n);
     /* A write that answered ERR_AGAIN is done: its bytes are the handler's again. */
     void (*written)(void *x);
     /* The client went away, broke the protocol in its body, was too slow or was drained away:

@@ -116,6 +116,8 @@ struct stream_ops {
     void (*on_error)(void *owner, enum err e, const char *why);
     /* A write that answered ERR_AGAIN has been handed to the kernel whole. */
     void (*on_written)(void *owner);
+    /* Optional, not with TLS: where the next `*n` bytes, or less, are read to; NULL: anywhere. */
+    char *(*room)(void *owner, size_t *n);
 };
 /* Makes `owner` the stream's owner from now on (leases change hands). Reading stays as it was. */
 void stream_own(struct stream *s, const struct stream_ops *ops, void *owner);

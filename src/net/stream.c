@@ -82,8 +82,12 @@ static void on_room(uv_handle_t *h, size_t hint, uv_buf_t *b)
 {
     (void)hint;
     struct stream *s = stream_of(h);
-    unsigned room = hungry(s) ? room_now(s) : 0;
-    *b = uv_buf_init(room > 0 ? s->loop->read_buf : NULL, room);
+    size_t room = hungry(s) ? room_now(s) : 0;
+    char *at = NULL;
+    if (room > 0 && s->tls == NULL && s->state == STREAM_OPEN && s->ops->room != NULL)
+        at = s->ops->room(s->owner, &room);
+    assert(room <= NET_READ_SIZE);
+    *b = uv_buf_init(at != NULL ? at : room > 0 ? s->loop->read_buf : NULL, (unsigned)room);
 }
 
 static void unarm(struct stream *s)
@@ -504,20 +508,23 @@ void stream_set_peer(struct stream *s, const struct addr *a)
     *s->peer = *a;
 }
 
-/* Who was dialled is asked for only when somebody wants to know. */
-const struct addr *stream_peer(const struct stream *s)
+static void peer_ask(struct stream *s)
 {
-    struct stream *mine = (struct stream *)(uintptr_t)s; /* only what it remembers changes */
     struct sockaddr_storage to = {.ss_family = AF_UNSPEC};
     int size = sizeof to;
     struct addr a = {.port = 0};
-    if (s->peer != NULL)
-        return s->peer;
     if (s->h.any.type != UV_TCP)
         addr_unix(&a);
     else if (uv_tcp_getpeername(&s->h.tcp, (struct sockaddr *)&to, &size) == 0)
         addr_from_sock(&a, (const struct sockaddr *)&to);
-    stream_set_peer(mine, &a);
+    stream_set_peer(s, &a);
+}
+
+/* Who was dialled is asked for only when somebody wants to know. */
+const struct addr *stream_peer(const struct stream *s)
+{
+    if (s->peer == NULL)
+        peer_ask((struct stream *)(uintptr_t)s); /* only what it remembers changes */
     return s->peer;
 }
 

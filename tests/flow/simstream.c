@@ -354,11 +354,19 @@ static void stream_dies(struct stream *s, enum err e, const char *why)
 static void stream_deliver(struct stream *s, size_t n)
 {
     struct sim_peer *p = s->peer;
-    char *copy = mem_new(n);
-    memcpy(copy, p->tx.p + p->tx_read, n);
-    p->tx_read += n;
-    s->ops->on_read(s->owner, (struct slice){copy, n});
-    mem_free(copy);
+    while (n > 0 && s->life == STREAM_LIVE && s->reading) {
+        size_t room = SIM_READ_MAX;
+        char *at = s->ops->room != NULL && !p->tls ? s->ops->room(s->owner, &room) : NULL;
+        assert(room > 0 && room <= SIM_READ_MAX);
+        if (room > n)
+            room = n;
+        char *copy = at == NULL ? mem_new(room) : NULL;
+        memcpy(at != NULL ? at : copy, p->tx.p + p->tx_read, room);
+        p->tx_read += room;
+        n -= room;
+        s->ops->on_read(s->owner, (struct slice){at != NULL ? at : copy, room});
+        mem_free(copy);
+    }
 }
 
 static bool stream_pull(struct stream *s)

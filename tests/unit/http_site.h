@@ -24,6 +24,9 @@ struct site {
     struct http_call *call; /* the newest one, unless it is over */
     struct slice later;     /* to be written by `written`, then http_end */
     size_t read;            /* of client->rx, by got() */
+    char *place;            /* where the body of "/place" is read to; gone once it is complete */
+    size_t place_most;      /* at once; 0: any number */
+    size_t placed;          /* body bytes that were read to it, of all calls */
 };
 
 static inline void say(struct site *s, const char *what)
@@ -74,10 +77,27 @@ static inline void *on_open(void *ctx, struct http_call *call, const struct http
     return s;
 }
 
+/* Memory of just the size that a body needs, and the one byte behind it. */
+static inline char *on_room(void *x, size_t *n)
+{
+    struct site *s = x;
+    const struct http_head *head = http_call_head(s->call);
+    if (!slice_eq(head->path, S("/place")))
+        return NULL;
+    assert_true(*n > 0 && s->body.n + *n <= (size_t)head->content_length);
+    if (s->place == NULL)
+        s->place = mem_new((size_t)head->content_length + 1);
+    if (s->place_most > 0 && *n > s->place_most)
+        *n = s->place_most;
+    return s->place + s->body.n;
+}
+
 static inline void on_body(void *x, struct slice bytes)
 {
     struct site *s = x;
     assert_true(bytes.n > 0);
+    if (s->place != NULL && bytes.p == s->place + s->body.n)
+        s->placed += bytes.n;
     bytes_puts(&s->body, bytes);
     struct slice path = http_call_head(s->call)->path;
     if (slice_eq(path, S("/early"))) { /* has seen enough */
@@ -91,8 +111,11 @@ static inline void on_body(void *x, struct slice bytes)
 static inline void on_complete(void *x)
 {
     struct site *s = x;
+    struct slice path = http_call_head(s->call)->path;
     bytes_printf(&s->log, "body %zu;complete;", s->body.n);
-    if (slice_eq(http_call_head(s->call)->path, S("/echo"))) {
+    mem_free(s->place);
+    s->place = NULL;
+    if (slice_eq(path, S("/echo")) || slice_eq(path, S("/place"))) {
         if (answer(s, 200, (int64_t)s->body.n, bytes_slice(&s->body)) == OK)
             done(s, false);
     }
@@ -158,6 +181,7 @@ static inline void site_open(struct site *s)
     static const struct http_server_ops OPS = {.handler = {.open = on_open,
                                                            .body = on_body,
                                                            .complete = on_complete,
+                                                           .room = on_room,
                                                            .written = on_written,
                                                            .gone = on_gone},
                                                .error_body = on_error_body};
@@ -196,6 +220,7 @@ static inline void site_close(struct site *s)
     loop_free(s->loop);
     bytes_free(&s->log);
     bytes_free(&s->body);
+    mem_free(s->place);
 }
 
 static inline void send_raw(struct site *s, const char *text)

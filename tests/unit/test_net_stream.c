@@ -856,12 +856,65 @@ static void injected_write_failure_kills_the_stream(void **state)
     assert_false(stream_writing(p->a.s));
 }
 
+/* ---- where bytes are read to ------------------------------------------------------------------
+ */
+
+static char place[4096 + 1];
+static size_t place_most, placed; /* the latter: of all that was read */
+static bool place_asked;
+
+static char *place_room(void *owner, size_t *n)
+{
+    const struct side *x = owner;
+    assert_true(*n > sizeof place);
+    place_asked = true;
+    if (x->got.len % 3 == 1) {
+        *n = 5; /* so many at most, anywhere */
+        return NULL;
+    }
+    *n = place_most;
+    return place;
+}
+
+static void place_read(void *owner, struct slice bytes)
+{
+    assert_true(place_asked); /* anew before each read */
+    place_asked = false;
+    assert_true(bytes.n <= (bytes.p == place ? place_most : 5));
+    placed += bytes.p == place ? bytes.n : 0;
+    assert_int_equal(place[place_most], 'x');
+    on_read(owner, bytes);
+}
+
+static void bytes_are_read_where_they_should_be(void **state)
+{
+    static const struct stream_ops OPS = {place_read, on_end, on_error, on_written, place_room};
+    struct pair *p = *state;
+    size_t n = 0;
+    stream_own(p->b.s, &OPS, &p->b);
+    stream_read(p->b.s, true);
+    memset(place, 'x', sizeof place);
+    for (place_most = 1; place_most < sizeof place; place_most = place_most * 4 + 3) {
+        assert_int_equal(write_big(&p->a, 20000), OK);
+        n += 20000;
+        wait_for(&p->b, n);
+        memset(place, 'x', sizeof place);
+    }
+    for (size_t i = 0; i < n; i += 20000)
+        assert_memory_equal(p->b.got.p + i, p->big, 20000);
+    assert_true(placed > n / 2);
+    stream_finish(p->a.s);
+    p->a.s = NULL;
+    wait_event(&p->b, END, 1);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(bytes_go_both_ways),
+        T(bytes_are_read_where_they_should_be),
         T(slices_go_out_in_order),
         T(blocked_write_reports_once),
         T(writing_goes_on_from_on_written),
