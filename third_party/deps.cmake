@@ -208,6 +208,11 @@ if(NOT TARGET dep_mbedtls)
     PUBLIC_DEFS "MBEDTLS_USER_CONFIG_FILE=\"${_here}/mbedtls_user_config.h\""
     PRIVATE_DEFS $<$<BOOL:${gcm_objects}>:SLUICE_GCM_ENGINES>
     LINK Threads::Threads)
+  # a handshake's arithmetic: X25519 takes half the time with -O3, P-256 a tenth less
+  if(CMAKE_BUILD_TYPE STREQUAL Release)
+    file(GLOB files ${DIR}/library/bignum*.c ${DIR}/library/ecp_curves.c ${_here}/ecp/ecp_alt.c)
+    set_source_files_properties(${files} PROPERTIES COMPILE_OPTIONS -O3)
+  endif()
 endif()
 
 # ---- llhttp: the generated C inside nghttp2's source --------------------------------------------

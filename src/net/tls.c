@@ -2,6 +2,8 @@
 #include "net/tls.h"
 
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* The most plaintext of one record (RFC 8446 section 5.1). */
 #define RECORD_MAX 16384
@@ -98,6 +100,29 @@ static void finish_handshake(struct tls *t, enum err e, const char *why)
     done(t->arg, e, why);
 }
 
+/* Gives the kernel the whole pages between `from` and `end`, whose bytes nobody wants; they come
+ * back as zeros when they are touched. */
+static void pages_give(const unsigned char *from, const unsigned char *end)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t a = ((uintptr_t)from + page - 1) & ~(page - 1), b = (uintptr_t)end & ~(page - 1);
+    if (a < b)
+        (void)madvise((void *)a, b - a, MADV_DONTNEED);
+}
+
+/* mbedTLS has a buffer for the largest record in each direction, and has written zeros all over it.
+ * Most connections never see a large one: after the handshake only its first page stays. */
+static void spare_give(const mbedtls_ssl_context *ssl)
+{
+    const unsigned char *in = ssl->MBEDTLS_PRIVATE(in_buf), *out = ssl->MBEDTLS_PRIVATE(out_buf);
+    if (ssl->MBEDTLS_PRIVATE(in_left) == 0)
+        pages_give(ssl->MBEDTLS_PRIVATE(in_msg) + ssl->MBEDTLS_PRIVATE(in_msglen),
+                   in + MBEDTLS_SSL_IN_CONTENT_LEN);
+    if (ssl->MBEDTLS_PRIVATE(out_left) == 0)
+        pages_give(ssl->MBEDTLS_PRIVATE(out_msg) + ssl->MBEDTLS_PRIVATE(out_msglen),
+                   out + MBEDTLS_SSL_OUT_CONTENT_LEN);
+}
+
 static void on_thread(uv_work_t *work)
 {
     struct tls *t = work->data;
@@ -109,6 +134,8 @@ static void on_thread(uv_work_t *work)
         before = t->rxn;
         r = mbedtls_ssl_handshake(&t->ssl);
     } while (r == MBEDTLS_ERR_SSL_WANT_READ && t->rxn > 0 && t->rxn < before);
+    if (r == 0)
+        spare_give(&t->ssl);
     t->result = r;
 }
 

@@ -187,6 +187,7 @@ struct server {
     struct buf held; /* TWO: what would be written */
     bool holding;
     atomic_int resumed, got, clean; /* sessions resumed; bytes got; close_notify seen */
+    atomic_int suite;               /* the client's first, as far as it depends on the server */
 };
 
 static int parse_ticket(void *arg, mbedtls_ssl_session *session, unsigned char *buf, size_t len)
@@ -323,8 +324,10 @@ static void serve(struct server *v)
     mbedtls_ssl_init(&ssl);
     assert(mbedtls_ssl_setup(&ssl, &v->conf) == 0);
     mbedtls_ssl_set_bio(&ssl, v, server_send, server_recv, NULL);
-    if (mbedtls_ssl_handshake(&ssl) == 0)
+    if (mbedtls_ssl_handshake(&ssl) == 0) {
+        atomic_store(&v->suite, mbedtls_ssl_get_ciphersuite_id_from_ssl(&ssl));
         play_tls(v, &ssl);
+    }
     if (v->play != RESET) { /* FIN, and not RST: take what has come */
         shutdown(v->fd, SHUT_WR);
         while (recv(v->fd, &byte, 1, 0) > 0)
@@ -563,6 +566,9 @@ static void echo(struct client *c, int most, const char *version)
     loop_run(c->l); /* ends: the server answers close_notify and FIN */
     server_end(&v);
     assert_int_equal(atomic_load(&v.clean), 1);
+    assert_int_equal(atomic_load(&v.suite), most == 13
+                                                ? MBEDTLS_TLS1_3_AES_128_GCM_SHA256
+                                                : MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256);
     assert_int_equal(c->errors + c->ends, 0);
 }
 
