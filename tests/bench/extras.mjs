@@ -99,6 +99,9 @@ const COUNTED = {
   d: { clients: 300, reply: 'held.1000.1', hold: 10 },
 };
 export const COUNTABLE = Object.keys(COUNTED);
+for (const id of COUNTABLE) COUNTED[`tls-${id}`] = { ...COUNTED[id], front: 'tls' };
+COUNTED['tls-h'] = { clients: 1, pace: 'shake', front: 'tls', n: 100 };
+const BEFORE = 200; // requests that are not counted
 
 const control = (...args) => spawnSync('callgrind_control', args.map(String), { encoding: 'utf8' });
 
@@ -124,14 +127,16 @@ export async function instructions(house, contestants, ids, keep) {
   for (const kind of contestants) {
     const file = `callgrind.${kind}`;
     const c = await house.start(kind, { wrap: [which('valgrind'), '--tool=callgrind', '-q', '--separate-threads=yes',
-      `--callgrind-out-file=${house.at(file)}`] });
+      `--callgrind-out-file=${house.at(file)}`], tls: ids.some((id) => COUNTED[id].front) });
     const known = new Set();
     out[kind] = {};
     for (const id of ids) {
       const w = COUNTED[id];
+      const front = w.front ?? 'plain';
       let units = w.n;
+      let before = [];
       if (w.hold) {
-        await house.load({ ...c, pids: [] }, 'plain', 'plain', { pace: 'held', clients: w.clients, reply: w.reply,
+        await house.load({ ...c, pids: [] }, front, 'plain', { pace: 'held', clients: w.clients, reply: w.reply,
           warm_ms: 1000, run_ms: w.hold * 1000 + 3000 }, async () => {
           control('--zero', c.child.pid);
           await sleep(w.hold * 1000);
@@ -139,14 +144,20 @@ export async function instructions(house, contestants, ids, keep) {
         });
         units = w.clients * w.hold;
       } else {
-        const words = { pace: 'closed', clients: w.clients, body: w.body, reply: w.reply };
-        const quiet = { ...c, pids: [] };
-        await house.load(quiet, 'plain', 'plain', { ...words, requests: 200 });
+        const words = w.pace ? { pace: w.pace, clients: w.clients }
+          : { pace: 'closed', clients: w.clients, body: w.body, reply: w.reply };
+        const load = (requests) => house.load({ ...c, pids: [] }, front, 'plain', { ...words, requests });
+        await load(BEFORE);
         control('--zero', c.child.pid);
-        await house.load(quiet, 'plain', 'plain', { ...words, requests: units });
+        if (front === 'tls' && !w.pace) { // their handshakes are what the same load has with fewer requests
+          await load(BEFORE);
+          control(`--dump=${id}`, c.child.pid);
+          before = totals(house, file, known);
+        }
+        await load(units + (before.length > 0 ? BEFORE : 0));
         control(`--dump=${id}`, c.child.pid);
       }
-      const threads = totals(house, file, known, keep).map((n) => n / units);
+      const threads = totals(house, file, known, keep).map((n, i) => (n - (before[i] ?? 0)) / units);
       out[kind][id] = { sum: threads.reduce((x, y) => x + y, 0), threads };
       say(`${kind}, ${id}: ${Math.round(out[kind][id].sum)} instructions`);
     }
