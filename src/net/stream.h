@@ -41,6 +41,7 @@ struct stream {
     /* How the reading side ended, kept until the owner wants to read. */
     enum { LAST_NONE, LAST_END, LAST_ERROR } last;
     enum err last_err;
+    uint32_t late; /* one more than its place among loop->late; 0: none */
     const char *last_why;
     struct task deliver; /* hidden bytes, or `last`, for an owner who began to read */
     /* The owner's bytes that nobody has taken yet: in loop->rest while stream_write is on the
@@ -48,7 +49,6 @@ struct stream {
     struct slice *rest;
     int rest_n;
     uint32_t queued;           /* requests in libuv's hands */
-    uint32_t late;             /* one more than its place among loop->late; 0: none */
     struct addr *peer;         /* NULL: nobody has asked yet */
     struct farewell *farewell; /* from FLUSH on */
     union {                    /* last: a TCP stream has no room for a pipe's handle */
