@@ -280,11 +280,16 @@ __attribute__((target("avx2"))) static size_t text_skip_avx2(struct slice t, siz
     return at;
 }
 
-/* Behind the first 16 bytes, where most strings, which are words, are over. */
+/* Behind the first 16 bytes, where most strings, which are words, are over; names and ids soon. */
 static size_t string_stop_far(struct slice t, size_t at)
 {
-    if (t.n - at >= 512 && __builtin_cpu_supports("avx2") && !stops_in_block(t.p + at))
-        at = text_skip_avx2(t, at + BLOCK);
+    for (size_t soon = at + 48; at < soon && t.n - at >= 16; at += 16) {
+        unsigned m = stops_in_lane(t.p + at);
+        if (m != 0)
+            return at + bit_first(m);
+    }
+    if (t.n - at >= 512 && __builtin_cpu_supports("avx2"))
+        at = text_skip_avx2(t, at);
     while (t.n - at >= BLOCK && !stops_in_block(t.p + at))
         at += BLOCK;
     for (; t.n - at >= 16; at += 16) {
