@@ -87,40 +87,6 @@ static void pipelining_is_bounded(struct site *s)
 
 /* ---- bodies -------------------------------------------------------------------------------- */
 
-/* A body that is read to where the handler wants it, and what comes behind it, however it is cut:
- * by the path, and by the handler's room. */
-static void body_in_its_place(struct site *s)
-{
-    send_raw(s, POST("/place", 10) "01234");
-    send_raw(s, "56789");
-    GOT(s, R200(10) "0123456789");
-    assert_int_equal(s->placed, 5); /* what came with the head was elsewhere already */
-    for (size_t at = 1; at <= 9; at++) {
-        for (size_t most = 0; most <= 4; most++) {
-            s->place_most = most;
-            s->placed = 0;
-            send_raw(s, POST("/place", 10));
-            sim_send(s->client, (struct slice){"0123456789", at});
-            settle(s);
-            sim_send(s->client, (struct slice){&"0123456789"[at], 10 - at});
-            send_raw(s, POST("/place", 3) "abc" GET("/ok") "GE");
-            GOT(s, R200(10) "0123456789" R200(3) "abc" R200(2) "ok");
-            assert_true(s->placed >= 1 && s->placed <= 13);
-            send_raw(s, "T /ok HTTP/1.1\r\nhost: a\r\n\r\n");
-            GOT(s, R200(2) "ok");
-        }
-    }
-    send_raw(s, CHUNKED("/place") "3\r\nabc\r\n");
-    send_raw(s, "2\r\nde\r\n0\r\n\r\n");
-    GOT(s, R200(5) "abcde");
-    s->log.n = 0;
-    send_raw(s, POST("/place", 10) "0");
-    send_raw(s, "123");
-    sim_end(s->client, SIM_RST);
-    settle(s);
-    LOGGED(s, "open POST /place;gone reset;");
-}
-
 #define EXPECT(path) \
     "POST " path " HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n"
 
@@ -956,7 +922,6 @@ static void test_any_weather(void **state)
     X(no_body)                             \
     X(pipelining)                          \
     X(pipelining_is_bounded)               \
-    X(body_in_its_place)                   \
     X(expect)                              \
     X(unread_body_is_drained)              \
     X(long_unread_body_closes)             \
