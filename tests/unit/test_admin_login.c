@@ -24,7 +24,8 @@
 #define CON                                                             \
     "{\"name\":\"con\",\"provider\":\"console\",\"client_id\":\"cid\"," \
     "\"token_url\":\"http://auth/v1/token\",\"key_url\":\"http://keys/make\"}"
-#define PAIR(n) "{\"access_token\":\"at." n "\",\"refresh_token\":\"rt." n "\",\"expires_in\":28800}"
+#define PAIR(n) \
+    "{\"access_token\":\"at." n "\",\"refresh_token\":\"rt." n "\",\"expires_in\":28800}"
 
 static struct {
     struct loop *loop;
@@ -186,7 +187,7 @@ static void on_answer(void *arg, int status, struct slice json)
     b.reply = NULL;
     text_copy(b.text, sizeof b.text, json);
     assert_int_equal(json_parse(json, &b.reply), OK);
-    assert_null(strstr(b.text, CANARY)); /* no answer tells a code, */
+    assert_null(strstr(b.text, CANARY));  /* no answer tells a code, */
     assert_null(strstr(b.text, "\"at.")); /* a token (no random text holds a dot) or a key */
     assert_null(strstr(b.text, "\"rt."));
     assert_null(strstr(b.text, "sk-ant"));
