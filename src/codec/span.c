@@ -832,6 +832,21 @@ struct slice span_key(struct slice raw, char *room, size_t size)
     return (struct slice){room, len};
 }
 
+bool span_key_undone_is(struct slice raw, struct slice name)
+{
+    size_t len = 0;
+    if (slice_find(raw, '\\') < 0)
+        return false;
+    for (size_t at = 0; at < raw.n;) {
+        char one[4];
+        size_t n = unescape_one(raw, &at, one);
+        if (name.n - len < n || memcmp(name.p + len, one, n) != 0)
+            return false;
+        len += n;
+    }
+    return len == name.n;
+}
+
 static bool member_take(const struct span_want *want, size_t n, struct slice key, struct span v)
 {
     for (size_t i = 0; i < n; i++) {

@@ -41,14 +41,12 @@ MUST_USE enum err span_text(struct slice text, struct span v, struct buf *room, 
  * in it is escaped, else undone into `room`. */
 #define SPAN_KEY 64
 struct slice span_key(struct slice raw, char *room, size_t size);
+bool span_key_undone_is(struct slice raw, struct slice name); /* behind the next one */
 /* True when the raw key is `name`, whichever way its letters are escaped. */
 static inline bool span_key_is(struct slice raw, struct slice name)
 {
-    char room[SPAN_KEY];
-    if (raw.n <= name.n) /* escapes only ever make a key longer */
-        return slice_eq(raw, name);
-    assert(name.n <= sizeof room);
-    return slice_eq(span_key(raw, room, sizeof room), name);
+    /* escapes only ever make a key longer */
+    return raw.n > name.n ? span_key_undone_is(raw, name) : slice_eq(raw, name);
 }
 
 /* Several members of the object `text` in one pass: each span is set, {0,0} where there is none.

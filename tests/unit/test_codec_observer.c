@@ -273,6 +273,53 @@ static void test_usage_nonsense(void **state)
     }
 }
 
+/* What is read without a tree: of equal keys the first one counts, a key may be written with
+ * escapes, a number in any way; what is broken inside is noticed where it is read. */
+static void test_read_in_place(void **state)
+{
+    static const struct {
+        const char *body, *model, *stop, *container;
+        int64_t input, output;
+        bool blind;
+    } rows[] = {
+        {"{\"type\":\"message\",\"model\":\"a\",\"model\":\"b\"}", "a", "", "", 0, 0, false},
+        {"{\"t\\u0079pe\":\"mess\\u0061ge\",\"us\\u0061ge\":{\"\\u0069nput_tokens\":7}}", "", "",
+         "", 7, 0, false},
+        {"{\"type\":\"message\",\"usage\":{\"input_tokens\":1.0,\"output_tokens\":2e3}}", "", "",
+         "", 1, 2000, false},
+        {"{\"type\":\"message\",\"usage\":{\"input_tokens\":1.5,\"output_tokens\":-3}}", "", "", "",
+         0, 0, false},
+        {"{\"type\":\"message\",\"usage\":{\"input_tokens\":5,\"input_tokens\":6},\"usage\":{}}",
+         "", "", "", 5, 0, false},
+        {"{\"type\":\"message\",\"model\":\"m\\\"\\u00e9\",\"stop_reason\":\"\"}", "m\"\xc3\xa9",
+         "", "", 0, 0, false},
+        {"{\"type\":\"message\",\"model\":\"\xff\",\"stop_reason\":null}", "", "", "", 0, 0, false},
+        {"{\"type\":\"message\",\"stop_reason\":\"end_turn\",\"container\":{\"id\":\"c_1\"}}", "",
+         "end_turn", "c_1", 0, 0, false},
+        {"{\"type\":\"message\",\"model\":\"m\",\"usage\":{\"input_tokens\" 5}}", "m", "", "", 0, 0,
+         true},
+        {"{\"type\":\"message\",\"model\":\"m\",\"container\":{\"id\":\"c\",}}", "m", "", "", 0, 0,
+         true},
+        {"{\"type\":\"message\",\"model\":\"m\"", "", "", "", 0, 0, true},
+        {"{\"type\":\"message\",\"model\":\"m\"}}", "", "", "", 0, 0, true},
+        {"{\"type\":\"messages\",\"model\":\"m\"}", "", "", "", 0, 0, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct observer *o = observer_new(DIALECT_ANTHROPIC, REPLY_JSON);
+        (void)observer_feed(o, slice_of(rows[i].body));
+        observer_end(o);
+        const struct observation *s = observer_see(o);
+        assert_string_equal(s->model, rows[i].model);
+        assert_string_equal(s->stop_reason, rows[i].stop);
+        assert_string_equal(reply_words(s)->container, rows[i].container);
+        assert_string_equal(reply_words(s)->error_type, "");
+        assert_true(s->usage.input == rows[i].input && s->usage.output == rows[i].output);
+        assert_int_equal(s->blind, rows[i].blind);
+        observer_free(o);
+    }
+}
+
 /* Out of memory: blind, never wrong, and the bytes go on. */
 static void test_no_memory(void **state)
 {
@@ -298,7 +345,7 @@ int main(void)
         cmocka_unit_test(test_any_chunking),  cmocka_unit_test(test_giant_events),
         cmocka_unit_test(test_json_too_long), cmocka_unit_test(test_opaque),
         cmocka_unit_test(test_reuse),         cmocka_unit_test(test_usage_nonsense),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_no_memory),     cmocka_unit_test(test_read_in_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

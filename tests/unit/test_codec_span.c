@@ -192,6 +192,17 @@ static void test_key_is(void **state)
     assert_false(span_key_is(S("mod\\u0065"), S("model")));
     assert_false(span_key_is(S("mode\\nl"), S("model")));
     assert_false(span_key_is(S("\\\\model"), S("model")));
+    char raw[512], name[512], room[SPAN_KEY]; /* of any length */
+    for (size_t n = 1; n < 300; n += 7) {
+        memset(name, 'k', n);
+        memset(raw, 'k', n);
+        memcpy(raw + n - 1, "\\u006b", 6);
+        struct slice long_raw = {raw, n + 5}, long_name = {name, n};
+        assert_true(span_key_is(long_raw, long_name));
+        assert_false(span_key_is(long_raw, slice_sub(long_name, 0, n - 1)));
+        struct slice undone = span_key(long_raw, room, sizeof room);
+        assert_true(slice_eq(undone, n <= sizeof room ? long_name : long_raw));
+    }
 }
 
 static void test_list(void **state)
