@@ -1,5 +1,6 @@
 /* links: base */
-/* X25519 as mbedTLS's ecp does it here, against RFC 7748 and against mbedTLS's own code. */
+/* What replaces parts of mbedTLS's ecp: X25519 against RFC 7748 and mbedTLS's own code, inverses
+ * modulo the prime of P-256 by multiplying them back. */
 #include "base/base.h"
 
 #include <setjmp.h>
@@ -120,9 +121,47 @@ static void test_same(void **state)
     assert_true(refused >= 5);
 }
 
+/* a times its inverse is 1 modulo p, at the edges, for single bits and for random a. */
+static void test_inverse(void **state)
+{
+    static const char P[] = "ffffffff00000001000000000000000000000000ffffffffffffffffffffffff";
+    mbedtls_mpi p, a, b;
+    uint8_t bytes[32];
+    (void)state;
+    mbedtls_mpi_init(&p);
+    mbedtls_mpi_init(&a);
+    mbedtls_mpi_init(&b);
+    assert_int_equal(mbedtls_mpi_read_string(&p, 16, P), 0);
+    for (int i = 0; i < 3000; i++) {
+        crypto_random(bytes, sizeof bytes);
+        assert_int_equal(mbedtls_mpi_read_binary(&a, bytes, sizeof bytes), 0);
+        if (i < 256) { /* 2^i */
+            assert_int_equal(mbedtls_mpi_lset(&a, 1), 0);
+            assert_int_equal(mbedtls_mpi_shift_l(&a, (size_t)i), 0);
+        } else if (i < 512) { /* p - 2^i, p - 1 among them, where it is not negative */
+            assert_int_equal(mbedtls_mpi_lset(&a, 1), 0);
+            assert_int_equal(mbedtls_mpi_shift_l(&a, (size_t)i - 256), 0);
+            assert_int_equal(mbedtls_mpi_sub_mpi(&a, &p, &a), 0);
+        } else if (i < 1024) { /* many ones */
+            memset(bytes, 0xff, (size_t)i % 33);
+            assert_int_equal(mbedtls_mpi_read_binary(&a, bytes, sizeof bytes), 0);
+        }
+        assert_int_equal(mbedtls_mpi_mod_mpi(&a, &a, &p), 0);
+        assert_int_equal(ecp_inverse_p256(&b, &a), 0);
+        assert_true(mbedtls_mpi_cmp_mpi(&b, &p) < 0);
+        assert_int_equal(mbedtls_mpi_mul_mpi(&b, &b, &a), 0);
+        assert_int_equal(mbedtls_mpi_mod_mpi(&b, &b, &p), 0);
+        assert_int_equal(mbedtls_mpi_cmp_int(&b, mbedtls_mpi_cmp_int(&a, 0) == 0 ? 0 : 1), 0);
+    }
+    mbedtls_mpi_free(&p);
+    mbedtls_mpi_free(&a);
+    mbedtls_mpi_free(&b);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rfc), cmocka_unit_test(test_same)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rfc), cmocka_unit_test(test_same),
+                                       cmocka_unit_test(test_inverse)};
     crypto_init();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
