@@ -190,7 +190,7 @@ void stream_last(struct stream *s, enum err e, const char *why)
         stream_close(s);
         return;
     }
-    if (s->state != STREAM_OPEN || s->ended || s->last != LAST_NONE)
+    if (s->state != STREAM_OPEN || s->ended || s->last != LAST_NONE || s->broke)
         return;
     s->last = e == OK ? LAST_END : LAST_ERROR;
     s->last_err = e;
