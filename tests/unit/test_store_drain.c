@@ -112,11 +112,12 @@ static void test_burst(void **state)
         bench_pass(&b->loop, BATCH_WAIT_MS);
         assert_int_equal(stats_of(b).queued, 0);
         assert_int_equal(stats_of(b).records_dropped, 0);
-        for (struct got got = {0}; q.after_row < before + n; mem_free(got.record)) {
-            got = records_query(b, &q);
+        while (q.after_row < before + n) {
+            struct got got = records_query(b, &q);
             assert_true(got.e == OK && got.n > 0);
             for (size_t i = 0; i < got.n; i++)
                 assert_int_equal(got.record[i].ttfb_ms, q.after_row++ - before);
+            mem_free(got.record);
         }
         assert_true(list_empty(&g->blocks)); /* one is kept for the next row */
         assert_non_null(g->spare);
