@@ -193,6 +193,7 @@ endfunction()
 # 4.x removed the API used here; anything below 3.6 lacks a usable TLS 1.3
 dep_find(mbedtls dep_mbedtls mbedtls>=3.6 mbedtls<4 mbedx509>=3.6 mbedcrypto>=3.6)
 if(NOT TARGET dep_mbedtls)
+  set(SLUICE_OWN_MBEDTLS ON)
   file(GLOB files ${DIR}/library/*.c)
   list(REMOVE_ITEM files ${DIR}/library/ecp.c) # a part of ecp/ecp_alt.c
   set(everest ${DIR}/3rdparty/everest)
