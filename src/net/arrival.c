@@ -201,7 +201,10 @@ static void on_deliver(void *arg)
     if (p->paused || (a = porch_held(p)) == NULL)
         return;
     task_post(p->loop, &p->deliver); /* before: the owner may close the listener */
-    arrival_pass(a);
+    if (a->s->state == STREAM_OPEN)
+        arrival_pass(a);
+    else /* it broke while nobody was there to be told */
+        arrival_drop(a);
 }
 
 /* ---- TLS ------------------------------------------------------------------------------------- */

@@ -48,6 +48,8 @@ struct loop {
     struct late late;
     struct stream *reader; /* who read last in this turn; may be gone: for comparing only */
     int reads;             /* of it, one behind the other */
+    uint16_t read_turn;    /* counts the turns */
+    int64_t read_at;       /* the first read of this turn */
     bool crowded;          /* this turn has lasted for CROWD_MS */
     size_t unclocked;      /* bytes read since the clock was */
     /* Every read of every stream lands here: a connection owns no buffer while no bytes are in it.

@@ -37,7 +37,7 @@ static bool hungry(const struct stream *s)
 {
     switch (s->state) {
     case STREAM_OPEN:
-        if (s->ended || s->last != LAST_NONE)
+        if (s->ended || s->broke || s->last != LAST_NONE)
             return false;
         return s->tls != NULL ? tls_hungry(s) : s->want;
     case STREAM_FLUSH:
@@ -55,16 +55,20 @@ static bool hungry(const struct stream *s)
 static unsigned room_now(struct stream *s)
 {
     struct loop *l = s->loop;
+    if (l->reader == NULL)
+        l->read_at = loop_now(l); /* libuv may poll many times in a turn, and moves it each time */
     if (l->reader != s) {
         l->reader = s;
         l->reads = 0;
     }
     if (l->unclocked >= CLOCK_BYTES && !l->crowded) {
         l->unclocked = 0;
-        l->crowded = loop_now_us(l) / 1000 - loop_now(l) >= CROWD_MS;
+        l->crowded = loop_now_us(l) / 1000 - l->read_at >= CROWD_MS;
     }
-    if (l->reads++ >= (l->crowded ? 1 : READS_MOST))
+    if (l->crowded ? s->read_turn == l->read_turn : l->reads >= READS_MOST)
         return 0;
+    l->reads++;
+    s->read_turn = l->read_turn;
     if (l->crowded)
         return CROWD_SIZE;
     return s->dialled ? REPLY_READ_SIZE : s->tls != NULL ? TLS_READ_SIZE : NET_READ_SIZE;
@@ -74,6 +78,7 @@ void reads_renew(struct loop *l)
 {
     l->reader = NULL;
     l->crowded = false;
+    l->read_turn++;
 }
 
 /* A pause is lazy: libuv is told to stop only when bytes arrive that nobody wants, by giving it no

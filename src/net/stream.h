@@ -38,6 +38,7 @@ struct stream {
     bool writing; /* the owner waits for on_written */
     bool dialled; /* the peer is a server */
     bool broke;   /* a write that the owner knows nothing of has failed; told in the next turn */
+    uint16_t read_turn; /* the loop's, at its latest read */
     /* How the reading side ended, kept until the owner wants to read. */
     enum { LAST_NONE, LAST_END, LAST_ERROR } last;
     enum err last_err;

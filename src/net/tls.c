@@ -114,6 +114,9 @@ static void pages_give(const unsigned char *from, const unsigned char *end)
  * Most connections never see a large one: after the handshake only its first page stays. */
 static void spare_give(const mbedtls_ssl_context *ssl)
 {
+#ifdef MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH /* a system's library may make them smaller by itself */
+    (void)ssl, (void)pages_give;
+#else
     const unsigned char *in = ssl->MBEDTLS_PRIVATE(in_buf), *out = ssl->MBEDTLS_PRIVATE(out_buf);
     if (ssl->MBEDTLS_PRIVATE(in_left) == 0)
         pages_give(ssl->MBEDTLS_PRIVATE(in_msg) + ssl->MBEDTLS_PRIVATE(in_msglen),
@@ -121,6 +124,7 @@ static void spare_give(const mbedtls_ssl_context *ssl)
     if (ssl->MBEDTLS_PRIVATE(out_left) == 0)
         pages_give(ssl->MBEDTLS_PRIVATE(out_msg) + ssl->MBEDTLS_PRIVATE(out_msglen),
                    out + MBEDTLS_SSL_OUT_CONTENT_LEN);
+#endif
 }
 
 static void on_thread(uv_work_t *work)

@@ -562,6 +562,21 @@ static void late_failure_is_the_next_writes(void **state)
     assert_int_equal(p->a.count[ERROR], 0); /* it has been told */
 }
 
+/* What still lies there from a peer that is gone is not taken for the answer to what never left. */
+static void late_failure_ends_the_reading(void **state)
+{
+    struct pair *p = *state;
+    stream_read(p->a.s, true);
+    assert_int_equal(write_text(&p->a, "unread"), OK);
+    some_turns();
+    assert_int_equal(write_text(&p->b, "last words"), OK);
+    drop(&p->b);
+    assert_int_equal(write_text(&p->a, "x"), OK);
+    wait_event(&p->a, ERROR, 1);
+    assert_int_equal(p->a.e, ERR_RESET);
+    assert_int_equal(p->a.got.len, 0);
+}
+
 static void late_failure_of_the_finished_is_nobodys(void **state)
 {
     struct pair *p = *state;
@@ -931,6 +946,7 @@ int main(void)
         T(abort_takes_nothing_back),
         T(late_failure_is_told_once),
         T(late_failure_is_the_next_writes),
+        T(late_failure_ends_the_reading),
         T(late_failure_of_the_finished_is_nobodys),
         T(loop_ends_with_nothing_late),
         T(finish_delivers_everything),
