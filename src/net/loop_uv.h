@@ -14,10 +14,11 @@
 #define REPLY_READ_SIZE 32768
 #define TLS_READ_SIZE   65536
 /* In one turn a stream is read so often; and when the turn has lasted so long, once, and little. */
-#define READS_MOST      2
-#define CROWD_MS        5
-#define CLOCK_BYTES     32768 /* read between two looks at the clock */
-#define CROWD_SIZE      8192
+#define READS_MOST       2
+#define CROWD_MS         5
+#define CLOCK_BYTES      32768 /* read between two looks at the clock */
+#define CROWD_SIZE       65536
+#define CROWD_REPLY_SIZE 8192
 
 struct resolver;
 struct tls_scratch;

@@ -70,7 +70,7 @@ static unsigned room_now(struct stream *s)
     l->reads++;
     s->read_turn = l->read_turn;
     if (l->crowded)
-        return CROWD_SIZE;
+        return s->dialled ? CROWD_REPLY_SIZE : CROWD_SIZE;
     return s->dialled ? REPLY_READ_SIZE : s->tls != NULL ? TLS_READ_SIZE : NET_READ_SIZE;
 }
 
