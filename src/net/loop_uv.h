@@ -10,9 +10,9 @@
 /* One read takes at most this much: of a client, the body of most requests in one piece. What an
  * upstream sends may have to be kept for a client that does not read. TLS has to keep what it
  * cannot decrypt yet. */
-#define NET_READ_SIZE   262144
-#define REPLY_READ_SIZE 32768
-#define TLS_READ_SIZE   65536
+#define NET_READ_SIZE    262144
+#define REPLY_READ_SIZE  32768
+#define TLS_READ_SIZE    65536
 /* In one turn a stream is read so often; and when the turn has lasted so long, once, and little. */
 #define READS_MOST       2
 #define CROWD_MS         5
