@@ -160,7 +160,8 @@ async function main() {
   };
   const stop = (why) => { tidy(); say(why); process.exit(1); };
   for (const s of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(s, () => stop(s));
-  setTimeout(() => stop(`longer than ${opt['max-minutes']} minutes`), Number(opt['max-minutes']) * 60000).unref();
+  const minutes = Math.max(Number(opt['max-minutes']), opt.soak ? Number(opt.soak) / 60 + 10 : 0);
+  setTimeout(() => stop(`longer than ${minutes} minutes`), minutes * 60000).unref();
   try {
     await house.open();
     if (opt.instructions) {

@@ -218,8 +218,10 @@ export async function soak(house, seconds) {
       ['tls', 'plain', { pace: 'shake', rate: 20, clients: 100 }]] : []),
   ];
   const samples = [];
-  const watch = setInterval(() => samples.push({ s: seconds - (until - Date.now()) / 1000, kib: residentKib(c.pids) }),
-    Math.max(500, seconds * 5));
+  const watch = setInterval(() => {
+    samples.push({ s: seconds - (until - Date.now()) / 1000, kib: residentKib(c.pids) });
+    if (samples.length % 20 === 0) say(`soak: ${Math.round(samples.at(-1).s)} s of ${seconds}, ${samples.at(-1).kib} KiB`);
+  }, Math.max(500, seconds * 5));
   await Promise.all(kinds.map((k) => keepUp(...k)));
   clearInterval(watch);
   const busy = residentKib(c.pids);
