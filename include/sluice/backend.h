@@ -65,7 +65,12 @@ struct backend_batch {
     size_t objects_n;
     const struct window_row *windows;
     size_t windows_n;
+    /* To be called after each BACKEND_BREATH rows: other threads may want the processor. May be
+     * NULL. */
+    void (*breathe)(void *arg);
+    void *breathe_arg;
 };
+#define BACKEND_BREATH 32
 
 /* ---- reading and pruning in bites: the store puts other calls between two of them ----------- */
 

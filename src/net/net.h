@@ -77,8 +77,9 @@ struct worker *worker_new(struct loop *l, const char *name);
 void worker_post(struct worker *w, struct job *j);
 size_t worker_depth(const struct worker *w);     /* jobs posted and not yet done */
 int64_t worker_stuck_ms(const struct worker *w); /* there are some, none has ended for so long */
-/* Runs what is queued, calls every `done`, joins the thread. Blocks: for shutdown only. */
-void worker_free(struct worker *w);
+#define WORKER_POLITE_MS 20
+bool worker_breathe(struct worker *w); /* in a long `run`: others may go first; false: too old */
+void worker_free(struct worker *w);    /* runs the queue, calls each `done`, joins. Blocks */
 
 /* ---- addresses ------------------------------------------------------------------------------- */
 
@@ -109,8 +110,7 @@ struct stream;
 struct stream_ops {
     /* Bytes, valid during the call only. */
     void (*on_read)(void *owner, struct slice bytes);
-    /* The peer will send no more (FIN; with TLS only after close_notify: a bare FIN is an error).
-     */
+    /* The peer will send no more (FIN; with TLS after close_notify, a bare FIN is an error). */
     void (*on_end)(void *owner);
     /* The connection is dead. The owner still owes it a stream_abort. `why` is static. */
     void (*on_error)(void *owner, enum err e, const char *why);

@@ -2,6 +2,8 @@
 #include "net/loop_uv.h"
 #include "net/platform.h"
 
+#include <sched.h>
+
 struct worker {
     struct loop *loop;
     uv_thread_t thread;
@@ -12,6 +14,8 @@ struct worker {
     int64_t moved_at;      /* the first of them was posted, or one has ended */
     struct link answering; /* finished, being told; here so that a `done` may call worker_free */
     bool freeing;
+
+    uint64_t began_ns; /* the job that runs; the worker's thread only */
 
     uv_mutex_t lock; /* guards all that follows */
     uv_cond_t more, less;
@@ -42,6 +46,7 @@ static void worker_main(void *arg)
         struct job *j = CONTAINER(w->queued.next, struct job, link);
         list_remove(&j->link);
         uv_mutex_unlock(&w->lock);
+        w->began_ns = uv_hrtime();
         j->run(j);
         uv_mutex_lock(&w->lock);
         bool first = list_empty(&w->finished);
@@ -51,6 +56,16 @@ static void worker_main(void *arg)
             uv_async_send(&w->answer);
     }
     uv_mutex_unlock(&w->lock);
+}
+
+/* Where many want the processor each time may take milliseconds: a job gives way while it is young,
+ * and then goes on to its end. */
+bool worker_breathe(struct worker *w)
+{
+    if (uv_hrtime() - w->began_ns >= (uint64_t)WORKER_POLITE_MS * 1000000)
+        return false;
+    (void)sched_yield();
+    return true;
 }
 
 /* Calls `done` of what is finished; the loop's thread. */

@@ -277,6 +277,19 @@ bool drain_idle(const struct store *s)
     return d->records_done == d->records_put && d->notes_done == d->notes_put;
 }
 
+/* A batch in one go takes a processor from the loop and its peers for a millisecond. */
+static void batch_breathe(void *arg)
+{
+    struct worker *w = arg;
+    (void)worker_breathe(w);
+}
+
+/* Whether there is time for that: not when the ring fills, and nobody else is there at the end. */
+static bool batch_may_breathe(const struct store *s)
+{
+    return s->worker != NULL && s->ring.count <= s->ring.cap / 4;
+}
+
 /* A failed batch is offered again with the same notes; rows that came meanwhile may join it. */
 static void batch_fill(struct store *s)
 {
@@ -298,7 +311,9 @@ static void batch_fill(struct store *s)
                                       .objects = d->taken.objects,
                                       .objects_n = d->taken.objects_n,
                                       .windows = d->taken.windows,
-                                      .windows_n = d->taken.windows_n};
+                                      .windows_n = d->taken.windows_n,
+                                      .breathe = batch_may_breathe(s) ? batch_breathe : NULL,
+                                      .breathe_arg = s->worker};
 }
 
 /* On the store's thread. */

@@ -216,9 +216,9 @@ static enum err row_write(struct backend *b, struct row_binder *w, const struct 
     return e;
 }
 
-/* `first` is given the number `num`, or counts on where the table ends. */
-static enum err rows_write(struct backend *b, enum stmt which, int64_t num, const struct record *r,
-                           size_t n)
+/* Rows [from, to): the first is given the number `num`, or counts on where the table ends. */
+static enum err rows_write(struct backend *b, enum stmt which, int64_t num,
+                           const struct backend_batch *batch, size_t from, size_t to)
 {
     struct row_binder w = {0};
     enum err e;
@@ -228,22 +228,26 @@ static enum err rows_write(struct backend *b, enum stmt which, int64_t num, cons
     if (which == ST_RECORD_FIRST)
         (void)sqlite3_bind_int64(w.st, RECORD_COLUMNS_N + 1, num);
     assert(sqlite3_bind_parameter_count(w.st) == RECORD_COLUMNS_N + (which == ST_RECORD_FIRST));
-    for (size_t i = 0; i < n && e == OK; i++)
-        e = row_write(b, &w, &r[i]);
+    for (size_t i = from; i < to && e == OK; i++) {
+        if (batch->breathe != NULL && i % BACKEND_BREATH == BACKEND_BREATH - 1)
+            batch->breathe(batch->breathe_arg);
+        e = row_write(b, &w, &batch->records[i]);
+    }
     stmt_end(w.st);
     return e;
 }
 
 /* The first row is given its number. The others get the next ones from the engine, which knows the
  * table's end and need not look whether the number is taken. */
-static enum err records_write(struct backend *b, const struct record *r, size_t n)
+static enum err records_write(struct backend *b, const struct backend_batch *batch)
 {
+    size_t n = batch->records_n;
     enum err e;
     if (n == 0)
         return OK;
-    e = rows_write(b, ST_RECORD_FIRST, b->next_record, r, 1);
+    e = rows_write(b, ST_RECORD_FIRST, b->next_record, batch, 0, 1);
     if (e == OK && n > 1)
-        e = rows_write(b, ST_RECORD_ADD, 0, r + 1, n - 1);
+        e = rows_write(b, ST_RECORD_ADD, 0, batch, 1, n);
     assert(e != OK || sqlite3_last_insert_rowid(b->db) == b->next_record + (int64_t)n - 1);
     return e;
 }
@@ -263,7 +267,7 @@ enum err records_apply(struct backend *b, const struct backend_batch *batch)
         return e;
     e = records_open(b); /* another process may have put rows, or pruned them */
     if (e == OK)
-        e = records_write(b, batch->records, batch->records_n);
+        e = records_write(b, batch);
     if (e == OK)
         e = rows_facts(b, batch->facts, batch->facts_n);
     if (e == OK)

@@ -146,6 +146,12 @@ int64_t worker_stuck_ms(const struct worker *w)
     return 0;
 }
 
+bool worker_breathe(struct worker *w)
+{
+    (void)w;
+    return false; /* there is no other thread */
+}
+
 size_t worker_depth(const struct worker *w)
 {
     return w->depth;

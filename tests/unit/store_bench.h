@@ -35,7 +35,7 @@ struct loop {
 struct worker {
     struct loop *loop;
     struct link queue;
-    size_t depth, ran;
+    size_t depth, ran, breaths;
 };
 
 int64_t loop_now(const struct loop *l)
@@ -102,6 +102,12 @@ int64_t worker_stuck_ms(const struct worker *w)
 {
     (void)w;
     return 0;
+}
+
+bool worker_breathe(struct worker *w)
+{
+    w->breaths++;
+    return true;
 }
 
 /* Runs the oldest job and its `done`; false when there is none. */

@@ -321,6 +321,31 @@ static void worker_without_done(void **state)
     worker_free(w);
 }
 
+static void breathe_run(struct job *j)
+{
+    struct work *x = (struct work *)j;
+    while (worker_breathe(x->w))
+        atomic_fetch_add(&ran, 1);
+}
+
+/* A job gives way again and again, and then no more: on a busy machine it must come to its end. */
+static void worker_breathes_while_a_job_is_young(void **state)
+{
+    struct worker *w = worker_new(*state, "test");
+    struct work x[2];
+    worker_begin();
+    int64_t from = loop_now_us(*state);
+    for (int i = 0; i < 2; i++) { /* the second one is young again */
+        x[i] = (struct work){.job = {.run = breathe_run, .done = work_done}, .w = w};
+        worker_post(w, &x[i].job);
+    }
+    loop_run(*state);
+    assert_true(loop_now_us(*state) - from >= 2 * WORKER_POLITE_MS * 1000);
+    assert_true(atomic_load(&ran) >= 2);
+    assert_int_equal(done, 2);
+    worker_free(w);
+}
+
 static void descriptors_have_a_limit(void **state)
 {
     (void)state;
@@ -344,6 +369,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(worker_free_finishes_everything, setup, teardown),
         cmocka_unit_test_setup_teardown(worker_may_be_freed_from_done, setup, teardown),
         cmocka_unit_test_setup_teardown(worker_without_done, setup, teardown),
+        cmocka_unit_test_setup_teardown(worker_breathes_while_a_job_is_young, setup, teardown),
         cmocka_unit_test(descriptors_have_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,6 +52,37 @@ static void test_full_batch_leaves_at_once(void **state)
     assert_int_equal(records_count(b), BATCH_MAX - 1 + 1200);
 }
 
+/* A long batch gives way to other threads again and again; not when the ring fills, and not at the
+ * end, when nobody is left. */
+static void test_batch_gives_way(void **state)
+{
+    struct bench *b = *state;
+    const struct worker *w = b->loop.worker;
+    const size_t full = BATCH_MAX / BACKEND_BREATH;
+    records_put(b, 0, BACKEND_BREATH - 1);
+    bench_pass(&b->loop, BATCH_WAIT_MS);
+    assert_int_equal(w->breaths, 0);
+    records_put(b, 0, BATCH_MAX);
+    assert_true(bench_step(&b->loop));
+    assert_int_equal(w->breaths, full);
+    records_put(b, 0, BATCH_MAX); /* the batch is made up here: there is time */
+    records_put(b, 0, RING_DEFAULT / 4);
+    assert_true(bench_step(&b->loop));
+    assert_int_equal(w->breaths, 2 * full);
+    records_put(b, 0, 2 * BATCH_MAX); /* the next one was made up before these, the one after not */
+    assert_true(bench_step(&b->loop));
+    assert_int_equal(w->breaths, 3 * full);
+    assert_true(bench_step(&b->loop));
+    assert_int_equal(w->breaths, 3 * full);
+    bench_pass(&b->loop, BATCH_WAIT_MS);
+    assert_true(w->breaths > 3 * full);
+    assert_int_equal(stats_of(b).records_dropped, 0);
+    records_put(b, 0, BATCH_MAX - 1);
+    bench_reopen(b);
+    assert_int_equal(records_count(b), BACKEND_BREATH - 1 + 2 * BATCH_MAX + RING_DEFAULT / 4 +
+                                           2 * BATCH_MAX + BATCH_MAX - 1);
+}
+
 static int setup_ring_of_8(void **state)
 {
     struct bench *b = NEW(struct bench);
@@ -636,6 +667,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_MEMORY(test_batch_waits_for_company),
         IN_MEMORY(test_full_batch_leaves_at_once),
+        WITH(test_batch_gives_way),
         RING_8(test_ring_full),
         RING_8(test_ring_wraps),
         IN_MEMORY(test_burst),
