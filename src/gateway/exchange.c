@@ -8,7 +8,7 @@ static const char *const STATE_NAME[X_STATES] = {"head",  "body",   "admit", "wa
                                                  "token", "dial",   "send",  "reply",
                                                  "relay", "refuse", "flush", "done"};
 
-#define RESERVE_MAX 262144 /* bytes; longer bodies grow as they come */
+#define RESERVE_MAX 1048576 /* bytes; longer bodies grow as they come */
 
 #define TO(s)       (1u << (s))
 #define TO_END      (TO(X_REFUSE) | TO(X_FLUSH) | TO(X_DONE))
@@ -215,42 +215,22 @@ static void *exchange_open(void *ctx, struct http_call *call, const struct http_
     return x;
 }
 
-/* One body's memory waits for the next request: its pages need not be asked for again. */
-static void body_take(struct exchange *x)
-{
-    struct buf *spare = &x->g->body;
-    if (spare->cap == 0 || spare->cap > x->body.max)
-        return;
-    size_t max = x->body.max;
-    x->body = *spare;
-    x->body.max = max;
-    buf_init(spare, RESERVE_MAX);
-}
-
-static void body_give(struct exchange *x)
-{
-    struct buf *spare = &x->g->body;
-    if (spare->cap > 0 || x->body.cap == 0 || x->body.cap > RESERVE_MAX) {
-        buf_free(&x->body);
-        return;
-    }
-    *spare = x->body;
-    spare->max = RESERVE_MAX;
-    buf_clear(spare);
-    buf_init(&x->body, x->body.max);
-}
-
-/* Room for more of the body, and at first for as much as is worth having at once: what is only
- * promised takes no more memory than RESERVE_MAX. */
+/* Room for the whole body, as it is announced: it need not move while it comes. What is promised
+ * and never sent takes no memory, only addresses: its pages are had when they are written. */
 static enum err body_reserve(struct exchange *x)
 {
-    struct buf *b = &x->body;
+    struct buf *b = &x->body, exact;
     int64_t length = http_call_head(x->call)->content_length;
-    if (b->cap == 0)
-        body_take(x);
     if (b->cap > 0 || length <= 0)
         return OK;
-    return buf_reserve(b, (size_t)(length < RESERVE_MAX ? length : RESERVE_MAX));
+    size_t n = (size_t)(length < RESERVE_MAX ? length : RESERVE_MAX);
+    if (n > b->max)
+        return ERR_LIMIT;
+    buf_init(&exact, n);
+    enum err e = buf_reserve(&exact, n);
+    exact.max = b->max;
+    *b = exact;
+    return e;
 }
 
 /* The bytes behind those that are here. */
@@ -392,7 +372,7 @@ static void exchange_gone(void *arg, enum err e, const char *why)
 void exchange_forget_body(struct exchange *x)
 {
     x->g->stats.buffered -= (int64_t)x->body.len;
-    body_give(x);
+    buf_free(&x->body);
     crossing_forget_body(x);
 }
 

@@ -229,7 +229,6 @@ struct gateway {
     struct buf models; /* cached union, see models.c */
     char models_group[STORE_GROUP_MAX];
     struct buf spare; /* memory for the next relay that gathers */
-    struct buf body;  /* ... and for the next request's body */
     /* of the request that is going out: headers, betas, credentials (wiped when it is out) */
     struct http_header header[HTTP_HEADERS_MAX];
     char beta[BETA_MAX], memory[CROSSING_MEMORY];

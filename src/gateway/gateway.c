@@ -16,7 +16,6 @@ struct gateway *gateway_new(const struct gateway_parts *p)
     list_init(&g->guesses);
     list_init(&g->probes);
     list_init(&g->plans);
-    buf_init(&g->body, 1);
     buf_init(&g->models, MODELS_MAX);
     buf_init(&g->spare, RELAY_MAX);
     return g;
@@ -230,6 +229,5 @@ void gateway_free(struct gateway *g)
     plan_forget(g);
     buf_free(&g->models);
     buf_free(&g->spare);
-    buf_free(&g->body);
     mem_free(g);
 }

@@ -30,9 +30,10 @@ int64_t shed_body_room(const struct gateway *g)
     return limit > 0 && limit / 2 < most ? limit / 2 : most;
 }
 
+/* What is there, not what room there is for it: letting go a promise gives nothing back. */
 static int64_t held_bytes(const struct exchange *x)
 {
-    return (int64_t)(x->body.cap + x->crossing.body.cap + x->reply.cap);
+    return (int64_t)(x->body.len + x->crossing.body.len + x->reply.len);
 }
 
 static bool may_be_let_go(const struct exchange *x)
