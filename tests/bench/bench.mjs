@@ -15,7 +15,7 @@ const root = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.met
 const { values: opt } = parseArgs({ options: {
   only: { type: 'string' }, contestants: { type: 'string' }, rounds: { type: 'string' },
   seconds: { type: 'string' }, clients: { type: 'string', default: '32' }, quick: { type: 'boolean' },
-  aa: { type: 'string' }, json: { type: 'string' }, markdown: { type: 'string' },
+  aa: { type: 'string' }, beside: { type: 'string' }, json: { type: 'string' }, markdown: { type: 'string' },
   instructions: { type: 'string' }, profile: { type: 'string' }, keep: { type: 'string' },
   soak: { type: 'string' }, alone: { type: 'boolean' }, list: { type: 'boolean' }, 'no-extras': { type: 'boolean' },
   'max-minutes': { type: 'string', default: '60' }, 'ledger-rows': { type: 'string', default: '1000000' },
@@ -40,6 +40,7 @@ const optionsOf = (s) => (!opt.quick && (s.load.pace === 'held' || s.load.pace =
 
 function contestantsOf() {
   if (opt.aa) return [opt.aa, `${opt.aa}#2`];
+  if (opt.beside) return ['sluice', OTHER];
   const wanted = (opt.contestants ?? 'nginx,haproxy,sluice').split(',');
   return wanted.filter((c) => {
     if (c === 'sluice' || which(c)) return true;
@@ -65,6 +66,7 @@ function scenariosOf(house) {
 
 const notes = new Set();
 const isTls = (s) => s.front === 'tls' || s.back === 'tls';
+const OTHER = 'sluice#2'; // the program of --beside
 const kindOf = (player) => player.split('#')[0].split(':')[0];
 const baseOf = (player) => player.split(':')[0];
 
@@ -87,7 +89,8 @@ async function scenario(house, s, contestants) {
     for (let i = 0; i < who.length; i++) {
       const player = who[(i + r) % who.length]; // nobody is always the first
       const base = baseOf(player);
-      const c = base === 'direct' ? house.direct() : alive[base] ?? await house.start(kindOf(player), { tls: isTls(s) });
+      const c = base === 'direct' ? house.direct() : alive[base] ?? await house.start(kindOf(player),
+        { tls: isTls(s), sluice: player === OTHER && opt.beside });
       if (base !== 'direct' && !s.fresh) alive[base] = c;
       rounds[player].push(await play(house, s, player, c, times));
       if (s.fresh) {
@@ -100,7 +103,7 @@ async function scenario(house, s, contestants) {
     await told(house, s, c);
     await c.stop();
   }
-  const reference = opt.aa ?? (contestants.includes('nginx') ? 'nginx' : contestants[0]);
+  const reference = opt.aa ?? (opt.beside ? OTHER : contestants.includes('nginx') ? 'nginx' : contestants[0]);
   return digest(s, rounds, reference);
 }
 
@@ -125,10 +128,10 @@ async function compare(house) {
     say(`${s.id.padEnd(7)} ${say1(r)}`);
     results.push(r);
   }
-  const full = !opt.quick && !opt.aa && !opt.only && !opt['no-extras'];
+  const full = !opt.quick && !opt.aa && !opt.beside && !opt.only && !opt['no-extras'];
   const counted = full ? await instructions(house, contestants, COUNTABLE) : {};
   const more = full ? await extras(house, root, Number(opt['ledger-rows'])) : [];
-  const lines = opt.aa ? [] : judge(results, more);
+  const lines = opt.aa || opt.beside ? [] : judge(results, more);
   const same = opt.aa ? sameness(results) : null;
   const m = machine();
   const text = [

@@ -175,12 +175,12 @@ export class House {
     return args;
   }
 
-  async startSluice(wrap, withTls) {
+  async startSluice(wrap, withTls, program) {
     const state = this.at(`state.${++this.serial}`);
     fs.cpSync(this.at('state'), state, { recursive: true });
     const plain = await freePort();
     const tls = withTls ? await freePort() : 0;
-    const argv = [...wrap, this.sluice, ...this.sluiceArgs(state, plain, tls)];
+    const argv = [...wrap, program || this.sluice, ...this.sluiceArgs(state, plain, tls)];
     const child = run(argv[0], argv.slice(1), { env: { ...process.env, SLUICE_DRAIN_LEAD: '0' } });
     await until(child, () => child.out.includes('listening'), 60000);
     return { child, state, port: (front) => (front === 'tls' ? tls : plain), key: (back) => this.key[back] };
@@ -264,8 +264,8 @@ ${backs.join('\n')}
   }
 
   // A contestant, through a program that watches it if there is one; with TLS only where it is used.
-  async start(kind, { wrap = [], tls = false } = {}) {
-    const c = await { sluice: () => this.startSluice(wrap, tls), nginx: () => this.startNginx(wrap, tls),
+  async start(kind, { wrap = [], tls = false, sluice = '' } = {}) {
+    const c = await { sluice: () => this.startSluice(wrap, tls, sluice), nginx: () => this.startNginx(wrap, tls),
       haproxy: () => this.startHaproxy(wrap, tls) }[kind]();
     c.kind = kind;
     c.pids = tree(c.child.pid);
