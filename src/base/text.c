@@ -257,15 +257,39 @@ size_t text_utf8_at(struct slice s)
     return n;
 }
 
+#define ONES 0x0101010101010101ULL
+#define TOPS 0x8080808080808080ULL
+
+/* A byte of 0 borrows into its top bit; what it borrows from may do so in vain, never unseen. */
+static bool is_plain8(uint64_t w)
+{
+    uint64_t slash = w ^ ONES * '\\';
+    return ((w | (w - ONES) | (slash - ONES)) & TOPS) == 0;
+}
+
+bool text_is_plain(struct slice s)
+{
+    uint64_t w;
+    size_t i = 0;
+
+    for (; s.n - i >= 8; i += 8) {
+        memcpy(&w, s.p + i, 8);
+        if (!is_plain8(w))
+            return false;
+    }
+    for (; i < s.n; i++)
+        if ((uint8_t)s.p[i] - 1u >= 0x7f || s.p[i] == '\\')
+            return false;
+    return true;
+}
+
 bool text_is_utf8(struct slice s)
 {
-    const uint64_t ones = 0x0101010101010101ULL, tops = 0x8080808080808080ULL;
-
     for (size_t i = 0; i < s.n;) {
         uint64_t w;
         if (s.n - i >= 8) { /* eight that are ASCII, and not NUL, which would borrow */
             memcpy(&w, s.p + i, 8);
-            if (((w | (w - ones)) & tops) == 0) {
+            if (((w | (w - ONES)) & TOPS) == 0) {
                 i += 8;
                 continue;
             }

@@ -54,5 +54,7 @@ size_t text_format(char *out, size_t size, const char *fmt, ...) PRINTF_LIKE(3, 
 size_t text_utf8_at(struct slice s);
 /* True for valid UTF-8 without NUL. */
 bool text_is_utf8(struct slice s);
+/* True for ASCII without NUL and backslash: what a JSON string says is what it is. */
+bool text_is_plain(struct slice s);
 
 #endif

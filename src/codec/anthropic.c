@@ -294,76 +294,110 @@ static void usage_settle(struct reading *r)
 }
 
 /* The members of `object`; none when it is absent or something else. False: it makes no sense. */
-static bool members(struct slice object, const struct span_want *want, size_t n)
+static bool members(struct slice object, span_place_fn *place, void *into)
 {
-    if (object.n == 0 || object.p[0] != '{') {
-        for (size_t i = 0; i < n; i++)
-            *want[i].at = (struct span){0, 0};
-        return true;
-    }
-    return span_members(object, want, n);
+    return object.n == 0 || object.p[0] != '{' || span_members(object, place, into);
 }
 
-#define MEMBERS(object, want) members(object, want, sizeof(want) / sizeof((want)[0]))
+struct pair_at { /* two counts of an object within usage */
+    struct slice key_a, key_b;
+    struct span a, b;
+};
 
-/* Two counts of an object within usage. */
-static bool take_counts(struct slice object, struct slice key_a, int64_t *a, struct slice key_b,
-                        int64_t *b)
+static struct span *pair_place(void *into, struct slice key)
 {
-    struct span at_a, at_b;
-    const struct span_want want[] = {{key_a, &at_a}, {key_b, &at_b}};
-    if (!MEMBERS(object, want))
+    struct pair_at *at = into;
+    if (slice_eq(key, at->key_a))
+        return &at->a;
+    return slice_eq(key, at->key_b) ? &at->b : NULL;
+}
+
+static bool take_counts(struct slice usage, struct span v, struct slice key_a, int64_t *a,
+                        struct slice key_b, int64_t *b)
+{
+    struct pair_at at = {.key_a = key_a, .key_b = key_b};
+    if (v.to == 0)
+        return true;
+    struct slice object = span_slice(usage, v);
+    if (!members(object, pair_place, &at))
         return false;
-    reading_span_count(a, object, at_a);
-    reading_span_count(b, object, at_b);
+    reading_span_count(a, object, at.a);
+    reading_span_count(b, object, at.b);
     return true;
+}
+
+struct usage_at { /* where the members of usage stand */
+    struct span input, output, cache_read, cache_write, iterations;
+    struct span split, details, tools; /* objects with counts of their own */
+    struct span tier, speed, geo;
+};
+
+#define KEY_OF(name, member) (slice_eq(key, S(name)) ? &at->member : NULL)
+#define KEY_N(name)          (sizeof(name) - 1)
+
+static struct span *usage_place(void *into, struct slice key)
+{
+    struct usage_at *at = into;
+    switch (key.n) {
+    case KEY_N("speed"):
+        return KEY_OF("speed", speed);
+    case KEY_N("iterations"):
+        return KEY_OF("iterations", iterations);
+    case KEY_N("input_tokens"):
+        return key.p[0] == 'i' ? KEY_OF("input_tokens", input) : KEY_OF("service_tier", tier);
+    case KEY_N("output_tokens"):
+        return key.p[0] == 'o' ? KEY_OF("output_tokens", output) : KEY_OF("inference_geo", geo);
+    case KEY_N("cache_creation"):
+        return KEY_OF("cache_creation", split);
+    case KEY_N("server_tool_use"):
+        return KEY_OF("server_tool_use", tools);
+    case KEY_N("output_tokens_details"):
+        return KEY_OF("output_tokens_details", details);
+    case KEY_N("cache_read_input_tokens"):
+        return KEY_OF("cache_read_input_tokens", cache_read);
+    case KEY_N("cache_creation_input_tokens"):
+        return KEY_OF("cache_creation_input_tokens", cache_write);
+    default:
+        return NULL;
+    }
 }
 
 bool anthropic_usage(struct reading *r, struct slice v)
 {
     struct usage *u = &r->seen.usage;
-    struct span in, out, read, write, split, details, tools, tier, speed, geo, iterations;
-    const struct span_want want[] = {
-        {S("input_tokens"), &in},
-        {S("output_tokens"), &out},
-        {S("cache_read_input_tokens"), &read},
-        {S("cache_creation_input_tokens"), &write},
-        {S("cache_creation"), &split},
-        {S("output_tokens_details"), &details},
-        {S("server_tool_use"), &tools},
-        {S("service_tier"), &tier},
-        {S("speed"), &speed},
-        {S("inference_geo"), &geo},
-        {S("iterations"), &iterations},
-    };
+    struct usage_at at = {{0, 0}};
     int64_t none = 0;
     if (v.n == 0 || v.p[0] != '{')
         return true;
-    if (!MEMBERS(v, want) ||
-        !take_counts(span_slice(v, split), S("ephemeral_5m_input_tokens"), &r->cache_write_5m,
+    if (!span_members(v, usage_place, &at) ||
+        !take_counts(v, at.split, S("ephemeral_5m_input_tokens"), &r->cache_write_5m,
                      S("ephemeral_1h_input_tokens"), &r->cache_write_1h) ||
-        !take_counts(span_slice(v, details), S("thinking_tokens"), &r->thinking, S(""), &none) ||
-        !take_counts(span_slice(v, tools), S("web_search_requests"), &r->web_searches,
+        !take_counts(v, at.details, S("thinking_tokens"), &r->thinking, S(""), &none) ||
+        !take_counts(v, at.tools, S("web_search_requests"), &r->web_searches,
                      S("web_fetch_requests"), &r->web_fetches) ||
-        !take_iterations(r, span_slice(v, iterations)))
+        !take_iterations(r, span_slice(v, at.iterations)))
         return false;
-    reading_span_count(&r->input, v, in);
-    reading_span_count(&r->output, v, out);
-    reading_span_count(&r->cache_read, v, read);
-    reading_span_count(&r->cache_write, v, write);
-    reading_span_text(u->service_tier, sizeof u->service_tier, v, tier);
-    reading_span_text(u->speed, sizeof u->speed, v, speed);
-    reading_span_text(u->inference_geo, sizeof u->inference_geo, v, geo);
+    reading_span_count(&r->input, v, at.input);
+    reading_span_count(&r->output, v, at.output);
+    reading_span_count(&r->cache_read, v, at.cache_read);
+    reading_span_count(&r->cache_write, v, at.cache_write);
+    reading_span_text(u->service_tier, sizeof u->service_tier, v, at.tier);
+    reading_span_text(u->speed, sizeof u->speed, v, at.speed);
+    reading_span_text(u->inference_geo, sizeof u->inference_geo, v, at.geo);
     usage_settle(r);
     return true;
+}
+
+static struct span *container_place(void *into, struct slice key)
+{
+    return slice_eq(key, S("id")) ? into : NULL;
 }
 
 /* `v`: the id of a container within it. */
 static bool container_read(struct observation *seen, struct slice v)
 {
-    struct span id;
-    const struct span_want want[] = {{S("id"), &id}};
-    if (!MEMBERS(v, want))
+    struct span id = {0, 0};
+    if (!members(v, container_place, &id))
         return false;
     if (id.to > 0) {
         struct reply_words *words = reply_words_room(seen);
@@ -377,15 +411,23 @@ struct message_at { /* where the members of a message stand that are read */
     struct span base; /* no member of a message, but of an error that looks like one */
 };
 
-static bool message_find(struct slice m, struct message_at *at)
+static struct span *message_place(void *into, struct slice key)
 {
-    const struct span_want want[] = {
-        {S("id"), &at->id},          {S("type"), &at->type},
-        {S("model"), &at->model},    {S("stop_reason"), &at->stop},
-        {S("usage"), &at->usage},    {S("container"), &at->container},
-        {S("base_resp"), &at->base},
-    };
-    return MEMBERS(m, want);
+    struct message_at *at = into;
+    switch (key.n) {
+    case KEY_N("id"):
+        return KEY_OF("id", id);
+    case KEY_N("type"):
+        return KEY_OF("type", type);
+    case KEY_N("model"):
+        return key.p[0] == 'm' ? KEY_OF("model", model) : KEY_OF("usage", usage);
+    case KEY_N("container"):
+        return key.p[0] == 'c' ? KEY_OF("container", container) : KEY_OF("base_resp", base);
+    case KEY_N("stop_reason"):
+        return KEY_OF("stop_reason", stop);
+    default:
+        return NULL;
+    }
 }
 
 static bool message_take(struct reading *r, struct slice m, const struct message_at *at)
@@ -437,33 +479,55 @@ static enum event_use event_use(struct slice name)
     return EVENT_PASS;
 }
 
+struct delta_at {
+    struct span delta, usage;    /* of the event */
+    struct span stop, container; /* of its delta */
+};
+
+static struct span *delta_place(void *into, struct slice key)
+{
+    struct delta_at *at = into;
+    if (key.n != KEY_N("delta"))
+        return NULL;
+    return key.p[0] == 'd' ? KEY_OF("delta", delta) : KEY_OF("usage", usage);
+}
+
+static struct span *told_place(void *into, struct slice key)
+{
+    struct delta_at *at = into;
+    return key.n == KEY_N("container") ? KEY_OF("container", container)
+                                       : KEY_OF("stop_reason", stop);
+}
+
 /* Of an event that tells something: what it tells. */
 static bool delta_read(struct reading *r, struct slice data)
 {
     struct observation *seen = &r->seen;
-    struct span delta, usage, stop, container;
-    const struct span_want want[] = {{S("delta"), &delta}, {S("usage"), &usage}};
-    const struct span_want told[] = {{S("stop_reason"), &stop}, {S("container"), &container}};
-    if (!span_members(data, want, 2))
+    struct delta_at at = {{0, 0}};
+    if (!span_members(data, delta_place, &at))
         return false;
     seen->meaningful = true;
-    struct slice d = span_slice(data, delta);
-    if (!MEMBERS(d, told))
+    struct slice d = span_slice(data, at.delta);
+    if (!members(d, told_place, &at))
         return false;
-    reading_span_text(seen->stop_reason, sizeof seen->stop_reason, d, stop);
-    return container_read(seen, span_slice(d, container)) &&
-           anthropic_usage(r, span_slice(data, usage));
+    reading_span_text(seen->stop_reason, sizeof seen->stop_reason, d, at.stop);
+    return container_read(seen, span_slice(d, at.container)) &&
+           anthropic_usage(r, span_slice(data, at.usage));
+}
+
+static struct span *start_place(void *into, struct slice key)
+{
+    return slice_eq(key, S("message")) ? into : NULL;
 }
 
 static bool start_read(struct reading *r, struct slice data)
 {
-    struct span message;
-    struct message_at at;
-    const struct span_want want[] = {{S("message"), &message}};
-    if (!span_members(data, want, 1))
+    struct span message = {0, 0};
+    struct message_at at = {{0, 0}};
+    if (!span_members(data, start_place, &message))
         return false;
     struct slice m = span_slice(data, message);
-    return message_find(m, &at) && message_take(r, m, &at);
+    return members(m, message_place, &at) && message_take(r, m, &at);
 }
 
 /* Not meaningful: before the first content another account may be tried. */
@@ -477,6 +541,12 @@ static bool error_event_read(struct reading *r, struct slice data)
     return sense;
 }
 
+static struct span *none_place(void *into, struct slice key)
+{
+    (void)key;
+    return into;
+}
+
 static bool event_take(struct reading *r, enum event_kind kind, struct slice data)
 {
     struct observation *seen = &r->seen;
@@ -486,7 +556,7 @@ static bool event_take(struct reading *r, enum event_kind kind, struct slice dat
     case KIND_DELTA:
         return delta_read(r, data);
     case KIND_STOP:
-        if (!span_members(data, NULL, 0))
+        if (!span_members(data, none_place, NULL))
             return false;
         seen->meaningful = true;
         seen->terminal = true;
@@ -538,10 +608,12 @@ static bool error_body_read(struct reading *r, struct slice json, bool typed)
  * read. */
 static bool body_read(struct reading *r, struct slice json)
 {
-    struct message_at at;
+    struct message_at at = {{0, 0}};
     char type[16] = "";
-    if (json.n == 0 || json.p[0] != '{' || !message_find(json, &at))
+    if (json.n == 0 || json.p[0] != '{' || !span_members(json, message_place, &at))
         return false;
+    if (slice_eq(span_slice(json, at.type), S("\"message\"")))
+        return message_take(r, json, &at);
     if (at.type.to > 0)
         (void)json_span_text(json, at.type, type, sizeof type);
     if (strcmp(type, "message") == 0)

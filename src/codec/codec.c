@@ -76,18 +76,26 @@ static bool span_count(struct slice digits, int64_t *out)
     return true;
 }
 
-void reading_span_count(int64_t *into, struct slice text, struct span at)
+void reading_count_at(int64_t *into, struct slice text, struct span at)
 {
     int64_t v = -1;
-    if (at.to > 0 && span_count(span_slice(text, at), &v) && v >= 0 && v <= TOKENS_MAX)
+    if (span_count(span_slice(text, at), &v) && v >= 0 && v <= TOKENS_MAX)
         *into = v;
 }
 
-void reading_span_text(char *into, size_t size, struct slice text, struct span at)
+void reading_text_at(char *into, size_t size, struct slice text, struct span at)
 {
     struct slice raw = span_slice(text, at);
-    if (raw.n > 2 && raw.p[0] == '"' && text_is_utf8(raw))
+    assert(size > 0);
+    if (raw.n <= 2 || raw.p[0] != '"')
+        return;
+    struct slice inner = {raw.p + 1, raw.n - 2};
+    if (inner.n < size && text_is_plain(inner)) { /* ids, names and words */
+        memcpy(into, inner.p, inner.n);
+        into[inner.n] = '\0';
+    } else if (text_is_utf8(raw)) {
         (void)json_span_text(text, at, into, size);
+    }
 }
 
 enum reply_error reply_error_of(int status)

@@ -31,6 +31,7 @@ struct json_scan {
     struct slice text;
     size_t at;
     int state;
+    bool plain; /* nothing in the last key is escaped */
 };
 void json_scan_init(struct json_scan *s, struct slice text);
 /* OK: the next member, `key` without quotes (raw: escapes are not undone), `value` its span.

@@ -57,9 +57,19 @@ struct reply_words *reply_words_room(struct observation *o);
 /* The member `key` of `object`. The last value that is not null wins; nonsense counts as null. */
 void reading_count(int64_t *into, const struct json_val *object, const char *key);
 void reading_text(char *into, size_t size, const struct json_val *object, const char *key);
-/* The same of a value that stands at `at` in `text`; {0,0}: there is none. */
-void reading_span_count(int64_t *into, struct slice text, struct span at);
-void reading_span_text(char *into, size_t size, struct slice text, struct span at);
+/* The same of a value that stands at `at` in `text`; {0,0}: there is none, as of most. */
+void reading_count_at(int64_t *into, struct slice text, struct span at);
+void reading_text_at(char *into, size_t size, struct slice text, struct span at);
+static inline void reading_span_count(int64_t *into, struct slice text, struct span at)
+{
+    if (at.to > 0)
+        reading_count_at(into, text, at);
+}
+static inline void reading_span_text(char *into, size_t size, struct slice text, struct span at)
+{
+    if (at.to > 0)
+        reading_text_at(into, size, text, at);
+}
 /* What an error of this HTTP status is when its body tells nothing better; never NONE. */
 enum reply_error reply_error_of(int status);
 

@@ -22,7 +22,8 @@ enum err scan_walk(struct slice body, scan_member_fn *member, void *arg, const c
     json_scan_init(&s, body);
     while ((e = json_scan_next(&s, &key, &v)) == OK) {
         assert(v.from < v.to && v.to <= body.n);
-        key = span_key(key, room, sizeof room);
+        if (!s.plain)
+            key = span_key(key, room, sizeof room);
         const char *wrong = ++members > MEMBERS_MAX ? why_many : member(arg, body, key, v);
         if (wrong != NULL) {
             *why = wrong;

@@ -18,8 +18,11 @@
 #define BLOCK 64
 
 struct masks { /* bit i: byte i of the block is ... */
-    uint64_t quote, backslash, open, close, control;
-    uint64_t simple; /* ... one that may stand behind a backslash; only set where there is one */
+    uint64_t quote, open, close;
+    /* ... what most blocks have nothing of; only set when `rare` is */
+    uint64_t backslash, control;
+    uint64_t simple; /* one that may stand behind a backslash */
+    bool rare;
 };
 
 #if defined(__SSE2__)
@@ -45,8 +48,9 @@ static __m128i block_lane(const char *p, unsigned i)
 }
 
 /* The masks that most blocks have no bit in. */
-static void masks_read_rare(struct masks *m, const char *p)
+static NOINLINE void masks_read_rare(struct masks *m, const char *p)
 {
+    m->backslash = m->control = m->simple = 0;
     for (unsigned i = 0; i < 4; i++) {
         __m128i v = block_lane(p, i);
         __m128i s = _mm_or_si128(_mm_or_si128(is_byte(v, '"'), is_byte(v, '\\')),
@@ -59,10 +63,10 @@ static void masks_read_rare(struct masks *m, const char *p)
     }
 }
 
-static void masks_read(struct masks *m, const char *p, bool escaped)
+static bool masks_read_16(struct masks *m, const char *p)
 {
     __m128i rare = _mm_setzero_si128();
-    *m = (struct masks){0};
+    m->quote = m->open = m->close = 0;
     for (unsigned i = 0; i < 4; i++) {
         __m128i v = block_lane(p, i);
         /* '[' and '{', ']' and '}' differ in one bit only */
@@ -72,7 +76,51 @@ static void masks_read(struct masks *m, const char *p, bool escaped)
         m->close |= mask_of(is_byte(folded, '}'), i);
         rare = _mm_or_si128(rare, _mm_or_si128(is_byte(v, '\\'), is_control(v)));
     }
-    if (escaped || _mm_movemask_epi8(rare) != 0)
+    return _mm_movemask_epi8(rare) != 0;
+}
+
+/* What needs AVX2 is asked for at run time: the program is one for all. */
+#define AVX2     __attribute__((target("avx2")))
+#define HAS_AVX2 __builtin_cpu_supports("avx2")
+
+AVX2 static inline __m256i half_of(const char *p)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+
+AVX2 static inline uint64_t mask_of2(__m256i low, __m256i high)
+{
+    return (uint64_t)(uint32_t)_mm256_movemask_epi8(low) |
+           (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
+}
+
+AVX2 static inline uint64_t mask_of_byte(__m256i low, __m256i high, char c)
+{
+    const __m256i all = _mm256_set1_epi8(c);
+    return mask_of2(_mm256_cmpeq_epi8(low, all), _mm256_cmpeq_epi8(high, all));
+}
+
+/* The same in halves of 32 bytes. */
+AVX2 static bool masks_read_32(struct masks *m, const char *p)
+{
+    const __m256i blank = _mm256_set1_epi8(0x20), slash = _mm256_set1_epi8('\\');
+    const __m256i top = _mm256_set1_epi8(0x1f);
+    __m256i a = half_of(p), b = half_of(p + 32), least = _mm256_min_epu8(a, b);
+    m->quote = mask_of_byte(a, b, '"');
+    __m256i rare = _mm256_or_si256(_mm256_cmpeq_epi8(a, slash), _mm256_cmpeq_epi8(b, slash));
+    rare = _mm256_or_si256(rare, _mm256_cmpeq_epi8(_mm256_min_epu8(least, top), least));
+    a = _mm256_or_si256(a, blank);
+    b = _mm256_or_si256(b, blank);
+    m->open = mask_of_byte(a, b, '{');
+    m->close = mask_of_byte(a, b, '}');
+    return !_mm256_testz_si256(rare, rare);
+}
+
+static inline void masks_read(struct masks *m, const char *p, bool escaped)
+{
+    bool rare = HAS_AVX2 ? masks_read_32(m, p) : masks_read_16(m, p);
+    m->rare = rare || escaped;
+    if (m->rare)
         masks_read_rare(m, p);
 }
 
@@ -101,7 +149,6 @@ static unsigned class_of(uint8_t c)
 
 static void masks_read(struct masks *m, const char *p, bool escaped)
 {
-    (void)escaped;
     *m = (struct masks){0};
     for (unsigned i = 0; i < BLOCK; i++) {
         uint64_t bit = 1ULL << i;
@@ -115,6 +162,7 @@ static void masks_read(struct masks *m, const char *p, bool escaped)
         m->control |= c & IS_CONTROL ? bit : 0;
         m->simple |= c & IS_SIMPLE ? bit : 0;
     }
+    m->rare = escaped || (m->backslash | m->control) != 0;
 }
 
 #endif
@@ -128,9 +176,12 @@ static unsigned bit_first(uint64_t m)
 /* Bit i of the result: an odd number of ones in bits 0..i. */
 static uint64_t prefix_xor(uint64_t m)
 {
-    for (unsigned shift = 1; shift < 64; shift *= 2)
-        m ^= m << shift;
-    return m;
+    m ^= m << 1;
+    m ^= m << 2;
+    m ^= m << 4;
+    m ^= m << 8;
+    m ^= m << 16;
+    return m ^ m << 32;
 }
 
 static bool is_hex(char c)
@@ -199,22 +250,29 @@ struct flow {           /* what one block must know of those before it */
 };
 struct block {
     struct masks m;
-    uint64_t escaped,
-        within; /* within: the opening quote of a string up to before its closing one */
+    uint64_t escaped; /* only set when m.rare is */
+    uint64_t quotes;  /* those that begin or end a string */
+    uint64_t within;  /* the opening quote of a string up to before its closing one */
 };
 
-static void block_read(struct block *b, struct flow *f, const char *p)
+static inline void block_read(struct block *b, struct flow *f, const char *p)
 {
     assert(f->carry <= 1 && (f->in_string == 0 || f->in_string == ~0ULL));
     masks_read(&b->m, p, f->carry != 0);
-    b->escaped = escaped_of(b->m.backslash, &f->carry);
-    b->within = prefix_xor(b->m.quote & ~b->escaped) ^ f->in_string;
-    f->in_string = (b->within >> 63) != 0 ? ~0ULL : 0;
+    b->quotes = b->m.quote;
+    if (b->m.rare) {
+        b->escaped = escaped_of(b->m.backslash, &f->carry);
+        b->quotes &= ~b->escaped;
+    }
+    b->within = prefix_xor(b->quotes) ^ f->in_string;
+    f->in_string = 0 - (b->within >> 63);
 }
 
 /* Are the strings in it sound, as far as `mine` says that they belong to the value? */
-static bool block_sound(const struct block *b, struct slice t, size_t base, uint64_t mine)
+static inline bool block_sound(const struct block *b, struct slice t, size_t base, uint64_t mine)
 {
+    if (!b->m.rare)
+        return true;
     if (((b->m.control & b->within) | (b->m.backslash & ~b->within)) & mine)
         return false;
     return escapes_ok(t, base, b->escaped & ~b->m.simple & mine);
@@ -260,38 +318,49 @@ static bool stops_in_block(const char *p)
     return _mm_movemask_epi8(_mm_or_si128(a, b)) != 0;
 }
 
-/* Past whole blocks of plain text, twice as wide, for processors that can. */
-__attribute__((target("avx2"))) static size_t text_skip_avx2(struct slice t, size_t at)
+AVX2 static inline __m256i stops_of_half(__m256i v)
+{
+    __m256i low = _mm256_xor_si256(v, _mm256_set1_epi8(2)); /* see stops_of */
+    __m256i stop = _mm256_cmpeq_epi8(_mm256_min_epu8(low, _mm256_set1_epi8(0x20)), low);
+    return _mm256_or_si256(stop, _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\')));
+}
+
+AVX2 static inline bool stops_in_four(const char *p)
 {
     const __m256i two = _mm256_set1_epi8(2), slash = _mm256_set1_epi8('\\');
-    const __m256i top = _mm256_set1_epi8(0x20);
-    while (t.n - at >= 128) {
-        __m256i low = _mm256_set1_epi8(-1), stop = _mm256_setzero_si256();
-        for (size_t i = 0; i < 128; i += 32) {
-            __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(t.p + at + i));
-            low = _mm256_min_epu8(low, _mm256_xor_si256(v, two)); /* see stops_of */
-            stop = _mm256_or_si256(stop, _mm256_cmpeq_epi8(v, slash));
-        }
-        stop = _mm256_or_si256(stop, _mm256_cmpeq_epi8(_mm256_min_epu8(low, top), low));
-        if (!_mm256_testz_si256(stop, stop))
-            break;
-        at += 128;
+    __m256i a = half_of(p), b = half_of(p + 32), c = half_of(p + 64), d = half_of(p + 96);
+    __m256i low = _mm256_min_epu8(
+        _mm256_min_epu8(_mm256_xor_si256(a, two), _mm256_xor_si256(b, two)),
+        _mm256_min_epu8(_mm256_xor_si256(c, two), _mm256_xor_si256(d, two)));
+    __m256i stop = _mm256_or_si256(
+        _mm256_or_si256(_mm256_cmpeq_epi8(a, slash), _mm256_cmpeq_epi8(b, slash)),
+        _mm256_or_si256(_mm256_cmpeq_epi8(c, slash), _mm256_cmpeq_epi8(d, slash)));
+    low = _mm256_cmpeq_epi8(_mm256_min_epu8(low, _mm256_set1_epi8(0x20)), low);
+    stop = _mm256_or_si256(stop, low);
+    return !_mm256_testz_si256(stop, stop);
+}
+
+/* Twice as wide, for processors that can: the stop, or less than 32 bytes before the end. */
+AVX2 static size_t string_stop_32(struct slice t, size_t at)
+{
+    for (; t.n - at >= 32; at += 32) {
+        unsigned m = (unsigned)_mm256_movemask_epi8(stops_of_half(half_of(t.p + at)));
+        if (m != 0)
+            return at + bit_first(m);
+        while (t.n - at >= 32 + 128 && !stops_in_four(t.p + at + 32))
+            at += 128;
     }
     return at;
 }
 
-/* Behind the first 16 bytes, where most strings, which are words, are over; names and ids soon. */
-static size_t string_stop_far(struct slice t, size_t at)
+/* Behind the first 16 bytes, where most strings, which are words, are over. */
+static NOINLINE size_t string_stop_far(struct slice t, size_t at)
 {
-    for (size_t soon = at + 48; at < soon && t.n - at >= 16; at += 16) {
-        unsigned m = stops_in_lane(t.p + at);
-        if (m != 0)
-            return at + bit_first(m);
-    }
-    if (t.n - at >= 512 && __builtin_cpu_supports("avx2"))
-        at = text_skip_avx2(t, at);
-    while (t.n - at >= BLOCK && !stops_in_block(t.p + at))
-        at += BLOCK;
+    if (HAS_AVX2)
+        at = string_stop_32(t, at);
+    else
+        while (t.n - at >= BLOCK && !stops_in_block(t.p + at))
+            at += BLOCK;
     for (; t.n - at >= 16; at += 16) {
         unsigned m = stops_in_lane(t.p + at);
         if (m != 0)
@@ -329,29 +398,29 @@ static size_t plain_skip(struct slice t, size_t base, const struct flow *f)
 
 struct nest {
     struct flow flow;
-    uint64_t kinds;   /* bit d: the bracket opened at depth d + 1 is a square one */
+    uint64_t kinds;   /* of the open brackets, the innermost lowest: 1 is a square one */
     int depth, floor; /* the value is over when depth comes back to floor */
 };
 
 /* Looks at the brackets of one block. ERR_AGAIN: not over yet. */
-static enum err nest_brackets(struct nest *n, const char *block, uint64_t open, uint64_t close,
-                              unsigned *over)
+static inline enum err nest_brackets(struct nest *n, const char *block, uint64_t open,
+                                     uint64_t close, unsigned *over)
 {
     for (uint64_t m = open | close; m != 0; m &= m - 1) {
         unsigned i = bit_first(m);
-        uint64_t square = (uint64_t)(((uint8_t)block[i] & 0x20U) == 0);
+        uint64_t square = (~(uint64_t)(uint8_t)block[i] >> 5) & 1U; /* see masks_read_16 */
         if ((open >> i & 1U) != 0) {
             if (n->depth == SPAN_DEPTH)
                 return ERR_LIMIT;
-            uint64_t bit = 1ULL << (unsigned)n->depth++;
-            n->kinds = square != 0 ? n->kinds | bit : n->kinds & ~bit;
+            n->depth++;
+            n->kinds = n->kinds << 1 | square;
             continue;
         }
         assert(n->depth > n->floor);
-        n->depth--;
-        if ((n->kinds >> (unsigned)n->depth & 1U) != square)
+        if ((n->kinds & 1U) != square)
             return ERR_SYNTAX;
-        if (n->depth == n->floor) {
+        n->kinds >>= 1;
+        if (--n->depth == n->floor) {
             *over = i;
             return OK;
         }
@@ -392,7 +461,7 @@ static NOINLINE enum err span_string_long(struct slice t, size_t at, size_t *end
     FILLED_LATER struct block b;
     for (size_t base = at; base < t.n; base = plain_skip(t, base + BLOCK, &f)) {
         block_read(&b, &f, block_at(t, base, room));
-        uint64_t quotes = b.m.quote & ~b.escaped;
+        uint64_t quotes = b.quotes;
         if (base == at)
             quotes &= ~1ULL;
         unsigned over = quotes != 0 ? bit_first(quotes) : BLOCK;
@@ -407,21 +476,23 @@ static NOINLINE enum err span_string_long(struct slice t, size_t at, size_t *end
 
 /* ---- the other values ------------------------------------------------------------------------ */
 
-static inline enum err string_end(struct slice text, size_t at, size_t *end)
+/* Where a string ends; `plain` when nothing in it is escaped. 0: it is not sound. */
+static inline size_t string_end(struct slice text, size_t at, bool *plain)
 {
-    size_t stop = string_stop(text, at + 1);
+    size_t end = 0, stop = string_stop(text, at + 1);
     assert(stop > at && stop <= text.n);
-    if (stop < text.n && text.p[stop] == '"') { /* most keys and words */
-        *end = stop + 1;
-        return OK;
-    }
-    return span_string_long(text, at, end);
+    *plain = stop < text.n && text.p[stop] == '"';
+    if (*plain) /* most keys and words */
+        return stop + 1;
+    return span_string_long(text, at, &end) == OK ? end : 0;
 }
 
 enum err span_string(struct slice text, size_t at, size_t *end)
 {
+    bool plain = false;
     assert(at < text.n && text.p[at] == '"');
-    return string_end(text, at, end);
+    *end = string_end(text, at, &plain);
+    return *end > 0 ? OK : ERR_SYNTAX;
 }
 
 static enum err span_word(struct slice t, size_t at, struct slice word, size_t *end)
@@ -487,9 +558,13 @@ static enum err span_other(struct slice text, size_t at, int depth, size_t *end)
 /* Here and below: what is done for each member is one function, a loop's worth of calls less. */
 static inline enum err value_end(struct slice text, size_t at, int depth, size_t *end)
 {
+    bool plain = false;
     if (at >= text.n)
         return ERR_SYNTAX;
-    return text.p[at] == '"' ? string_end(text, at, end) : span_other(text, at, depth, end);
+    if (text.p[at] != '"')
+        return span_other(text, at, depth, end);
+    *end = string_end(text, at, &plain);
+    return *end > 0 ? OK : ERR_SYNTAX;
 }
 
 enum err span_value(struct slice text, size_t at, int depth, size_t *end)
@@ -550,31 +625,38 @@ void json_scan_init(struct json_scan *s, struct slice text)
     *s = (struct json_scan){.text = text, .state = WALK_START};
 }
 
-/* The key at the walk's place and where its value begins. */
-static inline enum err scan_key(struct json_scan *s, struct slice *key, size_t *from)
+/* The key at `i`; moves to where its value begins. */
+static inline enum err scan_key(struct json_scan *s, size_t *i, struct slice *key)
 {
-    struct slice t = s->text;
-    size_t end = 0;
-    if (s->at >= t.n || t.p[s->at] != '"')
+    const struct slice t = s->text;
+    size_t at = *i;
+    if (at >= t.n || t.p[at] != '"')
         return ERR_SYNTAX;
-    enum err e = string_end(t, s->at, &end);
-    if (e != OK)
-        return e;
-    *key = (struct slice){t.p + s->at + 1, end - s->at - 2};
-    size_t i = skip_space(t, end);
-    if (i >= t.n || t.p[i] != ':')
+    size_t end = string_end(t, at, &s->plain);
+    if (end == 0)
         return ERR_SYNTAX;
-    *from = s->at = skip_space(t, i + 1);
+    *key = (struct slice){t.p + at + 1, end - at - 2};
+    at = skip_space(t, end);
+    if (at >= t.n || t.p[at] != ':')
+        return ERR_SYNTAX;
+    *i = skip_space(t, at + 1);
     return OK;
 }
 
 static inline enum err scan_next_key(struct json_scan *s, struct slice *key, size_t *from)
 {
-    enum err e = walk_next(s->text, &s->at, &s->state, '{', '}');
+    const struct slice t = s->text;
+    size_t i = s->at;
+    enum err e = OK;
+    if (s->state == WALK_NEXT && i < t.n && t.p[i] == ',') /* nearly always */
+        i = skip_space(t, i + 1);
+    else
+        e = walk_next(t, &i, &s->state, '{', '}');
     if (e == OK)
-        e = scan_key(s, key, from);
+        e = scan_key(s, &i, key);
     if (e != OK && e != ERR_NOTFOUND)
         s->state = WALK_BROKEN;
+    *from = s->at = i;
     return e;
 }
 
@@ -847,30 +929,20 @@ bool span_key_undone_is(struct slice raw, struct slice name)
     return len == name.n;
 }
 
-static bool member_take(const struct span_want *want, size_t n, struct slice key, struct span v)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (!slice_eq(key, want[i].key))
-            continue;
-        if (want[i].at->to == 0) /* of equal keys the first one counts */
-            *want[i].at = v;
-        return true;
-    }
-    return false;
-}
-
-bool span_members(struct slice text, const struct span_want *want, size_t n)
+bool span_members(struct slice text, span_place_fn *place, void *into)
 {
     FILLED_LATER char room[SPAN_KEY];
     struct json_scan s;
     struct slice key;
     struct span v;
     enum err e;
-    for (size_t i = 0; i < n; i++)
-        *want[i].at = (struct span){0, 0};
     json_scan_init(&s, text);
-    while ((e = json_scan_next(&s, &key, &v)) == OK)
-        if (!member_take(want, n, key, v) && slice_find(key, '\\') >= 0)
-            (void)member_take(want, n, span_key(key, room, sizeof room), v);
+    while ((e = json_scan_next(&s, &key, &v)) == OK) {
+        if (!s.plain)
+            key = span_key(key, room, sizeof room);
+        struct span *at = place(into, key);
+        if (at != NULL && at->to == 0) /* of equal keys the first one counts */
+            *at = v;
+    }
     return e == ERR_NOTFOUND;
 }

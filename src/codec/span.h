@@ -49,12 +49,10 @@ static inline bool span_key_is(struct slice raw, struct slice name)
     return raw.n > name.n ? span_key_undone_is(raw, name) : slice_eq(raw, name);
 }
 
-/* Several members of the object `text` in one pass: each span is set, {0,0} where there is none.
- * Of equal keys the first one counts. False when `text` is no object, or none that ends well. */
-struct span_want {
-    struct slice key;
-    struct span *at;
-};
-bool span_members(struct slice text, const struct span_want *want, size_t n);
+/* Where in `into` the value of this key is to be noted; NULL: nobody wants it. */
+typedef struct span *span_place_fn(void *into, struct slice key);
+/* Several members of the object `text` in one pass. The spans are {0,0} to begin with; of equal
+ * keys the first one counts. False when `text` is no object, or none that ends well. */
+bool span_members(struct slice text, span_place_fn *place, void *into);
 
 #endif
