@@ -119,20 +119,22 @@ static bool body_will_end(const struct http_call *call)
     return h->framing != H1_LENGTH || h->left <= DRAIN_BYTES;
 }
 
-static enum err framing_put(struct http_call *call)
+#define LENGTH_LINE  "content-length: "
+#define CHUNKED_LINE "transfer-encoding: chunked\r\n"
+#define CLOSE_LINE   "connection: close\r\n"
+#define FRAMING_MAX  (HEAD_NUMBER_MAX(LENGTH_LINE) + sizeof CHUNKED_LINE CLOSE_LINE "\r\n")
+
+static char *framing_put(const struct http_call *call, char *at)
 {
-    enum err e = OK;
     if (call->head.method != HTTP_HEAD && call->bodyless)
         ; /* 204 and 304 speak of no body */
     else if (call->length >= 0)
-        e = head_put_number(&call->out, S("content-length: "), (uint64_t)call->length);
+        at = head_put_number(at, S(LENGTH_LINE), (uint64_t)call->length);
     else if (call->chunked)
-        e = buf_puts(&call->out, S("transfer-encoding: chunked\r\n"));
-    if (e == OK && call->close)
-        e = buf_puts(&call->out, S("connection: close\r\n"));
-    if (e == OK)
-        e = buf_puts(&call->out, S("\r\n"));
-    return e;
+        at = head_copy(at, S(CHUNKED_LINE));
+    if (call->close)
+        at = head_copy(at, S(CLOSE_LINE));
+    return head_copy(at, S("\r\n"));
 }
 
 static void framing_choose(struct http_call *call, int status, int64_t length)
@@ -163,7 +165,8 @@ static void head_out(struct http_call *call)
     }
 }
 
-static void head_in(struct http_call *call)
+/* The answer's head, whole. */
+static enum err head_in(struct http_call *call, int status, const struct http_header *h, int n)
 {
     struct buf *spare = &call->conn->server->spare;
     if (call->out.cap == 0 && spare->cap > 0) {
@@ -171,6 +174,15 @@ static void head_in(struct http_call *call)
         buf_init(spare, ANSWER_HEAD_MAX);
     }
     buf_clear(&call->out);
+    size_t room = HEAD_STATUS_MAX + head_lines_room(h, n) + FRAMING_MAX;
+    enum err e = buf_reserve(&call->out, room);
+    if (e != OK)
+        return e;
+    char *at = head_put_status(call->out.p, status);
+    at = framing_put(call, head_put_lines(at, h, n));
+    call->out.len = (size_t)(at - call->out.p);
+    assert(call->out.len <= room);
+    return OK;
 }
 
 enum err http_respond(struct http_call *call, int status, const struct http_header *h, int n,
@@ -186,12 +198,7 @@ enum err http_respond(struct http_call *call, int status, const struct http_head
         return c->dead;
     if (!body_fits(call, body.n))
         return conn_died(c, ERR_STATE);
-    head_in(call);
-    enum err e = head_put_status(&call->out, status);
-    if (e == OK)
-        e = head_put_lines(&call->out, h, n);
-    if (e == OK)
-        e = framing_put(call);
+    enum err e = head_in(call, status, h, n);
     if (e != OK)
         return conn_died(c, e);
     v[0] = buf_slice(&call->out);
@@ -342,32 +349,29 @@ static struct slice target_seen(const struct conn *c)
     return slice_sub(rest, 0, n);
 }
 
+#define REFUSAL_LINES "content-type: application/json\r\n" LENGTH_LINE
+#define REFUSAL_END   CLOSE_LINE "\r\n"
+
 void conn_refuse(struct conn *c, int status, const char *why)
 {
     struct http_server *s = c->server;
-    struct buf head, body;
+    char head[HEAD_STATUS_MAX + HEAD_NUMBER_MAX(REFUSAL_LINES) + sizeof REFUSAL_END], *at;
+    struct buf body;
     assert(status >= 400 && why != NULL);
     s->stats.refused++;
     if (c->dead != OK || stream_writing(c->stream)) {
         conn_close(c, c->dead == OK);
         return;
     }
-    buf_init(&head, 1024);
     buf_init(&body, 8192);
     if (s->ops.error_body != NULL)
         s->ops.error_body(s->ctx, status, why, target_seen(c), &body);
-    enum err e = head_put_status(&head, status);
-    if (e == OK)
-        e = head_put_number(&head, S("content-type: application/json\r\ncontent-length: "),
-                            body.len);
-    if (e == OK)
-        e = buf_puts(&head, S("connection: close\r\n\r\n"));
-    if (e == OK) {
-        struct slice v[2] = {buf_slice(&head), buf_slice(&body)};
-        e = stream_write(c->stream, v, 2);
-    }
+    at = head_put_number(head_put_status(head, status), S(REFUSAL_LINES), body.len);
+    at = head_copy(at, S(REFUSAL_END));
+    assert((size_t)(at - head) <= sizeof head);
+    struct slice v[2] = {{head, (size_t)(at - head)}, buf_slice(&body)};
+    enum err e = stream_write(c->stream, v, 2);
     /* stream_finish copies what is still outstanding */
     conn_close(c, e == OK || e == ERR_AGAIN);
-    buf_free(&head);
     buf_free(&body);
 }

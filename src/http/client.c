@@ -383,9 +383,10 @@ static void request_send(struct http_request *r)
         request_broken(r, e, "the connection broke while the request was sent");
 }
 
-static enum err head_write(struct http_request *r, const struct http_target *t,
-                           enum http_method method, struct slice path, const struct http_header *h,
-                           int n)
+#define LENGTH_LINE "content-length: "
+
+static enum err head_write(struct http_request *r, enum http_method method, struct slice path,
+                           const struct http_header *h, int n)
 {
     struct buf *out = &r->out, *spare = &r->client->spare;
     if (out->cap == 0 && spare->cap > 0) {
@@ -393,33 +394,26 @@ static enum err head_write(struct http_request *r, const struct http_target *t,
         buf_init(spare, REQUEST_HEAD_MAX);
         buf_clear(out);
     }
-    bool v6 = slice_find(t->host, ':') >= 0;
-    bool usual = t->port == (t->tls ? 443 : 80);
     bool counted = r->body.n > 0 || method == HTTP_POST || method == HTTP_PUT ||
                    method == HTTP_PATCH;
-    struct slice verb = slice_of(http_method_name(method)), mid = S(" HTTP/1.1\r\nhost: ");
-    size_t room = verb.n + 1 + path.n + mid.n + t->host.n + 2;
+    struct slice verb = method_name(method), line = {r->origin->line, r->origin->line_len};
+    size_t room = verb.n + 1 + path.n + line.n + head_lines_room(h, n) +
+                  HEAD_NUMBER_MAX(LENGTH_LINE) + 2;
     enum err e = buf_reserve(out, room);
-    if (e == OK) {
-        char *at = head_copy(out->p + out->len, verb);
-        *at++ = ' ';
-        at = head_copy(at, path);
-        at = head_copy(at, mid);
-        at = head_copy(at, v6 ? S("[") : S(""));
-        at = head_copy(at, t->host);
-        at = head_copy(at, v6 ? S("]") : S(""));
-        assert((size_t)(at - out->p) <= out->len + room);
-        out->len = (size_t)(at - out->p);
-    }
-    if (e == OK)
-        e = usual ? buf_puts(out, S("\r\n")) : head_put_number(out, S(":"), t->port);
-    if (e == OK)
-        e = head_put_lines(out, h, n);
-    if (e == OK && counted)
-        e = head_put_number(out, S("content-length: "), r->body.n);
-    if (e == OK)
-        e = buf_puts(out, S("\r\n"));
-    return e;
+    if (e != OK)
+        return e;
+    assert(out->len == 0);
+    char *at = head_copy(out->p, verb);
+    *at++ = ' ';
+    at = head_copy(at, path);
+    at = head_copy(at, line);
+    at = head_put_lines(at, h, n);
+    if (counted)
+        at = head_put_number(at, S(LENGTH_LINE), r->body.n);
+    at = head_copy(at, S("\r\n"));
+    out->len = (size_t)(at - out->p);
+    assert(out->len <= room);
+    return OK;
 }
 
 /* What would end the request line early. */
@@ -450,7 +444,7 @@ struct http_request *http_request_start(struct http_client *c, const struct http
     enum err e = path_is_safe(path_and_query) ? OK : ERR_SYNTAX;
     if (e != OK) {
         request_fail(r, e, "the path holds what no request line may hold");
-    } else if ((e = head_write(r, t, method, path_and_query, h, n)) != OK) {
+    } else if ((e = head_write(r, method, path_and_query, h, n)) != OK) {
         request_fail(r, e, "the request's head is too large");
     } else if ((r->up = pool_take(r->origin)) != NULL) {
         r->reused = true;

@@ -19,14 +19,18 @@
 #define REQUESTS_KEPT    256
 #define REQUEST_BUF_KEPT 8192
 #define ORIGIN_KEY_MAX   320
+#define ORIGIN_LINE_MAX  320
+#define ORIGINS_RECENT   16 /* found again without a look into the map */
 
 struct origin { /* a place connections go to, for one pool */
     struct http_client *client;
     struct link idle; /* newest last */
     struct http_target target;
-    size_t key_len;
-    int refs;                 /* its connections and its requests */
-    char key[ORIGIN_KEY_MAX]; /* begins with the host */
+    size_t key_len, line_len;
+    int refs;                   /* its connections and its requests */
+    char key[ORIGIN_KEY_MAX];   /* begins with the host */
+    char line[ORIGIN_LINE_MAX]; /* of each request's head, from behind the path to behind the host
+                                 */
 };
 
 struct upstream {                     /* a connection */
@@ -73,7 +77,8 @@ struct http_client {
     struct http_client_limits limits;
     struct tls_client *tls;
     struct map origins;
-    struct link idle; /* oldest first */
+    struct origin *recent[ORIGINS_RECENT]; /* the last one of a pool, by its number; or NULL */
+    struct link idle;                      /* oldest first */
     struct link requests, free_requests;
     struct buf spare;   /* memory for the next request's head */
     struct timer timer; /* the oldest idle connection's */

@@ -259,7 +259,7 @@ static bool step_open(struct conn *c, struct slice *in)
     case H1_END:
         conn_arm(c);
         c->server->ops.handler.complete(call->x);
-        return true;
+        return c->state != CONN_OPEN; /* until the answer there is no more to read */
     case H1_BAD:
         conn_break(c, ERR_PROTOCOL, call->h1.status, call->h1.why);
         return false;

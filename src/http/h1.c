@@ -28,7 +28,7 @@ static const llhttp_settings_t *settings(void)
 void h1_init(struct h1 *h, enum h1_role role)
 {
     *h = (struct h1){.role = (uint8_t)role};
-    buf_init(&h->raw, role == H1_REQUEST ? HTTP_HEAD_MAX : H1_UPSTREAM_HEAD_MAX);
+    buf_init(&h->raw, (role == H1_REQUEST ? HTTP_HEAD_MAX : H1_UPSTREAM_HEAD_MAX) + H1_BEHIND);
     h1_begin(h, false);
 }
 
@@ -174,6 +174,16 @@ static enum h1_event head_too_long(struct h1 *h)
     return bad(h, 431, "the head is too large");
 }
 
+static llhttp_method_t method_known(enum http_method m)
+{
+    static const llhttp_method_t KNOWN[] = {
+        [HTTP_GET] = LLHTTP_GET,        [HTTP_HEAD] = LLHTTP_HEAD,     [HTTP_POST] = LLHTTP_POST,
+        [HTTP_PUT] = LLHTTP_PUT,        [HTTP_DELETE] = LLHTTP_DELETE, [HTTP_PATCH] = LLHTTP_PATCH,
+        [HTTP_OPTIONS] = LLHTTP_OPTIONS};
+    assert((size_t)m < sizeof KNOWN / sizeof KNOWN[0]);
+    return KNOWN[m];
+}
+
 /* The other reader has the last word, and both must have seen the same message. */
 static int head_judge(struct h1 *h, struct http_head *head, const char **why)
 {
@@ -189,8 +199,7 @@ static int head_judge(struct h1 *h, struct http_head *head, const char **why)
     if (counted)
         same = same && p->content_length == (uint64_t)head->content_length;
     if (request)
-        same = same && strcmp(llhttp_method_name((llhttp_method_t)p->method),
-                              http_method_name(head->method)) == 0;
+        same = same && p->method == method_known(head->method);
     else
         same = same && p->status_code == head->status;
     *why = "the head can be read in two ways";
@@ -221,24 +230,37 @@ static void framing_decide(struct h1 *h, const struct http_head *head)
     h->stage = none ? H1_STAGE_LAST : H1_STAGE_BODY;
 }
 
-static enum h1_event head_more(struct h1 *h, struct slice *in, struct http_head *head)
+/* Room for the zeros behind the head is there as well. */
+static enum err head_add(struct h1 *h, const char *p, size_t n)
 {
-    size_t room = h->raw.max - h->raw.len, took;
+    enum err e = buf_reserve(&h->raw, n + H1_BEHIND);
+    if (e != OK)
+        return e;
+    memcpy(h->raw.p + h->raw.len, p, n);
+    h->raw.len += n;
+    memset(h->raw.p + h->raw.len, 0, H1_BEHIND);
+    return OK;
+}
+
+/* Large, and called for a few of the bytes only. */
+NOINLINE static enum h1_event head_more(struct h1 *h, struct slice *in, struct http_head *head)
+{
+    size_t most = h->raw.max - H1_BEHIND, room = most - h->raw.len, took;
     const char *why = NULL;
     if (in->n == 0)
         return H1_MORE;
     room_take(h);
     llhttp_errno_t e = feed(h, in->p, in->n < room ? in->n : room, &took);
     if (e != HPE_OK) { /* whoever answers may want to know whom */
-        if (buf_append(&h->raw, in->p, in->n < room ? in->n : room) != OK)
+        if (head_add(h, in->p, in->n < room ? in->n : room) != OK)
             buf_clear(&h->raw);
         return head_refused(h, e);
     }
-    if (buf_append(&h->raw, in->p, took) != OK)
+    if (head_add(h, in->p, took) != OK)
         return bad(h, 503, "out of memory for this head");
     *in = slice_sub(*in, took, in->n);
     if (!h->head_done)
-        return h->raw.len == h->raw.max ? head_too_long(h) : H1_MORE;
+        return h->raw.len == most ? head_too_long(h) : H1_MORE;
     int status = head_judge(h, head, &why);
     parser_give(h);
     if (status != 0)

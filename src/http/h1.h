@@ -35,6 +35,7 @@
 #undef HTTP_PATCH
 
 #define H1_UPSTREAM_HEAD_MAX  65536
+#define H1_BEHIND             16   /* zeros behind a head while it is read again */
 #define H1_CHUNK_LINE_MAX     320  /* size, extensions and the line ends around a chunk */
 #define H1_EXTENSIONS_MAX     256  /* bytes of chunk extensions in a message (CVE-2024-22019) */
 #define H1_TRAILERS_MAX       8192 /* read and dropped */
@@ -100,10 +101,17 @@ size_t h1_left(const struct h1 *h);
 /* True once nothing more of the message can come. */
 bool h1_is_read(const struct h1 *h);
 
-/* Reads the complete head in h->raw again, strictly. Names are turned to lower case in place. 0, or
- * the status to answer with and a static reason. Sets h->http10. */
+/* Reads the complete head in h->raw, and H1_BEHIND zeros behind it, again, strictly. Names are
+ * turned to lower case in place. 0, or the status to answer with and a static reason. Sets
+ * h->http10. */
 MUST_USE int head_parse_request(struct h1 *h, struct http_head *head, const char **why);
 MUST_USE int head_parse_reply(struct h1 *h, struct http_head *head, const char **why);
+
+struct slice method_name(enum http_method m);
+
+/* Letters, digits and '-': what such a byte becomes in a name, where all letters are small. 0: any
+ * other byte. */
+extern const char name_bytes[256];
 
 /* The path of a request: begins with '/', no dot segment, no backslash, no encoded '/', '\', or
  * control character, no broken escape. NULL or a static reason. `coded_slash` as in
@@ -119,10 +127,14 @@ static inline char *head_copy(char *at, struct slice s)
         memcpy(at, s.p, s.n);
     return at + s.n;
 }
-/* Appends "name: value CRLF" for each header but those that are about one hop or would break the
- * head; and the lines of the framing. Room for all of it is made first. */
-MUST_USE enum err head_put_lines(struct buf *out, const struct http_header *h, int n);
-MUST_USE enum err head_put_status(struct buf *out, int status);
-MUST_USE enum err head_put_number(struct buf *out, struct slice before, uint64_t v);
+/* The lines of a head, written from `at` on, where there is room for them; their end. */
+#define HEAD_STATUS_MAX 64
+char *head_put_status(char *at, int status);
+/* "name: value CRLF" for each header but those that are about one hop or would break the head. */
+size_t head_lines_room(const struct http_header *h, int n);
+char *head_put_lines(char *at, const struct http_header *h, int n);
+/* `before`, digits, CRLF. */
+#define HEAD_NUMBER_MAX(before) (sizeof(before) + TEXT_U64_MAX + 2)
+char *head_put_number(char *at, struct slice before, uint64_t v);
 
 #endif

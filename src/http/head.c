@@ -13,11 +13,19 @@ const struct slice *http_find_slice(const struct http_head *h, struct slice name
     return NULL;
 }
 
-const char *http_method_name(enum http_method m)
+struct slice method_name(enum http_method m)
 {
-    static const char *const NAME[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"};
+    static const struct slice NAME[] = {
+        [HTTP_GET] = {"GET", 3},        [HTTP_HEAD] = {"HEAD", 4},     [HTTP_POST] = {"POST", 4},
+        [HTTP_PUT] = {"PUT", 3},        [HTTP_DELETE] = {"DELETE", 6}, [HTTP_PATCH] = {"PATCH", 5},
+        [HTTP_OPTIONS] = {"OPTIONS", 7}};
     assert((size_t)m < sizeof NAME / sizeof NAME[0]);
     return NAME[m];
+}
+
+const char *http_method_name(enum http_method m)
+{
+    return method_name(m).p;
 }
 
 const char *http_reason(int status)
@@ -76,11 +84,11 @@ const char *http_reason(int status)
     return "";
 }
 
-bool http_is_hop_header(struct slice name)
+bool http_is_hop_name(struct slice name)
 {
     if (name.n < 2)
         return false;
-    switch (name.p[0]) { /* nearly every name is decided by its first letter */
+    switch (name.p[0]) {
     case 'c':
         return slice_eq(name, S("connection")) || slice_eq(name, S("content-length"));
     case 'e':
@@ -101,9 +109,9 @@ bool http_is_hop_header(struct slice name)
     }
 }
 
-bool http_connection_lists(const struct http_head *h, struct slice lower_name)
+bool http_connection_has(const struct http_head *h, struct slice lower_name)
 {
-    for (int i = 0; h->connection && i < h->headers; i++) {
+    for (int i = 0; i < h->headers; i++) {
         struct slice rest = h->header[i].value, part;
         if (!slice_eq(h->header[i].name, S("connection")))
             continue;
@@ -116,71 +124,95 @@ bool http_connection_lists(const struct http_head *h, struct slice lower_name)
 
 /* ---- writing ------------------------------------------------------------------------------- */
 
-static bool breaks_a_line(struct slice s)
+/* Whether a byte of eight is under 0x20: it borrows into its top bit, which it did not have. */
+#define EACH_BYTE(b) (UINT64_C(0x0101010101010101) * (b))
+static inline uint64_t low_bytes(uint64_t w)
 {
-    return slice_has_control(s) &&
-           (memchr(s.p, '\n', s.n) != NULL || memchr(s.p, '\r', s.n) != NULL ||
-            memchr(s.p, '\0', s.n) != NULL);
+    return (w - EACH_BYTE(0x20)) & ~w & EACH_BYTE(0x80);
+}
+
+/* head_copy, eight bytes at a time, some of them twice; `*low` becomes other than 0 when one of
+ * them is under 0x20. */
+static inline char *text_put(char *at, struct slice s, uint64_t *low)
+{
+    const char *p = s.p;
+    char *end = at + s.n;
+    uint64_t w, seen = *low;
+    if (s.n < sizeof w) {
+        for (; at < end; at++, p++) {
+            *at = *p;
+            seen |= (unsigned char)*p < 0x20;
+        }
+        *low = seen;
+        return end;
+    }
+    const char *last = p + (s.n - sizeof w);
+    for (; p < last; p += sizeof w, at += sizeof w) {
+        memcpy(&w, p, sizeof w);
+        memcpy(at, &w, sizeof w);
+        seen |= low_bytes(w);
+    }
+    memcpy(&w, last, sizeof w);
+    memcpy(end - sizeof w, &w, sizeof w);
+    *low = seen | low_bytes(w);
+    return end;
+}
+
+static bool breaks_a_line(const char *p, size_t n)
+{
+    return memchr(p, '\n', n) != NULL || memchr(p, '\r', n) != NULL || memchr(p, '\0', n) != NULL;
 }
 
 /* Whatever the caller thinks: framing is never relayed, and no name or value can end its line. */
 static char *line_put(char *at, const struct http_header *h)
 {
     char *line = at;
+    uint64_t low = 0;
     if (h->name.n == 0 || http_is_hop_header(h->name))
         return line;
-    at = head_copy(at, h->name);
-    at = head_copy(at, S(": "));
-    at = head_copy(at, h->value);
-    if (breaks_a_line((struct slice){line, (size_t)(at - line)}))
+    at = text_put(at, h->name, &low);
+    *at++ = ':';
+    *at++ = ' ';
+    at = text_put(at, h->value, &low);
+    if (low != 0 && breaks_a_line(line, (size_t)(at - line)))
         return line;
-    return head_copy(at, S("\r\n"));
+    *at++ = '\r';
+    *at++ = '\n';
+    return at;
 }
 
-enum err head_put_lines(struct buf *out, const struct http_header *h, int n)
+size_t head_lines_room(const struct http_header *h, int n)
 {
     size_t room = 0;
     for (int i = 0; i < n; i++)
         room += h[i].name.n + h[i].value.n + 4;
-    enum err e = buf_reserve(out, room);
-    if (e != OK)
-        return e;
-    char *at = out->p + out->len;
+    return room;
+}
+
+char *head_put_lines(char *at, const struct http_header *h, int n)
+{
     for (int i = 0; i < n; i++)
         at = line_put(at, &h[i]);
-    assert((size_t)(at - out->p) <= out->len + room);
-    out->len = (size_t)(at - out->p);
-    return OK;
+    return at;
 }
 
-enum err head_put_number(struct buf *out, struct slice before, uint64_t v)
+char *head_put_number(char *at, struct slice before, uint64_t v)
 {
-    enum err e = buf_reserve(out, before.n + TEXT_U64_MAX + 2);
-    if (e != OK)
-        return e;
-    char *at = head_copy(out->p + out->len, before);
+    at = head_copy(at, before);
     at += text_from_u64(v, at);
-    at = head_copy(at, S("\r\n"));
-    out->len = (size_t)(at - out->p);
-    assert(out->len <= out->cap);
-    return OK;
+    return head_copy(at, S("\r\n"));
 }
 
-enum err head_put_status(struct buf *out, int status)
+char *head_put_status(char *at, int status)
 {
-    assert(status >= 100 && status <= 999);
     struct slice reason = slice_of(http_reason(status));
-    enum err e = buf_reserve(out, reason.n + sizeof "HTTP/1.1 000 \r\n");
-    if (e != OK)
-        return e;
-    char *at = head_copy(out->p + out->len, S("HTTP/1.1 "));
+    assert(status >= 100 && status <= 999);
+    assert(reason.n + sizeof "HTTP/1.1 000 \r\n" <= HEAD_STATUS_MAX);
+    at = head_copy(at, S("HTTP/1.1 "));
     *at++ = (char)('0' + status / 100);
     *at++ = (char)('0' + status / 10 % 10);
     *at++ = (char)('0' + status % 10);
     *at++ = ' ';
     at = head_copy(at, reason);
-    at = head_copy(at, S("\r\n"));
-    out->len = (size_t)(at - out->p);
-    assert(out->len <= out->cap);
-    return OK;
+    return head_copy(at, S("\r\n"));
 }

@@ -20,20 +20,56 @@ static size_t key_make(char out[ORIGIN_KEY_MAX], const struct http_target *t)
     return n;
 }
 
+/* What stands behind the path of each request: the port that is usual is left out of `host`. */
+static size_t line_make(char out[ORIGIN_LINE_MAX], const struct http_target *t)
+{
+    bool v6 = slice_find(t->host, ':') >= 0;
+    bool usual = t->port == (t->tls ? 443 : 80);
+    char *at = head_copy(out, v6 ? S(" HTTP/1.1\r\nhost: [") : S(" HTTP/1.1\r\nhost: "));
+    at = head_copy(at, t->host);
+    at = head_copy(at, v6 ? S("]") : S(""));
+    at = usual ? head_copy(at, S("\r\n")) : head_put_number(at, S(":"), t->port);
+    assert(at <= out + ORIGIN_LINE_MAX);
+    return (size_t)(at - out);
+}
+
+static struct origin **recent_of(struct http_client *c, const struct http_target *t)
+{
+    return &c->recent[t->pool % ORIGINS_RECENT];
+}
+
+static bool origin_is(const struct origin *o, const struct http_target *t)
+{
+    const struct http_target *at = &o->target;
+    return at->pool == t->pool && at->port == t->port && at->tls == t->tls &&
+           at->allow_private == t->allow_private && slice_eq(at->host, t->host);
+}
+
+static struct origin *origin_new(struct http_client *c, const struct http_target *t,
+                                 struct slice key)
+{
+    struct origin *o = NEW(struct origin);
+    o->client = c;
+    list_init(&o->idle);
+    memcpy(o->key, key.p, key.n);
+    o->key_len = key.n;
+    o->target = *t;
+    o->target.host = (struct slice){o->key, t->host.n};
+    o->line_len = line_make(o->line, t);
+    (void)map_put(&c->origins, (struct slice){o->key, key.n}, o);
+    return o;
+}
+
 struct origin *origin_hold(struct http_client *c, const struct http_target *t)
 {
-    char key[ORIGIN_KEY_MAX];
-    size_t n = key_make(key, t);
-    struct origin *o = map_get(&c->origins, (struct slice){key, n});
-    if (o == NULL) {
-        o = NEW(struct origin);
-        o->client = c;
-        list_init(&o->idle);
-        memcpy(o->key, key, n);
-        o->key_len = n;
-        o->target = *t;
-        o->target.host = (struct slice){o->key, t->host.n};
-        (void)map_put(&c->origins, (struct slice){o->key, n}, o);
+    struct origin **recent = recent_of(c, t), *o = *recent;
+    if (o == NULL || !origin_is(o, t)) {
+        char text[ORIGIN_KEY_MAX];
+        struct slice key = {text, key_make(text, t)};
+        o = map_get(&c->origins, key);
+        if (o == NULL)
+            o = origin_new(c, t, key);
+        *recent = o;
     }
     o->refs++;
     return o;
@@ -41,10 +77,13 @@ struct origin *origin_hold(struct http_client *c, const struct http_target *t)
 
 void origin_release(struct origin *o)
 {
+    struct origin **recent = recent_of(o->client, &o->target);
     assert(o->refs > 0);
     if (--o->refs > 0)
         return;
     assert(list_empty(&o->idle));
+    if (*recent == o)
+        *recent = NULL;
     (void)map_del(&o->client->origins, (struct slice){o->key, o->key_len});
     mem_free(o);
 }

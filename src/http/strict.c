@@ -3,6 +3,9 @@
 #include "http/h1.h"
 
 #include <string.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 /* What is being read, and what has been seen of the fields that decide about framing. */
 struct strict {
@@ -48,8 +51,7 @@ static bool value_is_valid(struct slice v)
 
 #define LETTERS(a, b, c, d) [a] = a, [b] = b, [c] = c, [d] = d
 
-/* What a byte of a name becomes, 0: not allowed. */
-static const char name_bytes[256] = {
+const char name_bytes[256] = {
     LETTERS('a', 'b', 'c', 'd'),
     LETTERS('e', 'f', 'g', 'h'),
     LETTERS('i', 'j', 'k', 'l'),
@@ -207,45 +209,84 @@ static int field_add(struct strict *s, struct slice name, struct slice value)
     return field_read(s, f);
 }
 
-#define EACH_BYTE(b) (UINT64_C(0x0101010101010101) * (b))
+#if defined(__SSE2__)
 
-/* The first byte from `p` that is under 0x20 (HTAB is none of them) or 0x7f; `end` if there is
- * none. */
-static char *text_end(char *p, const char *end)
+/* The letters among 16 bytes. */
+static inline __m128i letters_in(__m128i v)
 {
-    for (;;) {
-        while (end - p >= 8) { /* eight at a time; a byte that stops is looked for below */
-            uint64_t w, d;
-            memcpy(&w, p, 8);
-            d = w ^ EACH_BYTE(0x7f);
-            if ((((w - EACH_BYTE(0x20)) & ~w) | ((d - EACH_BYTE(0x01)) & ~d)) & EACH_BYTE(0x80))
-                break;
-            p += 8;
-        }
-        for (int i = 0; i < 8 && p < end; i++, p++) {
-            unsigned char c = (unsigned char)*p;
-            if ((c < 0x20 && c != '\t') || c == 0x7f)
-                return p;
-        }
-        if (p == end)
+    __m128i from_a = _mm_sub_epi8(_mm_or_si128(v, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
+    return _mm_cmpeq_epi8(_mm_min_epu8(from_a, _mm_set1_epi8(25)), from_a);
+}
+
+/* Turns a name to lower case, up to the first byte that is not for every name; where that stands.
+ */
+static char *name_end(char *p)
+{
+    static const char FRONT[32] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    for (;; p += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        __m128i letter = letters_in(v), from_0 = _mm_sub_epi8(v, _mm_set1_epi8('0'));
+        __m128i digit = _mm_cmpeq_epi8(_mm_min_epu8(from_0, _mm_set1_epi8(9)), from_0);
+        __m128i fine = _mm_or_si128(_mm_or_si128(letter, digit),
+                                    _mm_cmpeq_epi8(v, _mm_set1_epi8('-')));
+        unsigned n = (unsigned)__builtin_ctz(~(unsigned)_mm_movemask_epi8(fine));
+        assert(n <= 16);
+        /* what stands behind the name stays as it is */
+        __m128i front = _mm_loadu_si128((const __m128i *)(const void *)(FRONT + 16 - n));
+        __m128i small = _mm_and_si128(_mm_and_si128(letter, front), _mm_set1_epi8(0x20));
+        _mm_storeu_si128((__m128i *)(void *)p, _mm_or_si128(v, small));
+        if (n < 16)
+            return p + n;
+    }
+}
+
+/* The first byte from `p` on that is under 0x20, but no HTAB, or 0x7f. */
+static char *text_end(char *p)
+{
+    for (;; p += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
+        __m128i stop = _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\t')), low),
+                                    _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)));
+        unsigned at = (unsigned)_mm_movemask_epi8(stop);
+        if (at != 0)
+            return p + __builtin_ctz(at);
+    }
+}
+
+#else
+
+static char *name_end(char *p)
+{
+    for (char c; (c = name_bytes[(unsigned char)*p]) != '\0'; p++)
+        *p = c;
+    return p;
+}
+
+static char *text_end(char *p)
+{
+    for (;; p++) {
+        unsigned char c = (unsigned char)*p;
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
             return p;
     }
 }
 
+#endif
+
 /* A line as nearly all of them are, read in one go: a name of bytes that each role allows, a colon,
- * text, CRLF. False: it is left to line_read, which says what is wrong, if anything is. */
+ * text, CRLF. False: it is left to line_odd, which says what is wrong, if anything is. No end is
+ * looked for: the zeros behind the head are neither name nor text. */
 static bool line_usual(struct strict *s, int *status)
 {
-    char *line = s->at, *at = line, *end = s->end, *lead, *tail;
-    for (char c; at < end && (c = name_bytes[(unsigned char)*at]) != '\0'; at++)
-        *at = c;
-    if (at == line || at == end || *at != ':' || s->h->headers == s->h1->header_room)
-        return false;
-    for (lead = at + 1; lead < end && (*lead == ' ' || *lead == '\t'); lead++)
-        ;
-    char *stop = text_end(lead, end);
-    if (end - stop < 2 || stop[0] != '\r' || stop[1] != '\n' || stop - line > HTTP_LINE_MAX ||
+    char *line = s->at, *at = name_end(line), *lead = at + 1, *tail;
+    if (at == line || *at != ':' || s->h->headers == s->h1->header_room ||
         s->h->headers == HTTP_HEADERS_MAX)
+        return false;
+    while (*lead == ' ' || *lead == '\t')
+        lead++;
+    char *stop = text_end(lead);
+    if (stop[0] != '\r' || stop[1] != '\n' || stop - line > HTTP_LINE_MAX)
         return false;
     for (tail = stop; tail > lead && (tail[-1] == ' ' || tail[-1] == '\t'); tail--)
         ;
@@ -278,25 +319,25 @@ static int line_read(struct strict *s, struct slice line)
     return field_add(s, (struct slice){name, (size_t)colon}, value);
 }
 
-static int lines_read(struct strict *s)
+static int line_odd(struct strict *s)
 {
     struct slice line;
-    for (;;) {
+    if (!line_cut(s, &line))
+        return refuse(s, 400, "a header line does not end with CRLF");
+    assert(line.n > 0); /* the empty line ends the head: see lines_read */
+    return line_read(s, line);
+}
+
+static int lines_read(struct strict *s)
+{
+    while (s->at[0] != '\r' || s->at[1] != '\n') {
         int status = 0;
-        if (line_usual(s, &status)) {
-            if (status != 0)
-                return status;
-            continue;
-        }
-        if (!line_cut(s, &line))
-            return refuse(s, 400, "a header line does not end with CRLF");
-        if (line.n == 0)
-            break;
-        status = line_read(s, line);
+        if (!line_usual(s, &status))
+            status = line_odd(s);
         if (status != 0)
             return status;
     }
-    if (s->at != s->end)
+    if (s->at + 2 != s->end)
         return refuse(s, 400, "the head does not end where it should");
     if (s->lengths > 0 && s->codings > 0)
         return refuse(s, 400, "content-length and transfer-encoding are both given");
@@ -308,7 +349,7 @@ static int lines_read(struct strict *s)
 static bool method_find(struct slice name, enum http_method *m)
 {
     for (int i = HTTP_GET; i <= HTTP_OPTIONS; i++) {
-        if (slice_eq(name, slice_of(http_method_name((enum http_method)i)))) {
+        if (slice_eq(name, method_name((enum http_method)i))) {
             *m = (enum http_method)i;
             return true;
         }
@@ -330,6 +371,30 @@ static int version_read(struct strict *s, struct slice v)
     return 0;
 }
 
+/* Cuts a word off the line, and the blank behind it; all of it without one. For what is short. */
+static bool word_cut(struct slice *line, struct slice *word)
+{
+    const char *p = line->p, *end = p + line->n, *at = p;
+    while (at < end && *at != ' ')
+        at++;
+    if (p == end)
+        return false;
+    *word = (struct slice){p, (size_t)(at - p)};
+    at += at < end;
+    *line = (struct slice){at, (size_t)(end - at)};
+    return true;
+}
+
+static bool target_is_valid(struct slice t)
+{
+    for (const char *p = t.p, *end = p + t.n; p < end; p++) {
+        unsigned char c = (unsigned char)*p;
+        if (name_bytes[c] == '\0' && (c <= 0x20 || c >= 0x7f || c == '#'))
+            return false;
+    }
+    return true;
+}
+
 static int request_line(struct strict *s)
 {
     struct slice line, method, target;
@@ -337,17 +402,15 @@ static int request_line(struct strict *s)
         return refuse(s, 400, "the request line does not end with CRLF");
     if (line.n > HTTP_LINE_MAX)
         return refuse(s, 414, "the request line is too long");
-    if (!slice_cut(&line, ' ', &method) || !slice_cut(&line, ' ', &target))
+    if (!word_cut(&line, &method) || !word_cut(&line, &target))
         return refuse(s, 400, "the request line is malformed");
     int status = version_read(s, line);
     if (status != 0)
         return status;
     if (!method_find(method, &s->h->method))
         return refuse(s, 501, "the method is not known here");
-    for (size_t i = 0; i < target.n; i++)
-        if ((unsigned char)target.p[i] <= 0x20 || (unsigned char)target.p[i] >= 0x7f ||
-            target.p[i] == '#')
-            return refuse(s, 400, "the target holds a character that is not allowed");
+    if (!target_is_valid(target))
+        return refuse(s, 400, "the target holds a character that is not allowed");
     s->h->target = target;
     return 0;
 }
@@ -356,7 +419,9 @@ static int request_line(struct strict *s)
 static int target_read(struct strict *s)
 {
     struct slice t = s->h->target;
-    size_t scheme = slice_istarts(t, S("http://")) ? 7 : slice_istarts(t, S("https://")) ? 8 : 0;
+    size_t scheme = 0;
+    if (t.n > 0 && t.p[0] != '/')
+        scheme = slice_istarts(t, S("http://")) ? 7 : slice_istarts(t, S("https://")) ? 8 : 0;
     if (scheme > 0) {
         t = slice_sub(t, scheme, t.n);
         ptrdiff_t slash = slice_find(t, '/');
@@ -375,12 +440,12 @@ static int status_line(struct strict *s)
 {
     struct slice line, version, code;
     uint64_t v;
-    if (!line_cut(s, &line) || line.n > HTTP_LINE_MAX || !slice_cut(&line, ' ', &version))
+    if (!line_cut(s, &line) || line.n > HTTP_LINE_MAX || !word_cut(&line, &version))
         return refuse(s, 400, "the status line is malformed");
     int status = version_read(s, version);
     if (status != 0)
         return status;
-    if (!slice_cut(&line, ' ', &code) || code.n != 3 || !text_u64(code, &v) || v < 100 || v > 599)
+    if (!word_cut(&line, &code) || code.n != 3 || !text_u64(code, &v) || v < 100 || v > 599)
         return refuse(s, 400, "the status is not a number from 100 to 599");
     if (!value_is_valid(line))
         return refuse(s, 400, "the reason holds a character that is not allowed");

@@ -44,12 +44,26 @@ static struct slice coded_segment(struct slice path, const char *below)
     return slice_sub(rest, 0, end < 0 ? rest.n : (size_t)end);
 }
 
+/* Nearly every path: nothing that is coded, and no segment begins with a dot. */
+static bool path_is_plain(struct slice path)
+{
+    for (size_t i = 1; i < path.n; i++) {
+        unsigned char c = (unsigned char)path.p[i];
+        bool plain = name_bytes[c] != '\0' || c == '/' || c == '_' || c == ':';
+        if (!plain && (c != '.' || path.p[i - 1] == '/'))
+            return false;
+    }
+    return true;
+}
+
 const char *path_fault(struct slice path, const char *coded_slash)
 {
     size_t at = 0, dots = 0, others = 0;
-    struct slice free = coded_segment(path, coded_slash);
     if (path.n == 0 || path.p[0] != '/')
         return "the path does not begin with a slash";
+    if (path_is_plain(path))
+        return NULL;
+    struct slice free = coded_segment(path, coded_slash);
     while (at < path.n) {
         const char *p = path.p + at;
         bool coded = *p == '%', allowed = free.n > 0 && p >= free.p && p < free.p + free.n;
@@ -72,15 +86,10 @@ const char *path_fault(struct slice path, const char *coded_slash)
     return NULL;
 }
 
-static bool is_alnum(unsigned char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
 static bool is_host_name(struct slice s)
 {
     for (size_t i = 0; i < s.n; i++)
-        if (!is_alnum((unsigned char)s.p[i]) && s.p[i] != '.' && s.p[i] != '-' && s.p[i] != '_')
+        if (name_bytes[(unsigned char)s.p[i]] == '\0' && s.p[i] != '.' && s.p[i] != '_')
             return false;
     return s.n > 0 && s.n <= 253;
 }
