@@ -17,6 +17,7 @@
 #ifndef SLUICE_BACKEND_H
 #define SLUICE_BACKEND_H
 
+#include "store/packed.h"
 #include "store/store.h" /* the rows are those of the store's door */
 
 struct backend; /* the engine's own */
@@ -55,7 +56,7 @@ struct backend_object { /* the newest put of a name wins */
 };
 
 struct backend_batch {
-    const struct record *records; /* `row` is not read: the engine numbers them, always upward */
+    const struct packed *records; /* the first; see packed_next. The engine numbers them, upward */
     size_t records_n;
     const struct backend_fact *facts;
     size_t facts_n;

@@ -180,7 +180,7 @@ int64_t drain_find_object(const struct store *s, struct slice name)
 
 static size_t block_rows(const struct ring *g)
 {
-    return g->cap < RING_BLOCK ? g->cap : RING_BLOCK;
+    return g->cap < BATCH_MAX ? g->cap : BATCH_MAX;
 }
 
 static struct block *block_first(const struct ring *g)
@@ -192,31 +192,34 @@ static struct block *block_first(const struct ring *g)
 static struct block *block_open(struct ring *g)
 {
     struct block *b = g->spare;
+    static_assert(BATCH_MAX * PACKED_MAX <= RING_BLOCK, "there is room for long rows, too");
     if (!list_empty(&g->blocks)) {
         struct block *last = CONTAINER(g->blocks.prev, struct block, link);
-        if (last->end < block_rows(g))
+        if (last->put < block_rows(g))
             return last;
     }
     g->spare = NULL;
     if (b == NULL) {
-        b = mem_new(sizeof *b + block_rows(g) * sizeof b->row[0]);
+        b = mem_new(sizeof *b + RING_BLOCK);
         list_init(&b->link);
     }
-    b->first = b->end = 0;
+    b->first = b->end = b->rows = b->put = 0;
     list_push(&g->blocks, &b->link);
     return b;
 }
 
-/* The first `n` rows are through: all of them lie in the first block. */
-static void ring_drop(struct ring *g, size_t n)
+/* `n` rows, which end at `end` of the first block, are through. */
+static void ring_drop(struct ring *g, size_t n, size_t end)
 {
     struct block *b = block_first(g);
     if (n == 0)
         return;
-    assert(b != NULL && n <= b->end - b->first && n <= g->count);
+    assert(b != NULL && n <= b->rows && n <= g->count && end > b->first && end <= b->end);
     g->count -= n;
-    b->first += n;
-    if (b->first < b->end)
+    b->rows -= n;
+    b->first = end;
+    assert((b->rows == 0) == (b->first == b->end));
+    if (b->rows > 0)
         return;
     list_remove(&b->link);
     if (g->spare != NULL)
@@ -237,28 +240,27 @@ static void ring_free(struct ring *g)
     g->count = 0;
 }
 
-/* What lies behind the attempts there were is not read. */
-static void record_copy(struct record *to, const struct record *r)
+static void block_put(struct block *b, const struct record *r)
 {
-    size_t n = r->attempts < STORE_ATTEMPTS ? (size_t)r->attempts : STORE_ATTEMPTS;
-    static_assert(sizeof *r - offsetof(struct record, attempt) == sizeof r->attempt,
-                  "the attempts are the end of a record");
-    memcpy(to, r, offsetof(struct record, attempt) + n * sizeof r->attempt[0]);
+    struct packed *p = (struct packed *)(void *)&b->bytes[b->end];
+    assert(b->end + PACKED_MAX <= RING_BLOCK);
+    record_pack(p, r);
+    b->end += p->size;
+    b->rows++;
+    b->put++;
 }
 
 void store_record(struct store *s, const struct record *r)
 {
     struct drain *d = &s->drain;
     struct ring *g = &s->ring;
-    struct block *b;
-    assert(g->count <= g->cap && !s->closing && r->attempts >= 0);
+    assert(g->count <= g->cap && !s->closing);
     if (g->count == g->cap) {
         s->stats.records_dropped++;
         trouble_log(s, ERR_LIMIT, "the ring is full: request records are dropped");
         return;
     }
-    b = block_open(g);
-    record_copy(&b->row[b->end++], r);
+    block_put(block_open(g), r);
     g->count++;
     d->records_put++;
     if (d->flying || d->stalled)
@@ -294,16 +296,17 @@ static bool batch_may_breathe(const struct store *s)
 static void batch_fill(struct store *s)
 {
     struct drain *d = &s->drain;
-    const struct block *b = block_first(&s->ring); /* rows lie in one piece up to its end */
-    size_t run = b != NULL ? b->end - b->first : 0;
+    const struct block *b = block_first(&s->ring);
     if (notes_empty(&d->taken)) {
         struct notes spare = d->taken;
         d->taken = d->fresh;
         d->fresh = spare;
         d->notes_taken = d->notes_put;
     }
-    d->batch = (struct backend_batch){.records = b != NULL ? &b->row[b->first] : NULL,
-                                      .records_n = run < BATCH_MAX ? run : BATCH_MAX,
+    const void *rows = b != NULL ? &b->bytes[b->first] : NULL;
+    d->batch_end = b != NULL ? b->end : 0;
+    d->batch = (struct backend_batch){.records = rows,
+                                      .records_n = b != NULL ? b->rows : 0,
                                       .facts = d->taken.facts,
                                       .facts_n = d->taken.facts_n,
                                       .uses = d->taken.uses,
@@ -331,7 +334,7 @@ static void drain_run(struct job *j)
 static void batch_through(struct store *s)
 {
     struct drain *d = &s->drain;
-    ring_drop(&s->ring, d->batch.records_n);
+    ring_drop(&s->ring, d->batch.records_n, d->batch_end);
     d->records_done += d->batch.records_n;
     d->notes_done = d->notes_taken;
     notes_clear(&d->taken);

@@ -10,6 +10,8 @@
 #ifndef SLUICE_STORE_INSIDE_H
 #define SLUICE_STORE_INSIDE_H
 
+#include <stdalign.h>
+
 #include "base/base.h"
 #include "net/net.h"
 #include "sluice/backend.h"
@@ -18,9 +20,9 @@
 #include "store/vault.h"
 
 #define RING_DEFAULT    16384
-#define RING_BLOCK      1000 /* rows of one piece of the ring: more than 1 MiB, see mem_init */
-#define BATCH_MAX       500  /* rows in one commit */
-#define BATCH_WAIT_MS   100  /* a row waits no longer than this for company */
+#define RING_BLOCK      1048576 /* bytes of one piece of the ring: unmapped when freed: mem_init */
+#define BATCH_MAX       500     /* rows in one commit, and in one piece of the ring */
+#define BATCH_WAIT_MS   100     /* a row waits no longer than this for company */
 #define RETRY_BUSY_MS   250
 #define RETRY_OTHER_MS  1000
 #define NOTES_MAX       4096 /* of each kind */
@@ -36,12 +38,14 @@
 #define TROUBLE_MAX     160
 
 /* The ring: pieces that come when the others are full and go when their rows are through. One that
- * is empty is kept, so that a steady stream of records costs no memory and touches the same pages.
- * The rows of the first piece are the oldest. */
+ * is empty is kept, so that a steady stream of records costs no memory and touches the same pages;
+ * of a piece those alone are touched that its rows need. The rows of the first piece are the
+ * oldest: a batch is what waits in it. */
 struct block {
     struct link link;
-    size_t first, end; /* rows [first, end) wait for the disk */
-    struct record row[];
+    size_t first, end; /* bytes [first, end) wait for the disk */
+    size_t rows, put;  /* waiting in it; ever put since it was empty */
+    alignas(struct packed) char bytes[];
 };
 struct ring {
     struct link blocks;
@@ -65,6 +69,7 @@ struct drain {
     bool stalled; /* the last one failed; the timer is armed for another try */
     struct timer timer;
     struct backend_batch batch; /* of the flying or failed job */
+    size_t batch_end;           /* its rows end there in the first block */
     struct notes fresh, taken;  /* to be put; in the batch */
     enum err err;
     char why[TROUBLE_MAX];

@@ -171,11 +171,14 @@ enum err keep_copy(struct backend *b, struct backend_copy *c);
 void keep_copy_end(struct backend *b); /* given up */
 enum err keep_look(const char *path, struct backend_look *out, char *why, size_t why_size);
 
+/* ---- sqlite_write.c ------------------------------------------------------------------------- */
+
+enum err records_apply(struct backend *b, const struct backend_batch *batch);
+
 /* ---- sqlite_records.c ----------------------------------------------------------------------- */
 
 /* Where the numbers go on after a restart. */
 MUST_USE enum err records_open(struct backend *b);
-enum err records_apply(struct backend *b, const struct backend_batch *batch);
 enum err records_scan(struct backend *b, struct backend_scan *scan);
 enum err records_prune(struct backend *b, struct backend_prune *prune);
 

@@ -481,9 +481,10 @@ static enum err memory_windows_load(struct backend *b, backend_window_fn *each, 
 
 static enum err memory_apply(struct backend *b, const struct backend_batch *batch)
 {
-    for (size_t i = 0; i < batch->records_n; i++) {
+    const struct packed *p = batch->records;
+    for (size_t i = 0; i < batch->records_n; i++, p = packed_next(p)) {
         b->record = one_more(b->record, b->records, sizeof *b->record);
-        b->record[b->records] = batch->records[i];
+        record_unpack(&b->record[b->records], p);
         b->record[b->records++].row = ++b->next_record;
     }
     for (size_t i = 0; i < batch->facts_n; i++)

@@ -134,7 +134,7 @@ static void test_burst(void **state)
     struct bench *b = *state;
     struct ring *g = &b->s->ring;
     struct record_query q = {.forward = true, .limit = 1000};
-    assert_true(RING_BLOCK * sizeof(struct record) > 1 << 20); /* unmapped when freed: mem_init */
+    assert_true(sizeof(struct block) + RING_BLOCK > 1 << 20); /* unmapped when freed: mem_init */
     for (int round = 0; round < 2; round++) {
         int n = round == 0 ? 10000 : RING_DEFAULT;
         int64_t before = q.after_row;
@@ -155,6 +155,39 @@ static void test_burst(void **state)
         drain_trim(b->s);
         assert_null(g->spare);
     }
+}
+
+/* As many rows wait when they are as long as rows can be. */
+static void test_burst_of_long_rows(void **state)
+{
+    struct bench *b = *state;
+    struct record_query q = {.forward = true, .limit = 1};
+    struct record r = record_make(1);
+    char *texts[] = {r.id,  r.key_name,   r.client, r.model_asked, r.model_answered,
+                     r.why, r.upstream_id};
+    size_t sizes[] = {sizeof r.id,          sizeof r.key_name,       sizeof r.client,
+                      sizeof r.model_asked, sizeof r.model_answered, sizeof r.why,
+                      sizeof r.upstream_id};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        memset(texts[i], 'x', sizes[i] - 1);
+    r.attempts = STORE_ATTEMPTS;
+    for (int i = 0; i < STORE_ATTEMPTS; i++) {
+        memset(r.attempt[i].account, 'a' + i, sizeof r.attempt[i].account - 1);
+        r.attempt[i].reason = "served";
+    }
+    for (int i = 0; i < RING_DEFAULT + 1; i++)
+        store_record(b->s, &r);
+    assert_int_equal(stats_of(b).queued, RING_DEFAULT);
+    assert_int_equal(stats_of(b).records_dropped, 1);
+    bench_pass(&b->loop, BATCH_WAIT_MS);
+    assert_int_equal(stats_of(b).queued, 0);
+    assert_int_equal(records_count(b), RING_DEFAULT);
+    q.after_row = RING_DEFAULT - 1;
+    struct got g = records_query(b, &q);
+    assert_string_equal(g.record[0].why, r.why);
+    assert_string_equal(g.record[0].attempt[STORE_ATTEMPTS - 1].account,
+                        r.attempt[STORE_ATTEMPTS - 1].account);
+    mem_free(g.record);
 }
 
 /* A steady stream goes through the same two blocks. */
@@ -671,6 +704,7 @@ int main(void)
         RING_8(test_ring_full),
         RING_8(test_ring_wraps),
         IN_MEMORY(test_burst),
+        IN_MEMORY(test_burst_of_long_rows),
         IN_MEMORY(test_ring_takes_turns),
         WITH(test_locked),
         WITH(test_trouble_ends_without_traffic),
