@@ -146,6 +146,11 @@ static uint32_t entry_add(struct affinity *f, uint64_t conversation, int64_t now
 
 /* ---- the door -------------------------------------------------------------------------------- */
 
+static bool entry_is_warm(const struct affinity_entry *e, int64_t now)
+{
+    return e->until > now && e->until - now <= TTL_MAX;
+}
+
 void accounts_warm(struct account_set *set, uint64_t conversation, const struct account *a,
                    int64_t ttl_ms, int64_t context, int64_t now)
 {
@@ -163,28 +168,31 @@ void accounts_warm(struct account_set *set, uint64_t conversation, const struct 
     row_join(f, i);
     struct affinity_entry *e = entry_at(f, i);
     /* What was written for an hour lasts on when a later reply only reads it. */
-    bool lasts = e->account == a && e->until > until && e->until - now <= TTL_MAX;
-    e->until = lasts ? e->until : until;
+    bool stays = e->account == a && entry_is_warm(e, now);
+    if (stays && context < e->context / 4)
+        context = e->context;
+    e->until = stays && e->until > until ? e->until : until;
     e->account = accounts_by_id(set, a->id);
     e->context = context < 0 ? 0 : context > UINT32_MAX ? UINT32_MAX : (uint32_t)context;
     assert(e->account == a && f->n <= AFFINITY_MAX);
 }
 
+struct account *affinity_find(const struct affinity *f, uint64_t conversation, int64_t now,
+                              int64_t *context)
+{
+    uint32_t i = conversation != 0 ? entry_find(f, conversation) : 0;
+    if (i == 0 || !entry_is_warm(entry_at(f, i), now + f->shift))
+        return NULL;
+    if (context != NULL)
+        *context = entry_at(f, i)->context;
+    return entry_at(f, i)->account;
+}
+
 struct account *accounts_warm_at(struct account_set *set, uint64_t conversation, int64_t now,
                                  int64_t *context)
 {
-    struct affinity *f = &set->affinity;
     accounts_clock(set);
-    uint32_t i = conversation != 0 ? entry_find(f, conversation) : 0;
-    if (i == 0)
-        return NULL;
-    const struct affinity_entry *e = entry_at(f, i);
-    int64_t left = e->until - (now + f->shift);
-    if (left <= 0 || left > TTL_MAX)
-        return NULL;
-    if (context != NULL)
-        *context = e->context;
-    return e->account;
+    return affinity_find(&set->affinity, conversation, now, context);
 }
 
 int accounts_warm_count(const struct account_set *set)

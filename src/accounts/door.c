@@ -303,9 +303,10 @@ static enum err template_put(const char *template, struct slice model, struct bu
 {
     static const struct slice mark = {"{model}", 7};
     struct slice rest = slice_of(template);
-    ptrdiff_t at = slice_search(rest, mark);
+    ptrdiff_t at = slice_find(rest, '{'); /* the table has it in no other sense */
     if (at < 0)
         return buf_puts(out, rest);
+    assert(slice_starts(slice_sub(rest, (size_t)at, rest.n), mark));
     enum err e = buf_puts(out, slice_sub(rest, 0, (size_t)at));
     if (e == OK)
         e = model_put(model, out);

@@ -90,6 +90,12 @@ struct affinity { /* see affinity.c; all zero is an empty one */
     int64_t shift;                  /* from wall time to the time in the entries, ms */
 };
 
+/* A model that was asked for lately, and its family. */
+struct family_memo {
+    char model[STORE_MODEL_MAX], family[WINDOW_FAMILY_MAX];
+};
+#define FAMILY_MEMOS 8
+
 struct account_set {
     struct loop *loop;
     struct store *store;
@@ -114,10 +120,11 @@ struct account_set {
     struct task task;
     struct origin_trouble trouble[ORIGINS_MAX];
     int troubles;
-    struct poll *poll;     /* NULL: without a client */
-    cloud_env_fn *env;     /* NULL: the environment is empty */
-    struct worker *worker; /* of fetches; NULL until one is needed */
-    uint64_t logins_lost;  /* accounts that came to need a person */
+    struct poll *poll;                       /* NULL: without a client */
+    cloud_env_fn *env;                       /* NULL: the environment is empty */
+    struct worker *worker;                   /* of fetches; NULL until one is needed */
+    uint64_t logins_lost;                    /* accounts that came to need a person */
+    struct family_memo family[FAMILY_MEMOS]; /* by the lengths of the models' names */
 };
 
 struct entry *entry_of(struct account *a);
@@ -164,6 +171,9 @@ void groups_free(struct account_set *set);
 
 /* ---- affinity.c ------------------------------------------------------------------------------ */
 
+/* As accounts_warm_at, after accounts_clock. */
+struct account *affinity_find(const struct affinity *f, uint64_t conversation, int64_t now,
+                              int64_t *context);
 void affinity_free(struct affinity *f);
 size_t affinity_bytes(const struct affinity *f);                   /* of memory */
 void affinity_forget(struct affinity *f, const struct account *a); /* which is leaving */

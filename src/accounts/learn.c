@@ -361,7 +361,7 @@ void accounts_learn(struct account_set *set, struct account *a, const struct lim
                     const struct reply_facts *r, int64_t now)
 {
     struct account_facts *f = &a->facts;
-    struct lesson l;
+    struct lesson l FILLED_LATER;
     assert(entry_of(a)->set == set && v->cool_ms >= 0);
     a->served += v->verdict != VERDICT_NEXT;
     a->failed += v->verdict == VERDICT_NEXT;

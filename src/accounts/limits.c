@@ -501,11 +501,27 @@ static struct limit_verdict judge_client_range(const struct reply_facts *r,
     }
 }
 
-struct limit_verdict limits_judge(const struct provider *p, const struct reply_facts *r,
-                                  int64_t now)
+/* An error's body says what it is. */
+static NOINLINE struct limit_verdict judge_error(const struct provider *p,
+                                                 const struct reply_facts *r, int64_t now)
 {
     struct reply_words words = {0};
     struct observation o = {.words = &words};
+    struct limit_verdict v;
+    assert(r->status >= 400);
+    codec_error_read(r->dialect, r->status, r->body, &o);
+    if (!limits_of_style(p, r, &o, now, &v))
+        v = r->status >= 500 ? judge_server_error(r, &o, now) : judge_client_range(r, &o, now);
+    assert(v.cool_ms >= 0 && v.cool_ms <= ACCOUNT_BENCH_MAX);
+    assert(v.verdict == VERDICT_NEXT || (v.cool_ms == 0 && !v.login_needed && !v.failure));
+    assert(v.family_ms >= 0 && v.family_ms <= ACCOUNT_BENCH_MAX);
+    assert(v.family_ms == 0 || (v.verdict == VERDICT_NEXT && v.cool_ms == 0));
+    return v;
+}
+
+struct limit_verdict limits_judge(const struct provider *p, const struct reply_facts *r,
+                                  int64_t now)
+{
     if (r->status == 0)
         return judge_failure(r->failure);
     if (r->status >= 200 && r->status < 300 && r->in_stream != REPLY_ERROR_NONE)
@@ -517,13 +533,5 @@ struct limit_verdict limits_judge(const struct provider *p, const struct reply_f
     /* A redirect must never reach a client: it would follow with the gateway's key in hand. */
     if (r->status < 400)
         return verdict_failure(r->status < 200 ? "protocol" : "redirect");
-    codec_error_read(r->dialect, r->status, r->body, &o);
-    struct limit_verdict v;
-    if (!limits_of_style(p, r, &o, now, &v))
-        v = r->status >= 500 ? judge_server_error(r, &o, now) : judge_client_range(r, &o, now);
-    assert(v.cool_ms >= 0 && v.cool_ms <= ACCOUNT_BENCH_MAX);
-    assert(v.verdict == VERDICT_NEXT || (v.cool_ms == 0 && !v.login_needed && !v.failure));
-    assert(v.family_ms >= 0 && v.family_ms <= ACCOUNT_BENCH_MAX);
-    assert(v.family_ms == 0 || (v.verdict == VERDICT_NEXT && v.cool_ms == 0));
-    return v;
+    return judge_error(p, r, now);
 }

@@ -122,9 +122,11 @@ static bool is_suffix(const char *s)
     return n >= 9 && s[0] == '-' && is_digits(s + 1, 8) && is_suffix(s + 9);
 }
 
-static const struct price *price_find(const char *model)
+#define PRICE_NAME_MAX 96
+
+static const struct price *price_search(const char *model)
 {
-    char name[96];
+    char name[PRICE_NAME_MAX];
     struct slice given = slice_of(model);
     /* Of Bedrock's profiles only the global one costs the list price. */
     static const struct slice leads[] = {
@@ -148,6 +150,25 @@ static const struct price *price_find(const char *model)
             return p;
     }
     return NULL;
+}
+
+/* The models that were priced lately, by the lengths of their names, and their rows: there are few.
+ * All empty is right: a model without a name has no price. */
+static struct {
+    char model[PRICE_NAME_MAX];
+    const struct price *row;
+} known[8];
+
+static const struct price *price_find(const char *model)
+{
+    size_t n = strlen(model), at = n % (sizeof known / sizeof known[0]);
+    if (n >= sizeof known[at].model)
+        return price_search(model);
+    if (memcmp(known[at].model, model, n + 1) != 0) {
+        memcpy(known[at].model, model, n + 1);
+        known[at].row = price_search(model);
+    }
+    return known[at].row;
 }
 
 static int64_t bounded(int64_t count)

@@ -59,7 +59,7 @@ struct pick {
     const struct account_wish *wish;
     const struct group *group; /* NULL: none of that name, or pinned */
     struct asked asked;
-    char family[WINDOW_FAMILY_MAX];
+    const char *family;            /* of the model; in the set's memo */
     struct account *warm, *parent; /* NULL = nowhere, or of no interest */
     int64_t context;
     const struct provider *provider; /* the last one that was asked for the model, and its answer */
@@ -71,6 +71,21 @@ struct pick {
     struct account_explained *others; /* who is not chosen; NULL: nobody asks */
     int others_n;
 };
+
+/* Most requests name one of a few models. Of an endless name the beginning decides. */
+static const char *family_of(struct account_set *set, const char *model)
+{
+    size_t n = strlen(model);
+    struct family_memo *m = &set->family[n % FAMILY_MEMOS];
+    if (n >= sizeof m->model)
+        n = sizeof m->model - 1;
+    if (memcmp(m->model, model, n) != 0 || m->model[n] != '\0') {
+        memcpy(m->model, model, n);
+        m->model[n] = '\0';
+        (void)model_family((struct slice){model, n}, m->family);
+    }
+    return m->family;
+}
 
 static void pick_init(struct pick *p, struct account_set *set, const struct account_wish *w,
                       int64_t now, struct account_choice *out)
@@ -86,17 +101,18 @@ static void pick_init(struct pick *p, struct account_set *set, const struct acco
     p->others = NULL;
     p->others_n = 0;
     accounts_clock(set);
+    p->family = family_of(set, w->model != NULL ? w->model : "");
     p->group = group_resolve(set, w->group, w->model, out->group);
     p->asked = (struct asked){.strategy = p->group != NULL ? p->group->strategy : STRATEGY_SESSION,
                               .conversation = w->conversation,
                               .dice = w->dice != 0 ? w->dice : set->turn,
-                              .family = model_family(slice_of(w->model), p->family),
+                              .family = p->family,
                               .now = now};
     if (p->group == NULL || !p->group->affinity || w->pinned != 0)
         return;
-    p->warm = accounts_warm_at(set, w->conversation, now, &p->context);
+    p->warm = affinity_find(&set->affinity, w->conversation, now, &p->context);
     if (p->warm == NULL) /* it begins; what its parent has cached is partly its own */
-        p->parent = accounts_warm_at(set, w->parent, now, NULL);
+        p->parent = affinity_find(&set->affinity, w->parent, now, NULL);
 }
 
 static bool was_tried(const struct account_wish *w, int64_t id)

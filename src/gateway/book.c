@@ -62,16 +62,11 @@ static void book_usage(const struct exchange *x, struct record *r)
     text_copy(r->price_date, sizeof r->price_date, slice_of(date));
 }
 
-/* Clients ask small things on the side under the session's name; the long talk is still there. */
-static int64_t context_of(const struct exchange *x, const struct record *r)
+static int64_t context_of(const struct record *r)
 {
-    int64_t now = loop_wall(x->g->p.loop), before = 0;
-    int64_t context = r->input + r->cache_read + r->cache_write_5m + r->cache_write_1h + r->output;
     if (!r->usage_known) /* four bytes are about a token */
-        context = r->bytes_in / 4;
-    if (accounts_warm_at(x->g->p.accounts, x->conversation, now, &before) != x->attempt.account)
-        return context;
-    return context < before / 4 ? before : context;
+        return r->bytes_in / 4;
+    return r->input + r->cache_read + r->cache_write_5m + r->cache_write_1h + r->output;
 }
 
 /* What was answered, wholly or in part, the provider has read, and keeps for a while. */
@@ -82,7 +77,7 @@ static void book_warm(struct exchange *x, const struct record *r)
         x->attempt.status >= 300)
         return;
     accounts_warm(x->g->p.accounts, x->conversation, x->attempt.account,
-                  hour ? WARM_LONG : WARM_SHORT, context_of(x, r), loop_wall(x->g->p.loop));
+                  hour ? WARM_LONG : WARM_SHORT, context_of(r), loop_wall(x->g->p.loop));
 }
 
 /* Totals in memory move at the same moment as the book. */

@@ -54,6 +54,31 @@ static void test_ttl(void **state)
     accounts_free(set);
 }
 
+/* Something small on the side says nothing of the long talk; a new beginning, or another account,
+ * does. */
+static void test_aside(void **state)
+{
+    static const struct {
+        int64_t after, context, known;
+        bool moves;
+    } rows[] = {
+        {0, 40000, 40000, false},          {SEC, 9999, 40000, false},  {SEC, 10000, 10000, false},
+        {SEC, 2499, 10000, false},         {SEC, 0, 10000, false},     {SEC, -3, 10000, false},
+        {5 * MIN - 10 * SEC, 5, 5, false}, {SEC, 80000, 80000, false}, {SEC, 7, 7, true},
+    };
+    (void)state;
+    begin();
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct account *to = rows[i].moves ? b : a;
+        int64_t context = -1;
+        fake.wall += rows[i].after;
+        accounts_warm(set, 7, to, 5 * MIN, rows[i].context, fake.wall);
+        assert_ptr_equal(accounts_warm_at(set, 7, fake.wall, &context), to);
+        assert_int_equal(context, rows[i].known);
+    }
+    accounts_free(set);
+}
+
 /* What was written for an hour lasts, when later replies only read it; not on another account. */
 static void test_hour(void **state)
 {
@@ -212,10 +237,11 @@ static void test_property(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ttl),     cmocka_unit_test(test_hour),
-        cmocka_unit_test(test_bound),   cmocka_unit_test(test_odd_values),
-        cmocka_unit_test(test_dropped), cmocka_unit_test(test_tidy),
-        cmocka_unit_test(test_clock),   cmocka_unit_test(test_property),
+        cmocka_unit_test(test_ttl),        cmocka_unit_test(test_aside),
+        cmocka_unit_test(test_hour),       cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_odd_values), cmocka_unit_test(test_dropped),
+        cmocka_unit_test(test_tidy),       cmocka_unit_test(test_clock),
+        cmocka_unit_test(test_property),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -159,11 +159,41 @@ static void test_nonsense(void **state)
     assert_int_equal(price("claude-opus-5", &none, false), 0);
 }
 
+/* Rows are remembered by the lengths of names: neither turns, nor equal lengths, nor a name that is
+ * another's beginning, nor one that is too long, may mix them up. */
+static void test_turns(void **state)
+{
+    static const struct {
+        const char *model;
+        int64_t nano;
+    } rows[] = {
+        {"claude-opus-5", 5000},   {"claude-opus-4", 15000},
+        {"claude-opus-6", -1},     {"gpt-6-sol", 2000},
+        {"gpt-6-so", -1},          {"gpt-5-4", 2500},
+        {"claude-opus-5", 5000},   {"claude-opus-4-9", -1},
+        {"claude-opus-4-8", 5000}, {"", -1},
+        {"gpt-5-4-mini", 750},     {"gpt-6-luna", 100},
+        {"gpt-6-sol", 2000},       {"claude-opus-4", 15000},
+    };
+    struct usage u = {.known = true, .input = 1};
+    char longest[120];
+    (void)state;
+    for (int turn = 0; turn < 3; turn++)
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+            assert_int_equal(price(rows[i].model, &u, false), rows[i].nano);
+    memset(longest, 'x', sizeof longest);
+    longest[sizeof longest - 1] = '\0';
+    memcpy(longest, "claude-opus-5[", 14); /* what stands in brackets may be as long as it likes */
+    assert_int_equal(price(longest, &u, false), 5000);
+    longest[0] = 'x';
+    assert_int_equal(price(longest, &u, false), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),  cmocka_unit_test(test_unknown),  cmocka_unit_test(test_tier),
-        cmocka_unit_test(test_rules), cmocka_unit_test(test_nonsense),
+        cmocka_unit_test(test_rules), cmocka_unit_test(test_nonsense), cmocka_unit_test(test_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
