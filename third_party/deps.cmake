@@ -223,6 +223,12 @@ if(NOT TARGET dep_llhttp)
   set(DIR ${DIR}/third-party/llhttp)
   dep_library(llhttp SOURCES ${DIR}/src/api.c ${DIR}/src/http.c ${DIR}/src/llhttp.c
     INCLUDE ${DIR}/include)
+  # It calls itself across its files four times a header: as one piece it takes a tenth less. With
+  # ordinary code besides, for a linker that knows nothing of it.
+  get_target_property(imported dep_llhttp IMPORTED)
+  if(CMAKE_BUILD_TYPE STREQUAL Release AND CMAKE_C_COMPILER_ID STREQUAL GNU AND NOT imported)
+    target_compile_options(dep_llhttp PRIVATE -flto -ffat-lto-objects)
+  endif()
 endif()
 
 # ---- yyjson -------------------------------------------------------------------------------------

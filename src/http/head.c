@@ -84,10 +84,8 @@ const char *http_reason(int status)
     return "";
 }
 
-bool http_is_hop_name(struct slice name)
+static NOINLINE bool is_hop_name(struct slice name)
 {
-    if (name.n < 2)
-        return false;
     switch (name.p[0]) {
     case 'c':
         return slice_eq(name, S("connection")) || slice_eq(name, S("content-length"));
@@ -109,7 +107,14 @@ bool http_is_hop_name(struct slice name)
     }
 }
 
-bool http_connection_has(const struct http_head *h, struct slice lower_name)
+/* Nearly every name is decided by its first letter: c e h k p t u begin one. */
+bool http_is_hop_header(struct slice name)
+{
+    unsigned letter = name.n > 0 ? (unsigned char)name.p[0] - (unsigned)'a' : 31;
+    return letter < 26 && (0x188494U >> letter & 1) != 0 && is_hop_name(name);
+}
+
+static NOINLINE bool connection_has(const struct http_head *h, struct slice lower_name)
 {
     for (int i = 0; i < h->headers; i++) {
         struct slice rest = h->header[i].value, part;
@@ -120,6 +125,11 @@ bool http_connection_has(const struct http_head *h, struct slice lower_name)
                 return true;
     }
     return false;
+}
+
+bool http_connection_lists(const struct http_head *h, struct slice lower_name)
+{
+    return h->connection && connection_has(h, lower_name);
 }
 
 /* ---- writing ------------------------------------------------------------------------------- */

@@ -58,22 +58,12 @@ static inline const struct slice *http_find(const struct http_head *h, const cha
     return http_find_slice(h, s);
 }
 const char *http_method_name(enum http_method m);
-const char *http_reason(int status);            /* "Too Many Requests"; "" if unknown */
-bool http_is_hop_name(struct slice lower_name); /* behind http_is_hop_header */
+const char *http_reason(int status); /* "Too Many Requests"; "" if unknown */
 /* True for connection, keep-alive, te, trailer, transfer-encoding, upgrade, proxy-*, host,
  * content-length, expect: what a relay builds anew (RFC 9110 7.6.1). */
-static inline bool http_is_hop_header(struct slice lower_name)
-{
-    /* nearly every name is decided by its first letter: c e h k p t u */
-    unsigned letter = lower_name.n > 0 ? (unsigned char)lower_name.p[0] - (unsigned)'a' : 31;
-    return letter < 26 && (0x188494U >> letter & 1) != 0 && http_is_hop_name(lower_name);
-}
-bool http_connection_has(const struct http_head *h, struct slice lower_name); /* the same */
+bool http_is_hop_header(struct slice lower_name);
 /* True when `name` is listed in the head's Connection header. */
-static inline bool http_connection_lists(const struct http_head *h, struct slice lower_name)
-{
-    return h->connection && http_connection_has(h, lower_name);
-}
+bool http_connection_lists(const struct http_head *h, struct slice lower_name);
 
 /* Of a Host header's value, its port aside: whether it is an address in digits; one of this
  * machine, in digits or `localhost`; one of some names ("example.com", "*.example.com"). No web
