@@ -17,6 +17,8 @@
 /* Of the long way of a function whose short way is nearly always taken: it keeps its registers and
  * its stack to itself. */
 #define NOINLINE          __attribute__((noinline))
+/* Of what is done so often that its state must stay in registers. */
+#define INLINED           __attribute__((always_inline)) inline
 /* Of a large local that is filled as far as it is read: the compiler, which is told to zero what
  * lies on the stack, may leave it. */
 #if defined(__has_attribute)

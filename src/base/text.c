@@ -22,7 +22,7 @@ bool text_u64(struct slice s, uint64_t *out)
         if (!is_digit(s.p[i]))
             return false;
         uint64_t digit = (uint64_t)(s.p[i] - '0');
-        if (v > (UINT64_MAX - digit) / 10)
+        if (i >= 19 && v > (UINT64_MAX - digit) / 10) /* 19 digits always fit */
             return false;
         v = v * 10 + digit;
     }

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define KEY_N(name) (sizeof(name) - 1) /* what keys are told by first */
+
 /* ---- requests -------------------------------------------------------------------------------- */
 
 struct request_scan {
@@ -50,12 +52,11 @@ static bool first_user_content(struct slice body, size_t messages, size_t *conte
     struct span_list list;
     struct span v;
     size_t at = 0;
-    char role[16];
+    char role[SCAN_ROLE];
     span_list_init(&list, slice_sub(body, messages, body.n));
     for (int i = 0; i < 8 && span_list_find(&list, &at) == OK; i++) {
-        at += messages;
-        if (scan_member_text(body, at, S("role"), role, sizeof role) && strcmp(role, "user") == 0)
-            return scan_member_at(body, at, S("content"), content);
+        if (scan_turn(body, messages + at, role, content) && strcmp(role, "user") == 0)
+            return *content > 0;
         if (span_list_cross(&list, &v) != OK)
             break;
     }
@@ -91,27 +92,41 @@ static bool asks_for_hour(struct slice value)
 static const char *request_member(void *arg, struct slice body, struct slice key, struct span v)
 {
     struct request_scan *at = arg;
-    if (slice_eq(key, S("model")))
-        return scan_model(body, v, at->out);
-    if (slice_eq(key, S("stream")))
-        return scan_stream(span_slice(body, v), at->out);
-    if (slice_eq(key, S("max_tokens")))
-        return scan_max_tokens(span_slice(body, v), at->out);
-    if (slice_eq(key, S("metadata")))
-        at->metadata = v;
-    else if (slice_eq(key, S("prompt_cache_key")))
-        at->cache_key = v;
-    else if (slice_eq(key, S("system")))
-        at->system = v;
-    else if (slice_eq(key, S("messages")))
-        at->messages = v;
-    else if (slice_eq(key, S("container")))
-        at->out->container = v;
-    else if (slice_eq(key, S("thread")))
-        at->out->thread = v;
-    else if (slice_eq(key, S("cache_control")))
-        at->out->cache_1h |= asks_for_hour(span_slice(body, v));
-    return NULL;
+    switch (key.n) {
+    case KEY_N("model"):
+        return slice_eq(key, S("model")) ? scan_model(body, v, at->out) : NULL;
+    case KEY_N("stream"):
+        if (slice_eq(key, S("stream")))
+            return scan_stream(span_slice(body, v), at->out);
+        if (slice_eq(key, S("system")))
+            at->system = v;
+        else if (slice_eq(key, S("thread")))
+            at->out->thread = v;
+        return NULL;
+    case KEY_N("messages"):
+        if (slice_eq(key, S("messages")))
+            at->messages = v;
+        else if (slice_eq(key, S("metadata")))
+            at->metadata = v;
+        return NULL;
+    case KEY_N("container"):
+        if (slice_eq(key, S("container")))
+            at->out->container = v;
+        return NULL;
+    case KEY_N("max_tokens"):
+        return slice_eq(key, S("max_tokens")) ? scan_max_tokens(span_slice(body, v), at->out)
+                                              : NULL;
+    case KEY_N("cache_control"):
+        if (slice_eq(key, S("cache_control")))
+            at->out->cache_1h |= asks_for_hour(span_slice(body, v));
+        return NULL;
+    case KEY_N("prompt_cache_key"):
+        if (slice_eq(key, S("prompt_cache_key")))
+            at->cache_key = v;
+        return NULL;
+    default:
+        return NULL;
+    }
 }
 
 static enum err request_read(struct slice body, struct request_facts *out, const char **why)
@@ -121,7 +136,8 @@ static enum err request_read(struct slice body, struct request_facts *out, const
     if (e != OK)
         return e;
     out->conversation = conversation_of(body, &at);
-    out->cache_1h |= asks_for_hour(span_slice(body, at.system));
+    if (at.system.to > 0)
+        out->cache_1h |= asks_for_hour(span_slice(body, at.system));
     return OK;
 }
 
@@ -333,7 +349,6 @@ struct usage_at { /* where the members of usage stand */
 };
 
 #define KEY_OF(name, member) (slice_eq(key, S(name)) ? &at->member : NULL)
-#define KEY_N(name)          (sizeof(name) - 1)
 
 static struct span *usage_place(void *into, struct slice key)
 {

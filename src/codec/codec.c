@@ -18,15 +18,9 @@ const struct dialect_ops *dialect_ops_of(enum dialect d)
 
 void reading_init(struct reading *r)
 {
-    *r = (struct reading){.input = -1,
-                          .output = -1,
-                          .cache_read = -1,
-                          .thinking = -1,
-                          .web_searches = -1,
-                          .web_fetches = -1,
-                          .cache_write = -1,
-                          .cache_write_5m = -1,
-                          .cache_write_1h = -1};
+    r->input = r->output = r->cache_read = r->thinking = -1;
+    r->web_searches = r->web_fetches = -1;
+    r->cache_write = r->cache_write_5m = r->cache_write_1h = -1;
 }
 
 void reading_free(struct reading *r)
@@ -206,6 +200,12 @@ uint64_t hash_stable(uint64_t seed, struct slice text)
 {
     uint64_t h = seed ^ (text.n * 0x9e3779b97f4a7c15ULL);
     const char *p = text.p, *end = text.p + text.n / 8 * 8;
+    for (; end - p >= 32; p += 32) {
+        h = hash_word(h, word_at(p));
+        h = hash_word(h, word_at(p + 8));
+        h = hash_word(h, word_at(p + 16));
+        h = hash_word(h, word_at(p + 24));
+    }
     for (; p != end; p += 8)
         h = hash_word(h, word_at(p));
     if (text.n % 8 > 0) {

@@ -50,7 +50,7 @@ struct dialect_ops {
 extern const struct dialect_ops dialect_anthropic, dialect_openai, dialect_responses,
     dialect_gemini, dialect_ollama;
 const struct dialect_ops *dialect_ops_of(enum dialect d);
-void reading_init(struct reading *r);
+void reading_init(struct reading *r); /* of zeros */
 void reading_free(struct reading *r);
 /* Those of `o` to be written; made if there are none. */
 struct reply_words *reply_words_room(struct observation *o);

@@ -28,15 +28,14 @@ void openai_talk(struct scan_talk *t, size_t messages)
     struct span v;
     size_t at = 0, content = 0;
     bool system = false;
-    char role[16];
+    char role[SCAN_ROLE];
     assert(messages < t->body.n);
     span_list_init(&list, slice_sub(t->body, messages, t->body.n));
     for (int i = 0; i < MESSAGES_LOOK && span_list_find(&list, &at) == OK; i++) {
         at += messages;
-        if (scan_member_text(t->body, at, S("role"), role, sizeof role)) {
+        if (scan_turn(t->body, at, role, &content)) {
             bool user = strcmp(role, "user") == 0;
-            if ((user || (is_system(role) && !system)) &&
-                scan_member_at(t->body, at, S("content"), &content))
+            if ((user || (is_system(role) && !system)) && content > 0)
                 scan_talk_add(t, content);
             if (user)
                 break;

@@ -25,15 +25,14 @@ static void items_talk(struct scan_talk *t, size_t input)
     struct span_list list;
     struct span v;
     size_t at = 0, content = 0;
-    char role[16];
+    char role[SCAN_ROLE];
     assert(input < t->body.n);
     span_list_init(&list, slice_sub(t->body, input, t->body.n));
     for (int i = 0; i < ITEMS_LOOK && span_list_find(&list, &at) == OK; i++) {
         at += input;
-        if (scan_member_text(t->body, at, S("role"), role, sizeof role)) {
+        if (scan_turn(t->body, at, role, &content)) {
             bool user = strcmp(role, "user") == 0;
-            if (scan_member_at(t->body, at, S("content"), &content) &&
-                strcmp(role, "assistant") != 0)
+            if (content > 0 && strcmp(role, "assistant") != 0)
                 scan_talk_add(t, content);
             if (user)
                 return;

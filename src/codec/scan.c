@@ -11,30 +11,18 @@ static const char why_object[] = "The request body is not a valid JSON object";
 static const char why_many[] = "The request body has too many members";
 static const char why_depth[] = "The request body is nested too deeply";
 
-enum err scan_walk(struct slice body, scan_member_fn *member, void *arg, const char **why)
+enum err scan_walk(struct slice body, span_each_fn *member, void *arg, const char **why)
 {
-    FILLED_LATER char room[SPAN_KEY];
-    struct json_scan s;
-    struct slice key;
-    struct span v;
-    enum err e = OK;
-    int members = 0;
-    json_scan_init(&s, body);
-    while ((e = json_scan_next(&s, &key, &v)) == OK) {
-        assert(v.from < v.to && v.to <= body.n);
-        if (!s.plain)
-            key = span_key(key, room, sizeof room);
-        const char *wrong = ++members > MEMBERS_MAX ? why_many : member(arg, body, key, v);
-        if (wrong != NULL) {
-            *why = wrong;
-            return ERR_SYNTAX;
-        }
-    }
-    if (e != ERR_NOTFOUND) {
-        *why = e == ERR_LIMIT ? why_depth : why_object;
-        return e;
-    }
-    return OK;
+    const char *wrong = NULL;
+    enum err e = span_each(body, MEMBERS_MAX, member, arg, &wrong);
+    if (e == OK)
+        return OK;
+    *why = e == ERR_CANCELED ? wrong
+           : e == ERR_RANGE  ? why_many
+           : e == ERR_LIMIT  ? why_depth
+                             : why_object;
+    assert(*why != NULL);
+    return e == ERR_LIMIT ? ERR_LIMIT : ERR_SYNTAX;
 }
 
 const char *scan_model(struct slice body, struct span v, struct request_facts *out)
@@ -93,6 +81,29 @@ bool scan_member_text(struct slice body, size_t from, struct slice key, char *ou
     if (!scan_member_at(body, from, key, &v.from) || span_value(body, v.from, 3, &v.to) != OK)
         return false;
     return json_span_text(body, v, out, size);
+}
+
+bool scan_turn(struct slice body, size_t from, char role[SCAN_ROLE], size_t *content)
+{
+    struct json_scan s;
+    struct slice key;
+    struct span v;
+    bool told = false;
+    *content = 0;
+    json_scan_init(&s, slice_sub(body, from, body.n));
+    while (json_scan_key(&s, &key, &v.from) == OK) {
+        bool is_role = !told && span_key_is(key, S("role"));
+        if (*content == 0 && span_key_is(key, S("content")))
+            *content = from + v.from;
+        if ((told && *content > 0) || json_scan_cross(&s, &v) != OK)
+            break;
+        if (is_role && !json_span_text(s.text, v, role, SCAN_ROLE))
+            return false;
+        told = told || is_role;
+        if (told && *content > 0)
+            break;
+    }
+    return told;
 }
 
 void scan_talk_init(struct scan_talk *t, struct slice body)

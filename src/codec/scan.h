@@ -6,14 +6,12 @@
 #include "codec/dialect.h"
 #include "codec/span.h"
 
-/* One member of the top level, its key as span_key has it; a static sentence for the client when it
- * cannot be, else NULL. */
-typedef const char *scan_member_fn(void *arg, struct slice body, struct slice key, struct span v);
-/* All members of `body`, in their order. ERR_SYNTAX: no JSON object, or a member was refused;
- * ERR_LIMIT: nested too deep. `why` is set then. */
-MUST_USE enum err scan_walk(struct slice body, scan_member_fn *member, void *arg, const char **why);
+/* All members of `body`, in their order. `member` says a static sentence for the client of one that
+ * cannot be. ERR_SYNTAX: no JSON object, or a member was refused; ERR_LIMIT: nested too deep. `why`
+ * is set then. */
+MUST_USE enum err scan_walk(struct slice body, span_each_fn *member, void *arg, const char **why);
 
-/* Members that mean the same everywhere; as scan_member_fn. */
+/* Members that mean the same everywhere; as `member` above. */
 const char *scan_model(struct slice body, struct span v, struct request_facts *out);
 const char *scan_stream(struct slice value, struct request_facts *out);
 const char *scan_max_tokens(struct slice value, struct request_facts *out);
@@ -22,6 +20,10 @@ const char *scan_max_tokens(struct slice value, struct request_facts *out);
 bool scan_member_at(struct slice body, size_t from, struct slice key, size_t *at);
 /* The string member `key` of the object at `from`; false when there is none. */
 bool scan_member_text(struct slice body, size_t from, struct slice key, char *out, size_t size);
+/* The role of the message at `from`, false when it tells none, and where its content begins, 0 when
+ * it has none. What lies behind the two is not looked at. */
+#define SCAN_ROLE 16
+bool scan_turn(struct slice body, size_t from, char role[SCAN_ROLE], size_t *content);
 
 /* The hash of a talk that has no session id. It must be the same for every turn of the talk, so it
  * is made of what clients leave alone: the beginnings of the texts of the system prompt and of the

@@ -353,6 +353,15 @@ AVX2 static size_t string_stop_32(struct slice t, size_t at)
     return at;
 }
 
+/* Of the last bytes, fewer than 16: some are looked at again. */
+static inline size_t string_stop_last(struct slice t, size_t at)
+{
+    size_t base = t.n - 16;
+    assert(t.n >= 16 && at >= base && at <= t.n);
+    unsigned m = stops_in_lane(t.p + base) & (~0U << (at - base));
+    return m != 0 ? base + bit_first(m) : t.n;
+}
+
 /* Behind the first 16 bytes, where most strings, which are words, are over. */
 static NOINLINE size_t string_stop_far(struct slice t, size_t at)
 {
@@ -366,7 +375,7 @@ static NOINLINE size_t string_stop_far(struct slice t, size_t at)
         if (m != 0)
             return at + bit_first(m);
     }
-    return at;
+    return string_stop_last(t, at);
 }
 
 #endif
@@ -379,8 +388,10 @@ static inline size_t string_stop(struct slice t, size_t at)
         unsigned m = stops_in_lane(t.p + at);
         if (m != 0)
             return at + bit_first(m);
-        at = string_stop_far(t, at + 16);
+        return string_stop_far(t, at + 16);
     }
+    if (t.n >= 16)
+        return string_stop_last(t, at);
 #endif
     while (at < t.n && t.p[at] != '"' && t.p[at] != '\\' && (uint8_t)t.p[at] >= 0x20)
         at++;
@@ -477,7 +488,7 @@ static NOINLINE enum err span_string_long(struct slice t, size_t at, size_t *end
 /* ---- the other values ------------------------------------------------------------------------ */
 
 /* Where a string ends; `plain` when nothing in it is escaped. 0: it is not sound. */
-static inline size_t string_end(struct slice text, size_t at, bool *plain)
+static INLINED size_t string_end(struct slice text, size_t at, bool *plain)
 {
     size_t end = 0, stop = string_stop(text, at + 1);
     assert(stop > at && stop <= text.n);
@@ -556,7 +567,7 @@ static enum err span_other(struct slice text, size_t at, int depth, size_t *end)
 }
 
 /* Here and below: what is done for each member is one function, a loop's worth of calls less. */
-static inline enum err value_end(struct slice text, size_t at, int depth, size_t *end)
+static INLINED enum err value_end(struct slice text, size_t at, int depth, size_t *end)
 {
     bool plain = false;
     if (at >= text.n)
@@ -590,7 +601,7 @@ size_t span_skip_space(struct slice text, size_t at)
 enum { WALK_START, WALK_FIRST, WALK_NEXT, WALK_OVER, WALK_BROKEN };
 
 /* Stands the walk in front of the next member or element. ERR_NOTFOUND when there is none. */
-static inline enum err walk_next(struct slice t, size_t *at, int *state, char open, char close)
+static INLINED enum err walk_next(struct slice t, size_t *at, int *state, char open, char close)
 {
     assert(*at <= t.n);
     if (*state == WALK_OVER)
@@ -626,7 +637,7 @@ void json_scan_init(struct json_scan *s, struct slice text)
 }
 
 /* The key at `i`; moves to where its value begins. */
-static inline enum err scan_key(struct json_scan *s, size_t *i, struct slice *key)
+static INLINED enum err scan_key(struct json_scan *s, size_t *i, struct slice *key)
 {
     const struct slice t = s->text;
     size_t at = *i;
@@ -643,7 +654,7 @@ static inline enum err scan_key(struct json_scan *s, size_t *i, struct slice *ke
     return OK;
 }
 
-static inline enum err scan_next_key(struct json_scan *s, struct slice *key, size_t *from)
+static INLINED enum err scan_next_key(struct json_scan *s, struct slice *key, size_t *from)
 {
     const struct slice t = s->text;
     size_t i = s->at;
@@ -665,7 +676,7 @@ enum err json_scan_key(struct json_scan *s, struct slice *key, size_t *from)
     return scan_next_key(s, key, from);
 }
 
-static inline enum err scan_cross(struct json_scan *s, struct span *value)
+static INLINED enum err scan_cross(struct json_scan *s, struct span *value)
 {
     value->from = s->at;
     enum err e = value_end(s->text, s->at, 2, &value->to);
@@ -682,11 +693,16 @@ enum err json_scan_cross(struct json_scan *s, struct span *value)
     return scan_cross(s, value);
 }
 
-enum err json_scan_next(struct json_scan *s, struct slice *key, struct span *value)
+static INLINED enum err scan_next(struct json_scan *s, struct slice *key, struct span *value)
 {
     size_t from = 0;
     enum err e = scan_next_key(s, key, &from);
     return e == OK ? scan_cross(s, value) : e;
+}
+
+enum err json_scan_next(struct json_scan *s, struct slice *key, struct span *value)
+{
+    return scan_next(s, key, value);
 }
 
 void span_list_init(struct span_list *l, struct slice text)
@@ -932,12 +948,11 @@ bool span_key_undone_is(struct slice raw, struct slice name)
 bool span_members(struct slice text, span_place_fn *place, void *into)
 {
     FILLED_LATER char room[SPAN_KEY];
-    struct json_scan s;
+    struct json_scan s = {.text = text, .state = WALK_START};
     struct slice key;
     struct span v;
     enum err e;
-    json_scan_init(&s, text);
-    while ((e = json_scan_next(&s, &key, &v)) == OK) {
+    while ((e = scan_next(&s, &key, &v)) == OK) {
         if (!s.plain)
             key = span_key(key, room, sizeof room);
         struct span *at = place(into, key);
@@ -945,4 +960,23 @@ bool span_members(struct slice text, span_place_fn *place, void *into)
             *at = v;
     }
     return e == ERR_NOTFOUND;
+}
+
+enum err span_each(struct slice text, int max, span_each_fn *each, void *arg, const char **wrong)
+{
+    FILLED_LATER char room[SPAN_KEY];
+    struct json_scan s = {.text = text, .state = WALK_START};
+    struct slice key;
+    struct span v;
+    enum err e;
+    while ((e = scan_next(&s, &key, &v)) == OK) {
+        if (max-- == 0)
+            return ERR_RANGE;
+        if (!s.plain)
+            key = span_key(key, room, sizeof room);
+        *wrong = each(arg, text, key, v);
+        if (*wrong != NULL)
+            return ERR_CANCELED;
+    }
+    return e == ERR_NOTFOUND ? OK : e;
 }

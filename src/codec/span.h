@@ -54,5 +54,10 @@ typedef struct span *span_place_fn(void *into, struct slice key);
 /* Several members of the object `text` in one pass. The spans are {0,0} to begin with; of equal
  * keys the first one counts. False when `text` is no object, or none that ends well. */
 bool span_members(struct slice text, span_place_fn *place, void *into);
+/* All members in their order, the keys as span_key has them, until `each` says what is wrong with
+ * one: ERR_CANCELED. ERR_RANGE: there are more than `max`. Else as json_scan_next. */
+typedef const char *span_each_fn(void *arg, struct slice text, struct slice key, struct span v);
+MUST_USE enum err span_each(struct slice text, int max, span_each_fn *each, void *arg,
+                            const char **wrong);
 
 #endif
