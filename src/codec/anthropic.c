@@ -514,20 +514,23 @@ static struct span *told_place(void *into, struct slice key)
                                        : KEY_OF("stop_reason", stop);
 }
 
-/* Of an event that tells something: what it tells. */
+/* Of an event that tells something: what it tells. Until all of it made sense it has told nothing,
+ * and another account may be tried. */
 static bool delta_read(struct reading *r, struct slice data)
 {
     struct observation *seen = &r->seen;
     struct delta_at at = {{0, 0}};
     if (!span_members(data, delta_place, &at))
         return false;
-    seen->meaningful = true;
     struct slice d = span_slice(data, at.delta);
     if (!members(d, told_place, &at))
         return false;
     reading_span_text(seen->stop_reason, sizeof seen->stop_reason, d, at.stop);
-    return container_read(seen, span_slice(d, at.container)) &&
-           anthropic_usage(r, span_slice(data, at.usage));
+    if (!container_read(seen, span_slice(d, at.container)) ||
+        !anthropic_usage(r, span_slice(data, at.usage)))
+        return false;
+    seen->meaningful = true;
+    return true;
 }
 
 static struct span *start_place(void *into, struct slice key)

@@ -103,6 +103,17 @@ static void test_seen(void **state)
         {"event: error\ndata: {}\n\n", false, false, false, REPLY_ERROR_OTHER},
         {"data: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n", false, false,
          false, REPLY_ERROR_OVERLOADED},
+        {"event: message_delta\ndata: {\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":"
+         "{\"output_tokens\":2}}\n\n",
+         true, false, false, REPLY_ERROR_NONE},
+        {"event: message_delta\ndata: {}\n\n", true, false, false, REPLY_ERROR_NONE},
+        /* one of its members makes no sense: then another account may still be tried */
+        {"event: message_delta\ndata: {\"delta\":{\"stop_reason\" 1}}\n\n", false, false, true,
+         REPLY_ERROR_NONE},
+        {"event: message_delta\ndata: {\"delta\":{\"container\":{\"id\",}}}\n\n", false, false,
+         true, REPLY_ERROR_NONE},
+        {"event: message_delta\ndata: {\"usage\":{\"output_tokens\":2,}}\n\n", false, false, true,
+         REPLY_ERROR_NONE},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
