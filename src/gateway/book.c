@@ -39,7 +39,7 @@ void exchange_amend_attempt(struct exchange *x, const char *reason)
     last_attempt(&x->record)->reason = reason;
 }
 
-static void book_usage(const struct exchange *x, struct record *r)
+static void book_usage(const struct exchange *x, struct record *r, struct record_texts *t)
 {
     const struct observation *o = attempt_see(x);
     const struct usage *u = &o->usage;
@@ -52,14 +52,14 @@ static void book_usage(const struct exchange *x, struct record *r)
     r->thinking = u->thinking;
     r->web_searches = (int32_t)u->web_searches;
     r->web_fetches = (int32_t)u->web_fetches;
-    text_copy(r->service_tier, sizeof r->service_tier, slice_of(u->service_tier));
-    text_copy(r->stop_reason, sizeof r->stop_reason, slice_of(o->stop_reason));
-    text_copy(r->model_answered, sizeof r->model_answered, slice_of(o->model));
+    t->service_tier = slice_of(u->service_tier);
+    t->stop_reason = slice_of(o->stop_reason);
+    t->model_answered = slice_of(o->model);
     if (!u->known || x->route.kind != ROUTE_CHAT)
         return;
     const char *date = "", *model = o->model[0] != '\0' ? o->model : x->model;
     r->cost_nano_usd = price_nano_usd(model, u, false, &date);
-    text_copy(r->price_date, sizeof r->price_date, slice_of(date));
+    t->price_date = slice_of(date);
 }
 
 static int64_t context_of(const struct record *r)
@@ -93,44 +93,45 @@ static void book_totals(struct exchange *x, const struct record *r)
         st->cost_nano_usd += r->cost_nano_usd;
 }
 
-/* 16 digits. */
-static void session_print(struct record *r, uint64_t conversation)
+#define SESSION_DIGITS 16
+static void session_print(char out[SESSION_DIGITS], uint64_t conversation)
 {
-    char *out = r->session;
-    static_assert(sizeof r->session > 16, "the number fits");
-    for (int i = 15; i >= 0; i--, conversation >>= 4)
+    static_assert(sizeof(((struct record *)0)->session) > SESSION_DIGITS, "the number fits");
+    for (int i = SESSION_DIGITS - 1; i >= 0; i--, conversation >>= 4)
         out[i] = "0123456789abcdef"[conversation & 15];
-    out[16] = '\0';
 }
 
-/* What is known before the end. */
-static void book_open(const struct exchange *x, struct record *r)
+/* What is known before the end. The texts stay where they are. */
+static void book_open(const struct exchange *x, struct record *r, struct record_texts *t)
 {
     const struct draft *d = &x->record;
-    *r = (struct record){.at = d->at,
-                         .route = d->route,
-                         .end = "",
-                         .stream = x->stream_asked,
-                         .status = d->status,
-                         .attempts = d->attempts,
-                         .ttfb_ms = d->ttfb_ms,
-                         .duration_ms = (int32_t)(loop_now(x->g->p.loop) - x->opened_at),
-                         .bytes_in = d->bytes_in,
-                         .cost_nano_usd = -1};
+    memset(r, 0, offsetof(struct record, id)); /* what lies behind is not looked at */
+    r->at = d->at;
+    r->route = d->route;
+    r->end = "";
+    r->stream = x->stream_asked;
+    r->status = d->status;
+    r->attempts = d->attempts;
+    r->ttfb_ms = d->ttfb_ms;
+    r->duration_ms = (int32_t)(loop_now(x->g->p.loop) - x->opened_at);
+    r->bytes_in = d->bytes_in;
+    r->cost_nano_usd = -1;
     size_t n = (size_t)(d->attempts < STORE_ATTEMPTS ? d->attempts : STORE_ATTEMPTS);
     memcpy(r->attempt, d->attempt, n * sizeof r->attempt[0]);
-    text_copy(r->id, sizeof r->id, slice_of(d->id));
-    text_copy(r->key_id, sizeof r->key_id, slice_of(d->key_id));
-    text_copy(r->key_name, sizeof r->key_name, slice_of(d->key_name));
-    text_copy(r->model_asked, sizeof r->model_asked, slice_of(d->model_asked));
-    text_copy(r->group, sizeof r->group, slice_of(d->group));
-    text_copy(r->why, sizeof r->why, slice_of(d->why));
-    text_copy(r->upstream_id, sizeof r->upstream_id, slice_of(d->upstream_id));
-    if (x->conversation != 0)
-        session_print(r, x->conversation);
+    *t = (struct record_texts){.id = slice_of(d->id),
+                               .key_id = slice_of(d->key_id),
+                               .key_name = slice_of(d->key_name),
+                               .model_asked = slice_of(d->model_asked),
+                               .group = slice_of(d->group),
+                               .why = slice_of(d->why),
+                               .upstream_id = slice_of(d->upstream_id)};
+    if (x->conversation != 0) {
+        session_print(r->session, x->conversation);
+        t->session = (struct slice){r->session, SESSION_DIGITS};
+    }
     if (x->call == NULL)
         return;
-    text_copy(r->client, sizeof r->client, slice_of(http_call_peer(x->call)->text));
+    t->client = slice_of(http_call_peer(x->call)->text);
     r->bytes_out = http_bytes_out(x->call);
 }
 
@@ -140,18 +141,20 @@ void exchange_book(struct exchange *x, const char *end)
         return;
     x->counted = true;
     struct record whole FILLED_LATER, *r = &whole;
-    book_open(x, r);
+    struct record_texts t FILLED_LATER;
+    book_open(x, r, &t);
     r->end = end;
     if (attempt_see(x) != NULL) {
-        book_usage(x, r);
+        book_usage(x, r, &t);
         book_warm(x, r);
     }
     book_totals(x, r);
-    store_record(x->g->p.store, r);
-    log_info("request", LF_STR("req", r->id), LF_STR("key", r->key_name), LF_STR("route", r->route),
-             LF_STR("model", r->model_asked), LF_INT("status", r->status), LF_STR("end", end),
+    store_record_with(x->g->p.store, r, &t);
+    log_info("request", LF_SLICE("req", t.id), LF_SLICE("key", t.key_name),
+             LF_STR("route", r->route), LF_SLICE("model", t.model_asked),
+             LF_INT("status", r->status), LF_STR("end", end),
              LF_STR("account", r->attempts > 0 ? last_attempt(&x->record)->account : ""),
-             LF_STR("group", r->group), LF_STR("why", r->why), LF_INT("attempts", r->attempts),
+             LF_SLICE("group", t.group), LF_SLICE("why", t.why), LF_INT("attempts", r->attempts),
              LF_INT("ttfb_ms", r->ttfb_ms), LF_INT("dur_ms", r->duration_ms),
              LF_INT("in", r->input), LF_INT("out", r->output), LF_INT("cr", r->cache_read),
              LF_INT("cw5", r->cache_write_5m), LF_INT("cw1h", r->cache_write_1h));

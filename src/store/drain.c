@@ -240,17 +240,17 @@ static void ring_free(struct ring *g)
     g->count = 0;
 }
 
-static void block_put(struct block *b, const struct record *r)
+static void block_put(struct block *b, const struct record *r, const struct record_texts *t)
 {
     struct packed *p = (struct packed *)(void *)&b->bytes[b->end];
     assert(b->end + PACKED_MAX <= RING_BLOCK);
-    record_pack(p, r);
+    record_pack(p, r, t);
     b->end += p->size;
     b->rows++;
     b->put++;
 }
 
-void store_record(struct store *s, const struct record *r)
+void store_record_with(struct store *s, const struct record *r, const struct record_texts *t)
 {
     struct drain *d = &s->drain;
     struct ring *g = &s->ring;
@@ -260,7 +260,7 @@ void store_record(struct store *s, const struct record *r)
         trouble_log(s, ERR_LIMIT, "the ring is full: request records are dropped");
         return;
     }
-    block_put(block_open(g), r);
+    block_put(block_open(g), r, t);
     g->count++;
     d->records_put++;
     if (d->flying || d->stalled)
@@ -269,6 +269,12 @@ void store_record(struct store *s, const struct record *r)
         drain_kick(s);
     else if (!timer_armed(&d->timer))
         timer_set(&d->timer, loop_now(s->loop) + BATCH_WAIT_MS);
+}
+
+void store_record(struct store *s, const struct record *r)
+{
+    struct record_texts t = record_texts_of(r);
+    store_record_with(s, r, &t);
 }
 
 /* ---- the batch ------------------------------------------------------------------------------ */

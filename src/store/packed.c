@@ -57,32 +57,72 @@ static void numbers_pack(struct packed *p, const struct record *r)
     p->usage_known = r->usage_known;
 }
 
-void record_pack(struct packed *p, const struct record *r)
+struct record_texts record_texts_of(const struct record *r)
+{
+    return (struct record_texts){.id = slice_of(r->id),
+                                 .key_id = slice_of(r->key_id),
+                                 .key_name = slice_of(r->key_name),
+                                 .client = slice_of(r->client),
+                                 .model_asked = slice_of(r->model_asked),
+                                 .model_answered = slice_of(r->model_answered),
+                                 .session = slice_of(r->session),
+                                 .group = slice_of(r->group),
+                                 .why = slice_of(r->why),
+                                 .upstream_id = slice_of(r->upstream_id),
+                                 .service_tier = slice_of(r->service_tier),
+                                 .stop_reason = slice_of(r->stop_reason),
+                                 .price_date = slice_of(r->price_date)};
+}
+
+/* As text_copy cuts it, but without a NUL. */
+static char *text_put(struct packed *p, int which, char *to, struct slice s, size_t size)
+{
+    assert(size <= UINT8_MAX + 1);
+    if (s.n >= size) {
+        char cut[UINT8_MAX + 1];
+        text_copy(cut, size, s);
+        s = slice_of(cut);
+        memcpy(to, s.p, s.n);
+    } else if (s.n > 0) {
+        memcpy(to, s.p, s.n);
+    }
+    p->length[which] = (uint8_t)s.n;
+    return to + s.n;
+}
+
+/* In the order of enum packed_text. */
+static char *texts_put(struct packed *p, char *to, const struct record_texts *t)
+{
+#define PUT(which, field) to = text_put(p, which, to, t->field, sizeof(((struct record *)0)->field))
+    PUT(PACKED_ID, id);
+    PUT(PACKED_KEY_ID, key_id);
+    PUT(PACKED_KEY_NAME, key_name);
+    PUT(PACKED_CLIENT, client);
+    PUT(PACKED_MODEL_ASKED, model_asked);
+    PUT(PACKED_MODEL_ANSWERED, model_answered);
+    PUT(PACKED_SESSION, session);
+    PUT(PACKED_UPSTREAM_ID, upstream_id);
+    PUT(PACKED_SERVICE_TIER, service_tier);
+    PUT(PACKED_STOP_REASON, stop_reason);
+    PUT(PACKED_PRICE_DATE, price_date);
+    PUT(PACKED_GROUP, group);
+    PUT(PACKED_WHY, why);
+#undef PUT
+    return to;
+}
+
+void record_pack(struct packed *p, const struct record *r, const struct record_texts *t)
 {
     const int kept = r->attempts < STORE_ATTEMPTS ? r->attempts : STORE_ATTEMPTS;
     assert(r->attempts >= 0);
     numbers_pack(p, r);
     p->kept = (uint8_t)kept;
+    char *to = texts_put(p, (char *)&p->attempt[kept], t);
     for (int i = 0; i < kept; i++) {
         const struct record_attempt *a = &r->attempt[i];
         p->attempt[i] = (struct packed_attempt){
             .account_id = a->account_id, .reason = a->reason, .status = a->status, .ms = a->ms};
-    }
-    char *to = (char *)&p->attempt[kept];
-    for (int i = 0; i < PACKED_TEXTS; i++) {
-        const char *s = (const char *)r + places[i].at;
-        size_t n = strlen(s);
-        assert(n < places[i].size);
-        memcpy(to, s, n);
-        to += n;
-        p->length[i] = (uint8_t)n;
-    }
-    for (int i = 0; i < kept; i++) {
-        size_t n = strlen(r->attempt[i].account);
-        assert(n < STORE_NAME_MAX);
-        memcpy(to, r->attempt[i].account, n);
-        to += n;
-        p->length[PACKED_TEXTS + i] = (uint8_t)n;
+        to = text_put(p, PACKED_TEXTS + i, to, slice_of(a->account), sizeof a->account);
     }
     size_t size = (size_t)(to - (char *)p);
     size += -size % sizeof(int64_t);

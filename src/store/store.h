@@ -100,7 +100,6 @@ void store_facts_put(struct store *s, int64_t account_id, int64_t seen_at, int64
                      const char *cool_reason);
 
 /* ---- tokens: rotating credentials ---------------------------------------------------------- */
-
 /* A refresh token is worth an account: the pair that was used is dead the moment the provider has
  * answered, so the new one is on the disk before its first use, and a swap names the generation it
  * replaces. */
@@ -138,7 +137,6 @@ void store_lease_take(struct store *s, struct slice name, struct slice holder, i
 void store_lease_drop(struct store *s, struct slice name, struct slice holder);
 
 /* ---- windows: what an account has used of its limits ---------------------------------------- */
-
 struct window_row {
     int64_t account_id;
     char name[32]; /* "5h", "7d", "7d_opus", "requests", ... */
@@ -153,7 +151,6 @@ void store_windows_load(struct store *s, store_windows_fn *done, void *arg);
 void store_window_put(struct store *s, const struct window_row *row);
 
 /* ---- groups of accounts --------------------------------------------------------------------- */
-
 struct group_row {
     char name[STORE_GROUP_MAX];
     int64_t version;                   /* grows by one with each change; 1 at first */
@@ -169,7 +166,6 @@ void store_group_put(struct store *s, const struct group_row *row, store_groups_
 void store_group_remove(struct store *s, const char *name, store_done_fn *done, void *arg);
 
 /* ---- gateway keys --------------------------------------------------------------------------- */
-
 struct key_row {
     char id[STORE_KEYID_MAX]; /* the public 8 characters */
     char name[STORE_NAME_MAX];
@@ -187,13 +183,11 @@ void store_key_update(struct store *s, const struct key_row *row, store_done_fn 
 /* ERR_NOTFOUND. A revoked key keeps its first time. */
 void store_key_revoke(struct store *s, const char *id, int64_t at, store_done_fn *done, void *arg);
 /* Minute resolution; fire and forget. */
-void store_key_used(struct store *s, const char *id,
-                    int64_t at); /* 32 bytes for key digests. Valid as long as the store, and the
-                                    same under every master key. */
+void store_key_used(struct store *s, const char *id, int64_t at);
+/* 32 bytes for key digests. Valid as long as the store, and the same under every master key. */
 const uint8_t *store_pepper(const struct store *s);
 
 /* ---- records: exactly one per exchange ------------------------------------------------------ */
-
 struct record_attempt {
     int64_t account_id;
     char account[STORE_NAME_MAX];
@@ -202,12 +196,25 @@ struct record_attempt {
     int32_t ms;         /* from its start to its verdict */
 };
 struct record {
-    int64_t row;            /* given by the store: grows, orders, pages */
-    char id[TEXT_UUID_MAX]; /* x-sluice-request-id */
-    int64_t at;             /* wall ms at the request's head */
+    int64_t row;       /* given by the store: grows, orders, pages */
+    int64_t at;        /* wall ms at the request's head */
+    const char *route; /* static */
+    const char *end;   /* static: complete, client_gone, upstream_cut, upstream_error, timeout,
+                          refused, drained, ... */
+    bool stream;
+    bool usage_known; /* false: the observer went blind, or nothing reported any */
+    int32_t status;   /* what the client got */
+    int32_t ttfb_ms;  /* first byte to the client, -1 = none */
+    int32_t duration_ms;
+    int64_t bytes_in, bytes_out;
+    int64_t input, output, cache_read, cache_write_5m, cache_write_1h, thinking;
+    int32_t web_searches, web_fetches;
+    int64_t cost_nano_usd; /* -1 = no price known */
+    int32_t attempts;      /* may exceed STORE_ATTEMPTS: the last ones are kept */
+    /* Texts, see struct record_texts. */
+    char id[TEXT_UUID_MAX];                                 /* x-sluice-request-id */
     char key_id[STORE_KEYID_MAX], key_name[STORE_NAME_MAX]; /* "" = no key configured */
     char client[ADDR_TEXT_MAX];
-    const char *route; /* static */
     char model_asked[STORE_MODEL_MAX], model_answered[STORE_MODEL_MAX];
     char session[24];            /* short hash of the conversation's identity, "" = none */
     char group[STORE_GROUP_MAX]; /* whose accounts were looked at */
@@ -216,24 +223,19 @@ struct record {
      * states. "" = none was made. */
     char why[STORE_WHY_MAX];
     char upstream_id[64]; /* the provider's request-id */
-    bool stream;
-    int32_t status;  /* what the client got */
-    const char *end; /* static: complete, client_gone, upstream_cut, upstream_error, timeout,
-                        refused, drained, ... */
-    int32_t ttfb_ms; /* first byte to the client, -1 = none */
-    int32_t duration_ms;
-    int64_t bytes_in, bytes_out;
-    bool usage_known; /* false: the observer went blind, or nothing reported any */
-    int64_t input, output, cache_read, cache_write_5m, cache_write_1h, thinking;
-    int32_t web_searches, web_fetches;
     char service_tier[16], stop_reason[32];
-    int64_t cost_nano_usd; /* -1 = no price known */
-    char price_date[12];   /* of the table row that priced it */
-    int32_t attempts;      /* may exceed STORE_ATTEMPTS: the last ones are kept */
-    struct record_attempt attempt[STORE_ATTEMPTS]; /* at the end: what is not used is not copied */
+    char price_date[12];                           /* of the table row that priced it */
+    struct record_attempt attempt[STORE_ATTEMPTS]; /* what is not used is not looked at */
 };
 /* Into the ring; never waits. Ring full: dropped and counted. */
 void store_record(struct store *s, const struct record *r);
+struct record_texts { /* of that name in struct record, and cut to what it holds */
+    struct slice id, key_id, key_name, client, model_asked, model_answered, session, group, why;
+    struct slice upstream_id, service_tier, stop_reason, price_date;
+};
+/* The same of a record whose texts are elsewhere: r's own, from `id` to `price_date`, are not
+ * looked at. */
+void store_record_with(struct store *s, const struct record *r, const struct record_texts *t);
 
 struct record_query {
     int64_t after_row, before_row; /* newer than this, oldest first; or older, newest first (0 =
@@ -251,13 +253,11 @@ void store_records_query(struct store *s, const struct record_query *q, store_re
 void store_prune(struct store *s, store_done_fn *done, void *arg);
 
 /* ---- who made it: batches and files follow their account ------------------------------------ */
-
 void store_object_put(struct store *s, struct slice object, int64_t account_id, int64_t at);
 typedef void store_object_fn(void *arg, enum err e, int64_t account_id); /* ERR_NOTFOUND */
 void store_object_get(struct store *s, struct slice object, store_object_fn *done, void *arg);
 
 /* ---- the master key, and copies of it all --------------------------------------------------- */
-
 #define STORE_WHY_LONG 512
 struct store_rotation {
     char old_key[9], new_key[9]; /* fingerprints */
@@ -286,7 +286,6 @@ MUST_USE enum err store_restore(const struct store_options *o, const char *file,
                                 struct store_copy *c);
 
 /* ---- state of the store itself -------------------------------------------------------------- */
-
 struct store_stats {
     uint64_t records_written, records_dropped; /* dropped: ring full, or closing failed */
     uint64_t failures;   /* engine calls that failed: disk full, locked, I/O */
