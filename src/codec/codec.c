@@ -182,7 +182,7 @@ void codec_error_read(enum dialect d, int status, struct slice body, struct obse
 }
 
 /* Eight bytes, lowest first: the same on any byte order. */
-static uint64_t word_at(const char *p)
+static INLINED uint64_t word_at(const char *p)
 {
     const uint8_t *b = (const uint8_t *)p;
     return (uint64_t)b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16 | (uint64_t)b[3] << 24 |
@@ -190,7 +190,7 @@ static uint64_t word_at(const char *p)
            (uint64_t)b[7] << 56;
 }
 
-static uint64_t hash_word(uint64_t h, uint64_t word)
+static INLINED uint64_t hash_word(uint64_t h, uint64_t word)
 {
     h = (h ^ word) * 0xff51afd7ed558ccdULL;
     return h ^ (h >> 32);

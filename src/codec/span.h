@@ -13,6 +13,8 @@ MUST_USE enum err span_value(struct slice text, size_t at, int depth, size_t *en
 MUST_USE enum err span_string(struct slice text, size_t at, size_t *end);
 /* Offset of the first byte at or behind `at` that is no white space. */
 size_t span_skip_space(struct slice text, size_t at);
+/* Offset of the first quote, backslash or control character at or behind `at`; text.n: none. */
+size_t span_plain(struct slice text, size_t at);
 
 /* Walks the elements of an array, like json_scan the members of an object. */
 struct span_list {
