@@ -346,7 +346,9 @@ void accounts_choose(struct account_set *set, const struct account_wish *w, int6
 {
     struct pick p FILLED_LATER; /* most of it: places that no account has come to */
     assert(w->tried_n >= 0 && (w->tried_n == 0 || w->tried != NULL));
-    *out = (struct account_choice){0};
+    /* Of the lists in front only what n counts is ever looked at. */
+    memset((char *)out + offsetof(struct account_choice, n), 0,
+           sizeof *out - offsetof(struct account_choice, n));
     pick_init(&p, set, w, now, out);
     pick_look(&p);
     pick_finish(&p);

@@ -338,15 +338,17 @@ static inline uint64_t load64(const unsigned char *p)
            (uint64_t)p[7] << 56;
 }
 
-uint64_t crypto_siphash(struct slice data)
+static inline __attribute__((always_inline)) void sip_open(uint64_t v[4])
+{
+    v[0] = sip_key[0] ^ UINT64_C(0x736f6d6570736575);
+    v[1] = sip_key[1] ^ UINT64_C(0x646f72616e646f6d);
+    v[2] = sip_key[0] ^ UINT64_C(0x6c7967656e657261);
+    v[3] = sip_key[1] ^ UINT64_C(0x7465646279746573);
+}
+
+static inline __attribute__((always_inline)) void sip_take(uint64_t v[4], struct slice data)
 {
     const unsigned char *p = bytes(data);
-    uint64_t v[4] = {
-        sip_key[0] ^ UINT64_C(0x736f6d6570736575),
-        sip_key[1] ^ UINT64_C(0x646f72616e646f6d),
-        sip_key[0] ^ UINT64_C(0x6c7967656e657261),
-        sip_key[1] ^ UINT64_C(0x7465646279746573),
-    };
     uint64_t last = (uint64_t)data.n << 56;
     size_t i = 0;
 
@@ -356,10 +358,36 @@ uint64_t crypto_siphash(struct slice data)
     for (size_t at = i; at < data.n; at++)
         last |= (uint64_t)p[at] << (8 * (at - i));
     sip_word(v, last);
-    v[2] ^= 0xff;
+}
+
+static inline __attribute__((always_inline)) uint64_t sip_close(uint64_t v[4])
+{
     sip_round(v);
     sip_round(v);
     sip_round(v);
     sip_round(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t crypto_siphash(struct slice data)
+{
+    uint64_t v[4];
+
+    sip_open(v);
+    sip_take(v, data);
+    v[2] ^= 0xff;
+    return sip_close(v);
+}
+
+void crypto_siphash128(struct slice data, uint64_t out[2])
+{
+    uint64_t v[4];
+
+    sip_open(v);
+    v[1] ^= 0xee;
+    sip_take(v, data);
+    v[2] ^= 0xee;
+    out[0] = sip_close(v);
+    v[1] ^= 0xdd;
+    out[1] = sip_close(v);
 }

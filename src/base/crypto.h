@@ -44,5 +44,7 @@ void buf_wipe(struct buf *b);                              /* crypto_wipe, then 
 uint32_t crypto_crc32(struct slice data);                  /* IEEE 802.3, as in zip */
 /* SipHash-2-4 under a key drawn at crypto_init (a fixed one before it). */
 uint64_t crypto_siphash(struct slice data);
+/* Of 128 bits: two of 64 would cost twice as much. */
+void crypto_siphash128(struct slice data, uint64_t out[2]);
 
 #endif

@@ -180,10 +180,10 @@ static void attempt_on_head(void *owner, const struct http_head *head)
     a->status = head->status;
     note_upstream_id(x, head);
     a->collect = reply_is_collected(x, head);
-    /* silence is measured from here; for errors too: a body that does not come is no answer */
-    timer_set(&x->timer, loop_now(x->g->p.loop) +
-                             (head->status >= 300 ? 5000 : x->g->config->silence_timeout));
     if (a->collect) {
+        /* silence is measured from here; for errors too: a body that does not come is no answer */
+        timer_set(&x->timer, loop_now(x->g->p.loop) +
+                                 (head->status >= 300 ? 5000 : x->g->config->silence_timeout));
         buf_clear(&x->reply);
         return;
     }

@@ -597,7 +597,8 @@ enum err crossing_sign(const struct account *a, const struct account_door *d, st
     struct slice rest = target, path = S("");
     int covers = 0, owns = 0;
     (void)slice_cut(&rest, '?', &path);
-    for (int i = 0; i < *n; i++)
+    bool signs = d->of->auth == AUTH_SIGV4 || a->provider->cloud != NULL;
+    for (int i = 0; signs && i < *n; i++)
         if (is_signed(h[i].name))
             cover[covers++] = h[i];
     const struct sign_request r = {.auth = d->of->auth,

@@ -31,16 +31,28 @@ static const unsigned LEGAL[X_STATES] = {
     [X_DONE] = 0,
 };
 
-void exchange_move(struct exchange *x, enum exchange_state to)
+static NOINLINE void move_say(const struct exchange *x, enum exchange_state to)
 {
-    assert(LEGAL[x->state] & TO(to));
-    assert(!(to == X_ADMIT && x->relay.committed));
+    log_debug("exchange", LF_STR("req", x->record.id), LF_STR("from", STATE_NAME[x->state]),
+              LF_STR("to", STATE_NAME[to]));
+}
+
+static void move_count(const struct exchange *x, enum exchange_state to)
+{
     struct gateway_stats *st = &x->g->stats;
     st->streams += (to == X_RELAY) - (x->state == X_RELAY);
     st->waiting += (to == X_WAIT) - (x->state == X_WAIT);
     assert(st->streams >= 0 && st->waiting >= 0);
-    log_debug("exchange", LF_STR("req", x->record.id), LF_STR("from", STATE_NAME[x->state]),
-              LF_STR("to", STATE_NAME[to]));
+}
+
+void exchange_move(struct exchange *x, enum exchange_state to)
+{
+    assert(LEGAL[x->state] & TO(to));
+    assert(!(to == X_ADMIT && x->relay.committed));
+    if (((TO(x->state) | TO(to)) & (TO(X_RELAY) | TO(X_WAIT))) != 0)
+        move_count(x, to);
+    if (log_enabled(LOG_DEBUG))
+        move_say(x, to);
     x->state = to;
     if (to != X_WAIT && to != X_ADMIT) /* who looks keeps its place until it has found something */
         line_leave(x);
@@ -97,6 +109,18 @@ static void record_open(struct exchange *x, const struct http_head *head)
     talk_open(x, head);
 }
 
+static void exchange_take_key(struct exchange *x, const struct key_row *key)
+{
+    static_assert(sizeof x->record.key_id == sizeof key->id &&
+                      sizeof x->plan->key_name == sizeof key->name &&
+                      sizeof x->group == sizeof key->group,
+                  "copied whole: shorter than to look for their ends");
+    memcpy(x->record.key_id, key->id, sizeof key->id);
+    memcpy(x->plan->key_name, key->name, sizeof key->name);
+    memcpy(x->group, key->group, sizeof key->group);
+    model_of_key(x, key);
+}
+
 /* Says no to a request without a good key; true when it did. */
 static bool exchange_refused(struct exchange *x, const struct http_head *head)
 {
@@ -124,10 +148,7 @@ static bool exchange_refused(struct exchange *x, const struct http_head *head)
     if (a == AUTH_ANONYMOUS)
         return false;
     if (a == AUTH_OK) {
-        text_copy(x->record.key_id, sizeof x->record.key_id, slice_of(key->id));
-        text_copy(x->plan->key_name, sizeof x->plan->key_name, slice_of(key->name));
-        text_copy(x->group, sizeof x->group, slice_of(key->group));
-        model_of_key(x, key);
+        exchange_take_key(x, key);
         int64_t now = x->record.at;
         if (now - key->last_used_at >= 60000) {
             key->last_used_at = now;
@@ -169,7 +190,6 @@ static struct exchange *exchange_new(struct gateway *g, struct http_call *call)
     buf_init(&x->body, (size_t)g->config->max_body);
     buf_init(&x->reply, COLLECT_MAX);
     crossing_init(&x->crossing);
-    relay_init(&x->relay);
     plan_begin(x);
     x->plan->turn = g->stats.requests;
     timer_init(&x->timer, g->p.loop, exchange_timer, x);

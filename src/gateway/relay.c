@@ -260,7 +260,8 @@ static void relay_arm(struct exchange *x)
 }
 
 /* The commit point: the head and everything held goes out; from here on there is no other account.
- */
+ * If it goes on the deadline must be armed anew: it was set for the end of holding back, and pings
+ * may be due long before that. */
 static void relay_commit(struct exchange *x)
 {
     struct relay *r = &x->relay;
@@ -272,7 +273,6 @@ static void relay_commit(struct exchange *x)
     if (x->attempt.request != NULL && http_request_sent(x->attempt.request))
         exchange_forget_body(x); /* a stream may last for an hour */
     relay_note_served(x);
-    relay_arm(x); /* it was set for the end of holding back; pings may be due long before that */
 }
 
 void relay_begin(struct exchange *x)
@@ -506,6 +506,7 @@ void relay_bytes(struct exchange *x, struct slice bytes)
         if (relay_stops(x, o, bytes, boundary))
             return;
         relay_commit(x);
+        relay_arm(x);
     }
     size_t take = boundary, half = bytes.n - boundary + (boundary > 0 ? 0 : r->held.len);
     if (!sse || o->blind || half > RELAY_HIGH)

@@ -47,6 +47,18 @@ static void test_siphash(void **state)
         in[i] = (char)i;
     for (size_t i = 0; i < COUNT(rows); i++)
         assert_true(crypto_siphash((struct slice){in, rows[i].n}) == rows[i].hash);
+    static const struct {
+        size_t n;
+        uint64_t hash[2];
+    } wide[] = {
+        {0, {UINT64_C(0xe6a825ba047f81a3), UINT64_C(0x930255c71472f66d)}},
+        {1, {UINT64_C(0x44af996bd8c187da), UINT64_C(0x45fc229b11597634)}},
+    };
+    for (size_t i = 0; i < COUNT(wide); i++) {
+        uint64_t hash[2];
+        crypto_siphash128((struct slice){in, wide[i].n}, hash);
+        assert_memory_equal(hash, wide[i].hash, sizeof hash);
+    }
     crypto_init();
     uint64_t keyed = crypto_siphash(S(""));
     assert_true(keyed != rows[0].hash);
