@@ -421,8 +421,8 @@ static bool path_is_safe(struct slice path)
 {
     if (path.n == 0 || path.p[0] != '/')
         return false;
-    for (size_t i = 0; i < path.n; i++)
-        if ((unsigned char)path.p[i] <= 0x20 || (unsigned char)path.p[i] >= 0x7f)
+    for (const char *p = path.p, *end = p + path.n; p < end; p++)
+        if ((unsigned char)*p <= 0x20 || (unsigned char)*p >= 0x7f)
             return false;
     return true;
 }

@@ -71,9 +71,7 @@ void conn_move(struct conn *c, enum conn_state to)
         list_push(&s->busy, &c->link);
     if (to != CONN_CLOSED)
         conn_arm(c);
-    if (to == CONN_HEAD)
-        young_enter(s, c);
-    else
+    if (to != CONN_HEAD) /* most heads come in one piece: see step_head */
         young_leave(s, c);
     if (s->full && to != CONN_HEAD && to != CONN_CLOSED)
         server_watch(s);
@@ -237,6 +235,7 @@ static bool step_head(struct conn *c, struct slice *in)
         call_open(c);
         return true;
     case H1_MORE:
+        young_enter(c->server, c);
         young_grow(c->server, c, before - in->n);
         return false;
     default:

@@ -138,7 +138,7 @@ struct http_server {
 /* ---- server.c ------------------------------------------------------------------------------ */
 struct http_call *call_new(struct http_server *s);
 void call_release(struct http_server *s, struct http_call *call);
-/* The head of `c` begins, or its connection; ... is complete, or it is gone. */
+/* The connection begins, or a head of which more must come; ... is complete, or it is gone. */
 void young_enter(struct http_server *s, struct conn *c);
 void young_leave(struct http_server *s, struct conn *c);
 /* More of the head of `c` has come, and it is not all. */

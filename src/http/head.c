@@ -141,30 +141,36 @@ static inline uint64_t low_bytes(uint64_t w)
     return (w - EACH_BYTE(0x20)) & ~w & EACH_BYTE(0x80);
 }
 
-/* head_copy, eight bytes at a time, some of them twice; `*low` becomes other than 0 when one of
+/* head_copy by words, some of whose bytes are copied twice; `*low` becomes other than 0 when one of
  * them is under 0x20. */
-static inline char *text_put(char *at, struct slice s, uint64_t *low)
+static inline __attribute__((always_inline)) char *text_put(char *at, struct slice s, uint64_t *low)
 {
     const char *p = s.p;
     char *end = at + s.n;
-    uint64_t w, seen = *low;
-    if (s.n < sizeof w) {
+    uint64_t w;
+    if (s.n >= sizeof w) {
+        const char *last = p + (s.n - sizeof w);
+        for (; p < last; p += sizeof w, at += sizeof w) {
+            memcpy(&w, p, sizeof w);
+            memcpy(at, &w, sizeof w);
+            *low |= low_bytes(w);
+        }
+        memcpy(&w, last, sizeof w);
+        memcpy(end - sizeof w, &w, sizeof w);
+        *low |= low_bytes(w);
+    } else if (s.n >= sizeof(uint32_t)) {
+        uint32_t front, back;
+        memcpy(&front, p, sizeof front);
+        memcpy(&back, p + s.n - sizeof back, sizeof back);
+        memcpy(at, &front, sizeof front);
+        memcpy(end - sizeof back, &back, sizeof back);
+        *low |= low_bytes((uint64_t)front << 32 | back);
+    } else {
         for (; at < end; at++, p++) {
             *at = *p;
-            seen |= (unsigned char)*p < 0x20;
+            *low |= (unsigned char)*p < 0x20;
         }
-        *low = seen;
-        return end;
     }
-    const char *last = p + (s.n - sizeof w);
-    for (; p < last; p += sizeof w, at += sizeof w) {
-        memcpy(&w, p, sizeof w);
-        memcpy(at, &w, sizeof w);
-        seen |= low_bytes(w);
-    }
-    memcpy(&w, last, sizeof w);
-    memcpy(end - sizeof w, &w, sizeof w);
-    *low = seen | low_bytes(w);
     return end;
 }
 

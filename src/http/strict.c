@@ -163,9 +163,9 @@ static void field_connection(struct strict *s, struct slice v)
             s->h->keep_alive = false;
 }
 
-static int field_read(struct strict *s, const struct http_header *f)
+static NOINLINE int field_read(struct strict *s, const struct http_header *f)
 {
-    switch (f->name.n) { /* nearly every name is decided by its length */
+    switch (f->name.n) {
     case 4:
         return slice_eq(f->name, S("host")) ? field_host(s, f->value) : 0;
     case 6:
@@ -181,6 +181,14 @@ static int field_read(struct strict *s, const struct http_header *f)
     default:
         return 0;
     }
+}
+
+/* Whether field_read has to see it: nearly every name is decided by its length and first letter. */
+static inline bool field_may_matter(struct slice name)
+{
+    static const char FIRST[] = {[4] = 'h', [6] = 'e', [10] = 'c', [14] = 'c', [17] = 't'};
+    assert(name.n > 0);
+    return name.n < sizeof FIRST && FIRST[name.n] == name.p[0];
 }
 
 /* Room for one header more. A stream holds two heads for long, so there is little room to spare;
@@ -200,13 +208,13 @@ static bool header_room(struct strict *s)
 }
 
 /* One header more, whose name and value are fine. */
-static int field_add(struct strict *s, struct slice name, struct slice value)
+static inline int field_add(struct strict *s, struct slice name, struct slice value)
 {
     struct http_header *f = &s->h->header[s->h->headers++];
     f->name = name;
     f->value = value;
     s->h->name_lengths |= HTTP_NAME_LENGTH(name.n);
-    return field_read(s, f);
+    return field_may_matter(name) ? field_read(s, f) : 0;
 }
 
 #if defined(__SSE2__)

@@ -88,8 +88,8 @@ const char *path_fault(struct slice path, const char *coded_slash)
 
 static bool is_host_name(struct slice s)
 {
-    for (size_t i = 0; i < s.n; i++)
-        if (name_bytes[(unsigned char)s.p[i]] == '\0' && s.p[i] != '.' && s.p[i] != '_')
+    for (const char *p = s.p, *end = p + s.n; p < end; p++)
+        if (name_bytes[(unsigned char)*p] == '\0' && *p != '.' && *p != '_')
             return false;
     return s.n > 0 && s.n <= 253;
 }
