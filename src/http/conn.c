@@ -37,9 +37,9 @@ static int64_t conn_deadline(const struct conn *c)
 
 void conn_arm(struct conn *c)
 {
-    c->deadline = conn_deadline(c);
-    if (c->deadline != NEVER && (!timer_armed(&c->timer) || c->timer.at_ms > c->deadline))
-        timer_set(&c->timer, c->deadline);
+    int64_t at = conn_deadline(c);
+    if (at != NEVER && (!timer_armed(&c->timer) || c->timer.at_ms > at))
+        timer_set(&c->timer, at);
     assert(c->state == CONN_OPEN || c->state == CONN_CLOSED || timer_armed(&c->timer));
 }
 
@@ -220,7 +220,6 @@ static void body_take(struct conn *c, struct slice body)
         conn_break(c, ERR_TIMEOUT, 408, "the request body comes too slowly");
         return;
     }
-    conn_arm(c);
     c->server->ops.handler.body(call->x, body);
 }
 
@@ -256,7 +255,6 @@ static bool step_open(struct conn *c, struct slice *in)
         body_take(c, body);
         return true;
     case H1_END:
-        conn_arm(c);
         c->server->ops.handler.complete(call->x);
         return c->state != CONN_OPEN; /* until the answer there is no more to read */
     case H1_BAD:
@@ -546,10 +544,11 @@ static void conn_on_timer(void *arg)
 {
     struct conn *c = arg;
     assert(c->state != CONN_CLOSED);
-    if (c->deadline == NEVER)
+    int64_t at = conn_deadline(c);
+    if (at == NEVER)
         return;
-    if (loop_now(c->server->loop) < c->deadline)
-        timer_set(&c->timer, c->deadline);
+    if (loop_now(c->server->loop) < at)
+        timer_set(&c->timer, at);
     else
         conn_expired(c);
 }

@@ -65,7 +65,6 @@ struct conn {
     int64_t rate_at;    /* the body's rate is measured since */
     int64_t probe_at;   /* half closed: the next interim reply; 0: none yet */
     int64_t probe_ms;   /* ... and how long to wait for the one behind it */
-    int64_t deadline;
     int64_t drained;
     size_t room; /* body bytes that are being read to where the handler wants them */
     int32_t rate_bytes;
@@ -155,7 +154,7 @@ void server_watch(struct http_server *s);
 void conn_start(struct http_server *s, struct stream *stream, struct source *source);
 /* Sets state, list, gauges and deadline. */
 void conn_move(struct conn *c, enum conn_state to);
-/* Computes the deadline anew after something it depends on has changed. */
+/* After something has changed that may bring the deadline nearer (body bytes only move it away). */
 void conn_arm(struct conn *c);
 /* Gives the stream away: politely (what is written goes out), or at once. */
 void conn_close(struct conn *c, bool polite);

@@ -221,6 +221,8 @@ char *head_put_number(char *at, struct slice before, uint64_t v)
 
 char *head_put_status(char *at, int status)
 {
+    if (status == 200)
+        return head_copy(at, S("HTTP/1.1 200 OK\r\n"));
     struct slice reason = slice_of(http_reason(status));
     assert(status >= 100 && status <= 999);
     assert(reason.n + sizeof "HTTP/1.1 000 \r\n" <= HEAD_STATUS_MAX);
