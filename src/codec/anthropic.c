@@ -332,8 +332,6 @@ static bool take_counts(struct slice usage, struct span v, struct slice key_a, i
                         struct slice key_b, int64_t *b)
 {
     struct pair_at at = {.key_a = key_a, .key_b = key_b};
-    if (v.to == 0)
-        return true;
     struct slice object = span_slice(usage, v);
     if (!members(object, pair_place, &at))
         return false;
@@ -377,20 +375,28 @@ static struct span *usage_place(void *into, struct slice key)
     }
 }
 
+/* What stands in objects and lists of its own. */
+static bool take_nested(struct reading *r, struct slice v, const struct usage_at *at)
+{
+    int64_t none = 0;
+    return take_counts(v, at->split, S("ephemeral_5m_input_tokens"), &r->cache_write_5m,
+                       S("ephemeral_1h_input_tokens"), &r->cache_write_1h) &&
+           take_counts(v, at->details, S("thinking_tokens"), &r->thinking, S(""), &none) &&
+           take_counts(v, at->tools, S("web_search_requests"), &r->web_searches,
+                       S("web_fetch_requests"), &r->web_fetches) &&
+           take_iterations(r, span_slice(v, at->iterations));
+}
+
 bool anthropic_usage(struct reading *r, struct slice v)
 {
     struct usage *u = &r->seen.usage;
     struct usage_at at = {{0, 0}};
-    int64_t none = 0;
     if (v.n == 0 || v.p[0] != '{')
         return true;
-    if (!span_members(v, usage_place, &at) ||
-        !take_counts(v, at.split, S("ephemeral_5m_input_tokens"), &r->cache_write_5m,
-                     S("ephemeral_1h_input_tokens"), &r->cache_write_1h) ||
-        !take_counts(v, at.details, S("thinking_tokens"), &r->thinking, S(""), &none) ||
-        !take_counts(v, at.tools, S("web_search_requests"), &r->web_searches,
-                     S("web_fetch_requests"), &r->web_fetches) ||
-        !take_iterations(r, span_slice(v, at.iterations)))
+    if (!span_members(v, usage_place, &at))
+        return false;
+    if ((at.split.to | at.details.to | at.tools.to | at.iterations.to) != 0 &&
+        !take_nested(r, v, &at))
         return false;
     reading_span_count(&r->input, v, at.input);
     reading_span_count(&r->output, v, at.output);
@@ -451,7 +457,7 @@ static bool message_take(struct reading *r, struct slice m, const struct message
     reading_span_text(seen->model, sizeof seen->model, m, at->model);
     reading_span_text(seen->message_id, sizeof seen->message_id, m, at->id);
     reading_span_text(seen->stop_reason, sizeof seen->stop_reason, m, at->stop);
-    return container_read(seen, span_slice(m, at->container)) &&
+    return (at->container.to == 0 || container_read(seen, span_slice(m, at->container))) &&
            anthropic_usage(r, span_slice(m, at->usage));
 }
 

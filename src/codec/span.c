@@ -63,7 +63,7 @@ static NOINLINE void masks_read_rare(struct masks *m, const char *p)
     }
 }
 
-static bool masks_read_16(struct masks *m, const char *p)
+static void masks_read_16(struct masks *m, const char *p, bool escaped)
 {
     __m128i rare = _mm_setzero_si128();
     m->quote = m->open = m->close = 0;
@@ -76,7 +76,9 @@ static bool masks_read_16(struct masks *m, const char *p)
         m->close |= mask_of(is_byte(folded, '}'), i);
         rare = _mm_or_si128(rare, _mm_or_si128(is_byte(v, '\\'), is_control(v)));
     }
-    return _mm_movemask_epi8(rare) != 0;
+    m->rare = escaped || _mm_movemask_epi8(rare) != 0;
+    if (m->rare)
+        masks_read_rare(m, p);
 }
 
 /* What needs AVX2 is asked for at run time: the program is one for all. */
@@ -94,34 +96,51 @@ AVX2 static inline uint64_t mask_of2(__m256i low, __m256i high)
            (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
 }
 
-AVX2 static inline uint64_t mask_of_byte(__m256i low, __m256i high, char c)
+AVX2 static inline __m256i is_byte2(__m256i v, char c)
 {
-    const __m256i all = _mm256_set1_epi8(c);
-    return mask_of2(_mm256_cmpeq_epi8(low, all), _mm256_cmpeq_epi8(high, all));
+    return _mm256_cmpeq_epi8(v, _mm256_set1_epi8(c));
 }
 
-/* The same in halves of 32 bytes. */
-AVX2 static bool masks_read_32(struct masks *m, const char *p)
+AVX2 static inline __m256i is_control2(__m256i v)
 {
-    const __m256i blank = _mm256_set1_epi8(0x20), slash = _mm256_set1_epi8('\\');
-    const __m256i top = _mm256_set1_epi8(0x1f);
+    return _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(0x1f)), v);
+}
+
+AVX2 static inline __m256i is_simple2(__m256i v)
+{
+    __m256i a = _mm256_or_si256(is_byte2(v, '"'), is_byte2(v, '\\'));
+    __m256i b = _mm256_or_si256(is_byte2(v, '/'), is_byte2(v, 'b'));
+    __m256i c = _mm256_or_si256(is_byte2(v, 'f'), is_byte2(v, 'n'));
+    __m256i d = _mm256_or_si256(is_byte2(v, 'r'), is_byte2(v, 't'));
+    return _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d));
+}
+
+/* All of it in halves of 32 bytes. */
+AVX2 static void masks_read_32(struct masks *m, const char *p, bool escaped)
+{
+    const __m256i blank = _mm256_set1_epi8(0x20);
     __m256i a = half_of(p), b = half_of(p + 32), least = _mm256_min_epu8(a, b);
-    m->quote = mask_of_byte(a, b, '"');
-    __m256i rare = _mm256_or_si256(_mm256_cmpeq_epi8(a, slash), _mm256_cmpeq_epi8(b, slash));
-    rare = _mm256_or_si256(rare, _mm256_cmpeq_epi8(_mm256_min_epu8(least, top), least));
+    __m256i slash_a = is_byte2(a, '\\'), slash_b = is_byte2(b, '\\');
+    __m256i rare = _mm256_or_si256(_mm256_or_si256(slash_a, slash_b), is_control2(least));
+    m->quote = mask_of2(is_byte2(a, '"'), is_byte2(b, '"'));
+    m->rare = escaped || !_mm256_testz_si256(rare, rare);
+    if (m->rare) {
+        m->backslash = mask_of2(slash_a, slash_b);
+        m->control = mask_of2(is_control2(a), is_control2(b));
+        m->simple = mask_of2(is_simple2(a), is_simple2(b));
+    }
     a = _mm256_or_si256(a, blank);
     b = _mm256_or_si256(b, blank);
-    m->open = mask_of_byte(a, b, '{');
-    m->close = mask_of_byte(a, b, '}');
-    return !_mm256_testz_si256(rare, rare);
+    m->open = mask_of2(is_byte2(a, '{'), is_byte2(b, '{'));
+    m->close = mask_of2(is_byte2(a, '}'), is_byte2(b, '}'));
 }
 
 static inline void masks_read(struct masks *m, const char *p, bool escaped)
 {
-    bool rare = HAS_AVX2 ? masks_read_32(m, p) : masks_read_16(m, p);
-    m->rare = rare || escaped;
-    if (m->rare)
-        masks_read_rare(m, p);
+    if (HAS_AVX2)
+        masks_read_32(m, p, escaped);
+    else
+        masks_read_16(m, p, escaped);
 }
 
 #else
@@ -322,19 +341,18 @@ AVX2 static inline __m256i stops_of_half(__m256i v)
 {
     __m256i low = _mm256_xor_si256(v, _mm256_set1_epi8(2)); /* see stops_of */
     __m256i stop = _mm256_cmpeq_epi8(_mm256_min_epu8(low, _mm256_set1_epi8(0x20)), low);
-    return _mm256_or_si256(stop, _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\')));
+    return _mm256_or_si256(stop, is_byte2(v, '\\'));
 }
 
 AVX2 static inline bool stops_in_four(const char *p)
 {
-    const __m256i two = _mm256_set1_epi8(2), slash = _mm256_set1_epi8('\\');
+    const __m256i two = _mm256_set1_epi8(2);
     __m256i a = half_of(p), b = half_of(p + 32), c = half_of(p + 64), d = half_of(p + 96);
     __m256i low = _mm256_min_epu8(
         _mm256_min_epu8(_mm256_xor_si256(a, two), _mm256_xor_si256(b, two)),
         _mm256_min_epu8(_mm256_xor_si256(c, two), _mm256_xor_si256(d, two)));
-    __m256i stop = _mm256_or_si256(
-        _mm256_or_si256(_mm256_cmpeq_epi8(a, slash), _mm256_cmpeq_epi8(b, slash)),
-        _mm256_or_si256(_mm256_cmpeq_epi8(c, slash), _mm256_cmpeq_epi8(d, slash)));
+    __m256i stop = _mm256_or_si256(_mm256_or_si256(is_byte2(a, '\\'), is_byte2(b, '\\')),
+                                   _mm256_or_si256(is_byte2(c, '\\'), is_byte2(d, '\\')));
     low = _mm256_cmpeq_epi8(_mm256_min_epu8(low, _mm256_set1_epi8(0x20)), low);
     stop = _mm256_or_si256(stop, low);
     return !_mm256_testz_si256(stop, stop);
