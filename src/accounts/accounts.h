@@ -240,11 +240,9 @@ int accounts_explain(struct account_set *set, const struct account_wish *w, int6
 
 /* ---- affinity -------------------------------------------------------------------------------- */
 
-/* The conversation was served there: its prompt cache stays warm for `ttl_ms` from now (five
- * minutes, or an hour when such writes were seen); `context` is what the cache holds, tokens. Less
- * than a quarter of what it is known to hold there changes nothing: clients ask small things on the
- * side under the session's name, and the long talk is still there.
- * Bounded memory: beyond AFFINITY_MAX the ones unused for longest go. */
+/* The conversation was served there: its prompt cache stays warm for `ttl_ms` (five minutes, or an
+ * hour when such writes were seen) and holds `context` tokens; less than a quarter of what is known
+ * is a thing on the side, and changes nothing. Beyond AFFINITY_MAX those unused for longest go. */
 #define AFFINITY_MAX 65536
 void accounts_warm(struct account_set *set, uint64_t conversation, const struct account *a,
                    int64_t ttl_ms, int64_t context, int64_t now);

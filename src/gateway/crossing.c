@@ -472,9 +472,9 @@ static bool is_kept_from_upstream(struct slice name)
 }
 
 /* What of a client's head goes to a door where its dialect is spoken. */
-static bool header_passes(const struct exchange *x, const struct account_door *d, struct slice name)
+static bool header_passes(const struct exchange *x, const struct account_door *d, enum wire to,
+                          struct slice name)
 {
-    enum wire to = wire_of(d);
     if (d->of->dialect != x->route.front.dialect)
         return slice_eq(name, S("user-agent"));
     if (to != WIRE_PLAIN && slice_eq(name, S("anthropic-version")))
@@ -553,10 +553,11 @@ int crossing_headers(const struct exchange *x, const struct account *a,
 {
     const struct http_head *in = http_call_head(x->call);
     int n = 0, max = HTTP_HEADERS_MAX - CROSSING_HEADERS - account_sign_count(a);
+    enum wire to = wire_of(d);
     for (int i = 0; i < in->headers && n < max; i++) {
         struct slice name = in->header[i].name;
         if (!http_is_hop_header(name) && !is_kept_from_upstream(name) &&
-            !http_connection_lists(in, name) && header_passes(x, d, name))
+            !http_connection_lists(in, name) && header_passes(x, d, to, name))
             out[n++] = in->header[i];
     }
     if (x->crossing.own && !has_header(out, n, "content-type"))

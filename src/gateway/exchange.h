@@ -104,6 +104,7 @@ struct relay {
     const char *end;    /* not NULL: nothing more will come; how it ended, for the record */
     bool cut;           /* how to end once flushed: http_cut instead of http_end */
     bool mid_event;     /* an event too long to be held went out half */
+    bool arm_due;       /* the deadline is set anew when this read is over, once */
     int64_t last_at;    /* loop_now of the last byte from upstream, or of the last resume */
     int64_t client_at;  /* loop_now of the last byte to the client */
     int64_t hold_until; /* loop_now after which an opening without content goes out */

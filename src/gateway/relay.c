@@ -213,17 +213,6 @@ static void relay_push(struct exchange *x, struct slice bytes)
     relay_gathered(x);
 }
 
-void relay_rest(struct exchange *x)
-{
-    if (x->relay.made.cap > MADE_KEEP)
-        buf_free(&x->relay.made);
-    if (relay_is_over(x))
-        return;
-    (void)relay_flush(x, false);
-    if (x->relay.committed)
-        plan_settle(x);
-}
-
 /* The message's own end has come: what is still missing is the provider's way of saying so. */
 static bool relay_is_told(const struct exchange *x)
 {
@@ -246,7 +235,7 @@ static bool relay_has_json(const struct exchange *x)
 
 static void relay_arm(struct exchange *x)
 {
-    const struct relay *r = &x->relay;
+    struct relay *r = &x->relay;
     const struct config *c = x->g->config;
     int64_t now = loop_now(x->g->p.loop), at = r->last_at + silence_ms(x);
     if ((x->attempt.sse && !relay_is_told(x)) || relay_has_json(x)) {
@@ -257,6 +246,21 @@ static void relay_arm(struct exchange *x)
             at = next;
     }
     timer_set(&x->timer, at);
+    r->arm_due = false;
+}
+
+void relay_rest(struct exchange *x)
+{
+    struct relay *r = &x->relay;
+    if (r->made.cap > MADE_KEEP)
+        buf_free(&r->made);
+    if (relay_is_over(x))
+        return;
+    (void)relay_flush(x, false);
+    if (r->arm_due)
+        relay_arm(x);
+    if (r->committed)
+        plan_settle(x);
 }
 
 /* The commit point: the head and everything held goes out; from here on there is no other account.
@@ -284,7 +288,7 @@ void relay_begin(struct exchange *x)
         r->held.max = r->out.max = r->next.max = MADE_MAX;
     r->last_at = r->client_at = now;
     r->hold_until = now + x->g->config->hold_back;
-    relay_arm(x);
+    r->arm_due = true;
 }
 
 /* An error event before anything meaningful: nothing was given to the client, so it may be made
@@ -474,8 +478,8 @@ static bool relay_stops(struct exchange *x, const struct observation *o, struct 
     if (!sse && r->held.len == 0)
         r->hold_until = r->last_at + x->g->config->hold_back;
     relay_hold(x, bytes, boundary);
-    if (!relay_is_over(x) && relay_has_json(x)) /* over: there was no memory to hold them */
-        relay_arm(x);
+    if (!relay_is_over(x)) /* else there was no memory to hold them */
+        r->arm_due = true;
     return true;
 }
 
@@ -506,7 +510,7 @@ void relay_bytes(struct exchange *x, struct slice bytes)
         if (relay_stops(x, o, bytes, boundary))
             return;
         relay_commit(x);
-        relay_arm(x);
+        r->arm_due = true;
     }
     size_t take = boundary, half = bytes.n - boundary + (boundary > 0 ? 0 : r->held.len);
     if (!sse || o->blind || half > RELAY_HIGH)
@@ -519,7 +523,7 @@ void relay_bytes(struct exchange *x, struct slice bytes)
     if (take < bytes.n && !relay_is_over(x))
         relay_hold(x, slice_sub(bytes, take, bytes.n), 0);
     if (!relay_is_over(x) && relay_is_told(x))
-        relay_arm(x); /* a shorter silence, and no more pings */
+        r->arm_due = true; /* a shorter silence, and no more pings */
 }
 
 /* ---- the ends -------------------------------------------------------------------------------- */
