@@ -116,55 +116,17 @@ static size_t try_print(struct try_text *t, const struct packed *p, const char *
 
 /* Rows of a batch are much alike: what is as it was in the row before stays bound, for a bound
  * value survives its step. Texts are those of the batch, which stay where they are meanwhile. */
+struct row_place {
+    const struct packed *row;
+    const char *text; /* the next one */
+};
 struct row_binder {
     sqlite3_stmt *st;
-    bool begun; /* a row has been bound */
-    int at;     /* the last column bound */
-    const struct packed *row;
-    const char *text; /* of the row: the next one to be bound */
-    int texts;        /* bound so far */
-    struct bound {
-        const char *text;
-        int64_t number;          /* or the length of the text */
-    } was[RECORD_COLUMNS_N + 1]; /* by number of the parameter */
+    bool all; /* there is no row before */
+    int at;   /* the last column bound */
+    struct row_place now, last;
     struct try_text one;
 };
-
-static void row_slice(struct row_binder *w, const char *s, size_t n)
-{
-    struct bound *was = &w->was[++w->at];
-    if (w->begun && was->number == (int64_t)n && memcmp(was->text, s, n) == 0)
-        return;
-    *was = (struct bound){s, (int64_t)n};
-    (void)sqlite3_bind_text(w->st, w->at, s, (int)n, SQLITE_STATIC);
-}
-
-static void row_text(struct row_binder *w, enum packed_text which)
-{
-    const char *s = w->text;
-    assert((int)which == w->texts); /* they lie in the order of the columns */
-    w->texts++;
-    w->text += w->row->length[which];
-    row_slice(w, s, w->row->length[which]);
-}
-
-static void row_word(struct row_binder *w, const char *s)
-{
-    const char **was = &w->was[++w->at].text;
-    if (w->begun && *was == s)
-        return;
-    *was = s;
-    bind_cstr(w->st, w->at, s);
-}
-
-static void row_number(struct row_binder *w, int64_t n)
-{
-    int64_t *was = &w->was[++w->at].number;
-    if (w->begun && *was == n)
-        return;
-    *was = n;
-    (void)sqlite3_bind_int64(w->st, w->at, n);
-}
 
 static const char *row_names(const struct packed *p)
 {
@@ -174,57 +136,98 @@ static const char *row_names(const struct packed *p)
     return s;
 }
 
-static struct slice row_account(const struct packed *p, const char *names)
+/* Of the last attempt. */
+static struct slice row_account(const struct packed *p)
 {
+    const char *s = row_names(p);
     for (int i = 0; i + 1 < p->kept; i++)
-        names += p->length[PACKED_TEXTS + i];
-    return (struct slice){names, p->kept > 0 ? p->length[PACKED_TEXTS + p->kept - 1] : 0};
+        s += p->length[PACKED_TEXTS + i];
+    return (struct slice){s, p->kept > 0 ? p->length[PACKED_TEXTS + p->kept - 1] : 0};
+}
+
+static void row_slice(struct row_binder *w, struct slice was, struct slice s)
+{
+    w->at++;
+    if (!w->all && slice_eq(was, s))
+        return;
+    (void)sqlite3_bind_text(w->st, w->at, s.p, (int)s.n, SQLITE_STATIC);
+}
+
+/* The next `n` texts, which are columns one behind the other. */
+static void row_texts(struct row_binder *w, enum packed_text first, int n)
+{
+    const uint8_t *now = &w->now.row->length[first], *last = &w->last.row->length[first];
+    size_t size = 0;
+    bool same = !w->all;
+    for (int i = 0; i < n; i++) {
+        size += now[i];
+        same &= now[i] == last[i];
+    }
+    if (same && memcmp(w->now.text, w->last.text, size) == 0) {
+        w->at += n;
+        w->now.text += size;
+        w->last.text += size;
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        row_slice(w, (struct slice){w->last.text, last[i]}, (struct slice){w->now.text, now[i]});
+        w->now.text += now[i];
+        w->last.text += last[i];
+    }
+}
+
+static void row_word(struct row_binder *w, const char *was, const char *s)
+{
+    w->at++;
+    if (w->all || was != s)
+        bind_cstr(w->st, w->at, s);
+}
+
+static void row_number(struct row_binder *w, int64_t was, int64_t n)
+{
+    w->at++;
+    if (w->all || was != n)
+        (void)sqlite3_bind_int64(w->st, w->at, n);
 }
 
 /* In the order of RECORD_COLUMNS behind `num`, like record_read. */
-static void row_bind(struct row_binder *w, const struct packed *p, struct slice account,
-                     struct slice tries)
+static void row_bind(struct row_binder *w, const struct packed *p, struct slice tries)
 {
-    w->at = w->texts = 0;
-    w->row = p;
-    w->text = packed_texts(p);
-    row_text(w, PACKED_ID);
-    row_number(w, p->at);
-    row_text(w, PACKED_KEY_ID);
-    row_text(w, PACKED_KEY_NAME);
-    row_text(w, PACKED_CLIENT);
-    row_word(w, p->route);
-    row_text(w, PACKED_MODEL_ASKED);
-    row_text(w, PACKED_MODEL_ANSWERED);
-    row_text(w, PACKED_SESSION);
-    row_text(w, PACKED_UPSTREAM_ID);
-    row_number(w, p->stream);
-    row_number(w, p->status);
-    row_word(w, p->end);
-    row_slice(w, account.p, account.n);
-    row_number(w, p->attempts);
+    const struct packed *was = w->all ? p : w->now.row;
+    w->last = (struct row_place){was, packed_texts(was)};
+    w->now = (struct row_place){p, packed_texts(p)};
+    w->at = 0;
+    row_texts(w, PACKED_ID, 1);
+    row_number(w, was->at, p->at);
+    row_texts(w, PACKED_KEY_ID, 2);
+    row_texts(w, PACKED_CLIENT, 1);
+    row_word(w, was->route, p->route);
+    row_texts(w, PACKED_MODEL_ASKED, 3);
+    row_texts(w, PACKED_UPSTREAM_ID, 1);
+    row_number(w, was->stream, p->stream);
+    row_number(w, was->status, p->status);
+    row_word(w, was->end, p->end);
+    row_slice(w, row_account(was), row_account(p));
+    row_number(w, was->attempts, p->attempts);
     bind_slice(w->st, ++w->at, tries); /* never the same for long: printed for each row */
-    row_number(w, p->ttfb_ms);
-    row_number(w, p->duration_ms);
-    row_number(w, p->bytes_in);
-    row_number(w, p->bytes_out);
-    row_number(w, p->usage_known);
-    row_number(w, p->input);
-    row_number(w, p->output);
-    row_number(w, p->cache_read);
-    row_number(w, p->cache_write_5m);
-    row_number(w, p->cache_write_1h);
-    row_number(w, p->thinking);
-    row_number(w, p->web_searches);
-    row_number(w, p->web_fetches);
-    row_text(w, PACKED_SERVICE_TIER);
-    row_text(w, PACKED_STOP_REASON);
-    row_number(w, p->cost_nano_usd);
-    row_text(w, PACKED_PRICE_DATE);
-    row_text(w, PACKED_GROUP);
-    row_text(w, PACKED_WHY);
-    assert(w->at == RECORD_COLUMNS_N && w->texts == PACKED_TEXTS);
-    w->begun = true;
+    row_number(w, was->ttfb_ms, p->ttfb_ms);
+    row_number(w, was->duration_ms, p->duration_ms);
+    row_number(w, was->bytes_in, p->bytes_in);
+    row_number(w, was->bytes_out, p->bytes_out);
+    row_number(w, was->usage_known, p->usage_known);
+    row_number(w, was->input, p->input);
+    row_number(w, was->output, p->output);
+    row_number(w, was->cache_read, p->cache_read);
+    row_number(w, was->cache_write_5m, p->cache_write_5m);
+    row_number(w, was->cache_write_1h, p->cache_write_1h);
+    row_number(w, was->thinking, p->thinking);
+    row_number(w, was->web_searches, p->web_searches);
+    row_number(w, was->web_fetches, p->web_fetches);
+    row_texts(w, PACKED_SERVICE_TIER, 2);
+    row_number(w, was->cost_nano_usd, p->cost_nano_usd);
+    row_texts(w, PACKED_PRICE_DATE, 3);
+    assert(w->at == RECORD_COLUMNS_N && w->now.text == row_names(p));
+    w->all = false;
 }
 
 static enum err row_write(struct backend *b, struct row_binder *w, const struct packed *p)
@@ -235,8 +238,7 @@ static enum err row_write(struct backend *b, struct row_binder *w, const struct 
     enum err e = n == 0 ? tries_print(&b->text, p, names) : OK;
     if (e != OK)
         return e;
-    row_bind(w, p, row_account(p, names),
-             n == 0 ? buf_slice(&b->text) : (struct slice){w->one.text, n});
+    row_bind(w, p, n == 0 ? buf_slice(&b->text) : (struct slice){w->one.text, n});
     rc = sqlite3_step(w->st);
     if (rc != SQLITE_DONE)
         e = sq_fail(b, rc);
@@ -250,7 +252,7 @@ static enum err rows_write(struct backend *b, enum stmt which, int64_t num,
                            const struct backend_batch *batch, size_t from, size_t to,
                            const struct packed **p)
 {
-    struct row_binder w = {0};
+    struct row_binder w = {.all = true};
     enum err e;
     w.st = stmt_use(b, which, &e);
     if (w.st == NULL)
