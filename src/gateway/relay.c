@@ -319,12 +319,11 @@ static void relay_learn(struct exchange *x, struct reply_facts *f)
              LF_STR("account", x->attempt.account->name), LF_STR("reason", v.reason));
 }
 
-static void relay_learn_late(struct exchange *x, const struct observation *o)
+static NOINLINE void relay_learn_late(struct exchange *x, enum reply_error error)
 {
     struct reply_facts f = {
-        .status = x->attempt.status, .head = x->attempt.head, .in_stream = o->error};
-    if (o->error != REPLY_ERROR_NONE && x->attempt.sse)
-        relay_learn(x, &f);
+        .status = x->attempt.status, .head = x->attempt.head, .in_stream = error};
+    relay_learn(x, &f);
 }
 
 /* Some say 200 and mean an error, in a body of a few lines (OpenRouter, Z.AI, MiniMax). */
@@ -358,15 +357,22 @@ static void relay_hold(struct exchange *x, struct slice bytes, size_t boundary)
 }
 
 /* Whole events for the client, without the one that it has not asked for. */
-static void relay_push_events(struct exchange *x, struct slice events)
+static NOINLINE void relay_push_asked(struct exchange *x, struct slice events)
 {
     struct span at;
-    while (x->crossing.usage_wished && x->attempt.observer != NULL &&
-           codec_usage_event(x->route.front.dialect, events, &at)) {
+    while (codec_usage_event(x->route.front.dialect, events, &at)) {
         relay_push(x, slice_sub(events, 0, at.from));
         events = slice_sub(events, at.to, events.n);
     }
     relay_push(x, events);
+}
+
+static void relay_push_events(struct exchange *x, struct slice events)
+{
+    if (x->crossing.usage_wished && x->attempt.observer != NULL)
+        relay_push_asked(x, events);
+    else
+        relay_push(x, events);
 }
 
 /* What is held goes out; where nothing has been gathered before it, in the memory it lies in. */
@@ -400,7 +406,8 @@ static void relay_give(struct exchange *x, struct slice bytes, size_t take)
         }
         front = S("");
     }
-    relay_give_held(x);
+    if (r->held.cap > 0)
+        relay_give_held(x);
     relay_push_events(x, front);
 }
 
@@ -504,8 +511,8 @@ void relay_bytes(struct exchange *x, struct slice bytes)
         relay_gather(x, bytes);
         return;
     }
-    if (r->committed)
-        relay_learn_late(x, o);
+    if (r->committed && o->error != REPLY_ERROR_NONE && sse)
+        relay_learn_late(x, o->error);
     if (!r->committed) {
         if (relay_stops(x, o, bytes, boundary))
             return;
