@@ -382,6 +382,45 @@ static void reuse(struct site *s)
     assert_int_equal(s->peer[1]->rx_end, SIM_OPEN);
 }
 
+/* An origin is found again by the number of its pool alone only when all else is the same, and not
+ * once it is gone. */
+static void origins_side_by_side(struct site *s)
+{
+    static const struct {
+        const char *host, *line;
+        uint64_t pool; /* all of them at one place in the list of those used last */
+        uint16_t port;
+    } ROWS[] = {{"up.test", "up.test", 3, 80},
+                {"a.test", "a.test", 3, 80},
+                {"up.test", "up.test:443", 3, 443},
+                {"up.test", "up.test", 3 + 16, 80},
+                {"up.test", "up.test", 3 + (UINT64_C(1) << 32), 80},
+                {"::1", "[::1]:8080", 3, 8080}};
+    (void)sim_host(s->loop, "a", S("a.test"), 80);
+    (void)sim_host(s->loop, "one", S("::1"), 8080);
+    int n = (int)(sizeof ROWS / sizeof ROWS[0]);
+    for (int round = 0; round < 2; round++) {
+        s->peers = 0;
+        for (int i = 0; i < n; i++) {
+            char want[128];
+            s->target = (struct http_target){.host = slice_of(ROWS[i].host),
+                                             .port = ROWS[i].port,
+                                             .pool = ROWS[i].pool,
+                                             .allow_private = true};
+            for (int again = 0; again < 2; again++) { /* the second time on the same connection */
+                get(s);
+                assert_int_equal(s->peers, i + 1);
+                (void)text_format(want, sizeof want, "GET /x HTTP/1.1\r\nhost: %s\r\n\r\n",
+                                  ROWS[i].line);
+                SENT(s, i, want);
+                reply(s, i, OK2);
+            }
+        }
+        http_client_close_idle(s->client); /* and with them their origins */
+        settle(s);
+    }
+}
+
 static void newest_first(struct site *s)
 {
     struct http_request *first = start(s, HTTP_GET, S("/1"), S(""));
@@ -865,6 +904,7 @@ static void test_any_weather(void **state)
     X(interim_is_bounded)             \
     X(head_is_bounded)                \
     X(reuse)                          \
+    X(origins_side_by_side)           \
     X(newest_first)                   \
     X(idle_connections_watch)         \
     X(idle_connections_age)           \
