@@ -522,17 +522,38 @@ static void test_utf8(void **state)
     assert_true(text_is_utf8((struct slice){NULL, 0}));
 }
 
+/* Each byte at each place of texts up to three words long. */
+static void test_plain(void **state)
+{
+    char text[24];
+    (void)state;
+    assert_true(text_is_plain((struct slice){NULL, 0}));
+    for (size_t n = 1; n <= sizeof text; n++) {
+        for (size_t at = 0; at < n; at++) {
+            memset(text, 'a', sizeof text);
+            char *heap = mem_slicedup((struct slice){text, n});
+            for (int c = 0; c < 256; c++) {
+                heap[at] = (char)c;
+                if (text_is_plain((struct slice){heap, n}) != (c > 0 && c < 0x80 && c != '\\'))
+                    fail_msg("byte %d at %zu of %zu", c, at, n);
+            }
+            mem_free(heap);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_integers),   cmocka_unit_test(test_from_u64),
-        cmocka_unit_test(test_floats),     cmocka_unit_test(test_from_f64),
-        cmocka_unit_test(test_durations),  cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_rfc3339),    cmocka_unit_test(test_from_time),
-        cmocka_unit_test(test_http_date),  cmocka_unit_test(test_base64),
-        cmocka_unit_test(test_base64_bad), cmocka_unit_test(test_hex),
-        cmocka_unit_test(test_uuid),       cmocka_unit_test(test_closest),
-        cmocka_unit_test(test_copies),     cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_plain),     cmocka_unit_test(test_integers),
+        cmocka_unit_test(test_from_u64),  cmocka_unit_test(test_floats),
+        cmocka_unit_test(test_from_f64),  cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_sizes),     cmocka_unit_test(test_rfc3339),
+        cmocka_unit_test(test_from_time), cmocka_unit_test(test_http_date),
+        cmocka_unit_test(test_base64),    cmocka_unit_test(test_base64_bad),
+        cmocka_unit_test(test_hex),       cmocka_unit_test(test_uuid),
+        cmocka_unit_test(test_closest),   cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_utf8),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

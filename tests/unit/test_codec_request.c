@@ -1,6 +1,7 @@
 /* links: base http codec */
 /* What is read in a request: the facts, what is refused, and the identity of a conversation. */
 #include "codec/codec.h"
+#include "codec/dialect.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -180,6 +181,69 @@ static void test_cache_key(void **state)
     assert_true(codec_session_hash(S("")) == 0);
 }
 
+/* A fleet that is updated one by one must agree with itself, and its caches stay where they are:
+ * what these texts hash to never changes. */
+static void test_hash_stays(void **state)
+{
+    static const struct {
+        size_t n;
+        uint64_t hash;
+    } rows[] = {
+        {0, UINT64_C(0x61a715f2d80e63b7)},  {1, UINT64_C(0xa149157e5aaf9bf0)},
+        {7, UINT64_C(0xa6486f5d56c1ee9a)},  {8, UINT64_C(0x45b4eb31463f2983)},
+        {9, UINT64_C(0xae1abcacc35482a2)},  {33, UINT64_C(0x96a97c8e0c41359b)},
+        {57, UINT64_C(0xb45ad3355e9f3b71)}, {81, UINT64_C(0x71db3d2d2abbbf31)},
+    };
+    struct slice text = S(
+        "The same for the same bytes, in every version: conversations stay where they are.");
+    (void)state;
+    assert_int_equal(text.n, 81);
+    for (size_t i = 0; i < COUNT(rows); i++)
+        assert_true(hash_stable(7, slice_sub(text, 0, rows[i].n)) == rows[i].hash);
+    assert_true(codec_session_hash(S("0123-4567-89ab")) == UINT64_C(0x6eb5c9dbb4fae071));
+    assert_true(
+        talk("{\"system\":[{\"type\":\"text\",\"text\":\"Be brief.\"}],\"messages\":[{\"role\":"
+             "\"user\",\"content\":\"Why is the sky blue? I have been asking myself since I "
+             "was a child.\"}]}") == UINT64_C(0x206a92842066f4ab));
+}
+
+/* Role and content of a message in any order, and more than once: of each the first counts. */
+static void test_first_turn(void **state)
+{
+    static const struct {
+        const char *messages;
+        bool same; /* as one message of role user that says "a" */
+    } rows[] = {
+        {"[{\"role\":\"user\",\"content\":\"a\"}]", true},
+        {"[{\"content\":\"a\",\"role\":\"user\"}]", true},
+        {"[{\"x\":[{}],\"content\":\"a\",\"y\":{},\"role\":\"user\",\"z\":0}]", true},
+        {"[{\"r\\u006fle\":\"us\\u0065r\",\"c\\u006fntent\":\"a\"}]", true},
+        {"[{\"role\":\"user\",\"content\":\"a\",\"content\":\"b\",\"role\":\"assistant\"}]", true},
+        {"[{\"content\":\"a\",\"content\":\"b\",\"role\":\"user\"}]", true},
+        {"[{\"role\":\"assistant\",\"content\":\"b\"},{\"role\":\"user\",\"content\":\"a\"}]",
+         true},
+        {"[{\"role\":7,\"role\":\"user\",\"content\":\"b\"},{\"role\":\"user\",\"content\":\"a\"}]",
+         true},
+        {"[{\"content\":\"b\"},{\"role\":\"user\",\"content\":\"a\"}]", true},
+        {"[{\"content\":\"b\" \"role\":\"user\"},{\"role\":\"user\",\"content\":\"a\"}]", true},
+        {"[{\"role\":\"user\",\"content\":\"a\" nonsense}]", true},
+        {"[{\"role\":\"user\",\"content\":\"b\"},{\"role\":\"user\",\"content\":\"a\"}]", false},
+        {"[{\"role\":\"user\"},{\"role\":\"user\",\"content\":\"a\"}]", false},
+        {"[{\"role\":\"user\" \"content\":\"a\"}]", false},
+        {"[{\"role\":\"user\",\"Content\":\"a\"}]", false},
+        {"[{\"role\":\"users\",\"content\":\"a\"}]", false},
+    };
+    char body[256];
+    (void)state;
+    uint64_t want = talk("{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}");
+    assert_true(want != 0);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        (void)text_format(body, sizeof body, "{\"messages\":%s}", rows[i].messages);
+        if ((talk(body) == want) != rows[i].same)
+            fail_msg("%s", body);
+    }
+}
+
 /* How long the client wants its cache kept, and where what lives on one account stands. */
 static void test_cache_hour(void **state)
 {
@@ -311,7 +375,8 @@ int main(void)
         cmocka_unit_test(test_too_many),   cmocka_unit_test(test_session),
         cmocka_unit_test(test_no_session), cmocka_unit_test(test_turns),
         cmocka_unit_test(test_long_texts), cmocka_unit_test(test_cache_key),
-        cmocka_unit_test(test_cache_hour),
+        cmocka_unit_test(test_cache_hour), cmocka_unit_test(test_hash_stays),
+        cmocka_unit_test(test_first_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

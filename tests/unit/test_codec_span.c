@@ -236,6 +236,93 @@ static void test_member(void **state)
     assert_false(span_member(S("[1]"), S("a"), &v));
 }
 
+struct noted {
+    struct span a, long_name;
+};
+
+static struct span *noted_place(void *into, struct slice key)
+{
+    struct noted *at = into;
+    if (slice_eq(key, S("a")))
+        return &at->a;
+    return slice_eq(key, S("a_name_that_is_long")) ? &at->long_name : NULL;
+}
+
+static void test_members(void **state)
+{
+    static const struct {
+        const char *text, *a, *long_name; /* a NULL: makes no sense */
+    } rows[] = {
+        {"{}", "", ""},
+        {" {\"a\":1} ", "1", ""},
+        {"{\"a\":1,\"a\":2}", "1", ""},
+        {"{\"\\u0061\":1,\"a\":2}", "1", ""},
+        {"{\"b\":{\"a\":1},\"a_name_that_is_l\\u006fng\":[1]}", "", "[1]"},
+        {"{\"a_name_that_is_long\":true,\"a\":\"\\\\\"}", "\"\\\\\"", "true"},
+        {"{\"a\":1", NULL, NULL},
+        {"{\"a\":1}}", NULL, NULL},
+        {"[\"a\"]", NULL, NULL},
+        {"", NULL, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct noted at = {{0, 0}, {0, 0}};
+        struct slice t = slice_of(rows[i].text);
+        bool sense = span_members(t, noted_place, &at);
+        if (sense != (rows[i].a != NULL) ||
+            (sense && (!slice_eq(span_slice(t, at.a), slice_of(rows[i].a)) ||
+                       !slice_eq(span_slice(t, at.long_name), slice_of(rows[i].long_name)))))
+            fail_msg("%s", rows[i].text);
+    }
+}
+
+static const char *refuse_b(void *arg, struct slice text, struct slice key, struct span v)
+{
+    int *seen = arg;
+    assert_true(v.from < v.to && v.to <= text.n);
+    ++*seen;
+    return slice_eq(key, S("b")) ? "no b" : NULL;
+}
+
+static void test_each(void **state)
+{
+    const char *wrong = NULL;
+    int seen = 0;
+    (void)state;
+    assert_int_equal(span_each(S("{\"a\":1,\"c\":2}"), 2, refuse_b, &seen, &wrong), OK);
+    assert_int_equal(seen, 2);
+    assert_int_equal(span_each(S("{\"a\":1,\"c\":2}"), 1, refuse_b, &seen, &wrong), ERR_RANGE);
+    assert_int_equal(seen, 3);
+    assert_null(wrong);
+    assert_int_equal(span_each(S("{\"\\u0062\":1,\"c\":2}"), 9, refuse_b, &seen, &wrong),
+                     ERR_CANCELED);
+    assert_string_equal(wrong, "no b");
+    assert_int_equal(seen, 4);
+    assert_int_equal(span_each(S("{\"a\":1"), 9, refuse_b, &seen, &wrong), ERR_SYNTAX);
+}
+
+/* The first byte that stops a string, at each place of texts that fill the wide steps and do not.
+ */
+static void test_plain_ends(void **state)
+{
+    static const char stops[] = {'"', '\\', '\n', 0x1f, 0};
+    char text[330];
+    (void)state;
+    memset(text, 'x', sizeof text);
+    memcpy(text, "\x7f\xff!# []{}", 9); /* none of them stops */
+    for (size_t n = 0; n <= sizeof text; n += n < 70 ? 1 : 13) {
+        char *heap = mem_slicedup((struct slice){text, n});
+        struct slice t = {heap, n};
+        for (size_t stop = n + 1; stop-- > 0;) {
+            if (stop < n)
+                heap[stop] = stops[stop % sizeof stops];
+            for (size_t at = 0; at <= stop; at += at % 7 + 1)
+                assert_int_equal(span_plain(t, at), stop);
+        }
+        mem_free(heap);
+    }
+}
+
 /* ---- against the tree parser ----------------------------------------------------------------- */
 
 static uint64_t seed;
@@ -408,11 +495,13 @@ static void test_block_edges(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_walk),          cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_text),          cmocka_unit_test(test_text_truncated),
-        cmocka_unit_test(test_key_is),        cmocka_unit_test(test_list),
-        cmocka_unit_test(test_member),        cmocka_unit_test(test_random),
-        cmocka_unit_test(test_random_broken), cmocka_unit_test(test_block_edges),
+        cmocka_unit_test(test_walk),        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_text),        cmocka_unit_test(test_text_truncated),
+        cmocka_unit_test(test_key_is),      cmocka_unit_test(test_list),
+        cmocka_unit_test(test_member),      cmocka_unit_test(test_random),
+        cmocka_unit_test(test_members),     cmocka_unit_test(test_each),
+        cmocka_unit_test(test_plain_ends),  cmocka_unit_test(test_random_broken),
+        cmocka_unit_test(test_block_edges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
