@@ -120,8 +120,7 @@ size_t text_from_u64(uint64_t v, char out[TEXT_U64_MAX])
 void text_uuid7(char out[TEXT_UUID_MAX], int64_t ms, const uint8_t random[10])
 {
     uint8_t id[16];
-    char hex[2 * sizeof(id) + 1];
-    size_t at = 0;
+    char *to = out;
 
     assert(random != NULL);
     for (int i = 0; i < 6; i++)
@@ -129,14 +128,14 @@ void text_uuid7(char out[TEXT_UUID_MAX], int64_t ms, const uint8_t random[10])
     memcpy(id + 6, random, 10);
     id[6] = (uint8_t)(0x70 | (id[6] & 0x0f)); /* version 7 */
     id[8] = (uint8_t)(0x80 | (id[8] & 0x3f)); /* RFC 9562's variant */
-    text_hex(hex, id, sizeof(id));
-    for (size_t i = 0; i < 32; i++) {
-        if (i == 8 || i == 12 || i == 16 || i == 20)
-            out[at++] = '-';
-        out[at++] = hex[i];
+    for (size_t i = 0; i < sizeof(id); i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            *to++ = '-';
+        *to++ = "0123456789abcdef"[id[i] >> 4];
+        *to++ = "0123456789abcdef"[id[i] & 15];
     }
-    assert(at == TEXT_UUID_MAX - 1);
-    out[at] = '\0';
+    *to = '\0';
+    assert(to - out == TEXT_UUID_MAX - 1);
 }
 
 /* ---- "did you mean" ------------------------------------------------------------------------- */
