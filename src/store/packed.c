@@ -28,10 +28,6 @@ static const struct place {
 /* All of it is in a record, but for the lengths, the size and the number of attempts kept. */
 static_assert(sizeof(struct record) + PACKED_TEXTS + STORE_ATTEMPTS + 16 <= PACKED_MAX,
               "PACKED_MAX is enough");
-static_assert(STORE_WHY_MAX <= UINT8_MAX + 1 && STORE_MODEL_MAX <= UINT8_MAX + 1 &&
-                  ADDR_TEXT_MAX <= UINT8_MAX + 1 && STORE_NAME_MAX <= UINT8_MAX + 1,
-              "a byte holds the length of each text");
-
 /* Numbers and words: all but the texts. */
 static void numbers_pack(struct packed *p, const struct record *r)
 {
@@ -77,7 +73,7 @@ struct record_texts record_texts_of(const struct record *r)
 /* As text_copy cuts it, but without a NUL. */
 static char *text_put(struct packed *p, int which, char *to, struct slice s, size_t size)
 {
-    assert(size <= UINT8_MAX + 1);
+    assert(size <= UINT8_MAX + 1); /* a byte holds the length */
     if (s.n >= size) {
         char cut[UINT8_MAX + 1];
         text_copy(cut, size, s);

@@ -50,10 +50,10 @@ struct packed {
 
 #define PACKED_MAX 1536 /* no record takes more */
 
-/* Into `out`, of PACKED_MAX bytes and aligned as a pointer is; the texts of `t`. */
-void record_pack(struct packed *out, const struct record *r, const struct record_texts *t);
+/* Into `p`, of PACKED_MAX bytes and aligned as a pointer is; the texts of `t`. */
+void record_pack(struct packed *p, const struct record *r, const struct record_texts *t);
 struct record_texts record_texts_of(const struct record *r);
-void record_unpack(struct record *out, const struct packed *p); /* row 0; the unused is zero */
+void record_unpack(struct record *r, const struct packed *p); /* row 0; the unused is zero */
 
 static inline const struct packed *packed_next(const struct packed *p)
 {
