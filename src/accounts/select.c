@@ -64,6 +64,7 @@ struct pick {
     int64_t context;
     const struct provider *provider; /* the last one that was asked for the model, and its answer */
     bool provider_has;
+    int n;                            /* of those that can serve */
     struct place place[ACCOUNTS_MAX]; /* in no order */
     uint8_t order[ACCOUNTS_MAX];      /* indices into it, best first */
     struct place rescue;              /* .account NULL: none */
@@ -93,6 +94,7 @@ static void pick_init(struct pick *p, struct account_set *set, const struct acco
     p->set = set;
     p->wish = w;
     p->out = out;
+    p->n = 0;
     p->rescue.account = NULL;
     p->warm = p->parent = NULL;
     p->context = 0;
@@ -148,7 +150,7 @@ static void place_fill(const struct pick *p, struct account *a, int at, struct p
 /* Keeps the list in order; the worst falls off a full one. */
 static void place_insert(struct pick *p, const struct place *new)
 {
-    int n = p->out->n, low = 0, high = n;
+    int n = p->n, low = 0, high = n;
     while (low < high) {
         int mid = low + (high - low) / 2;
         if (rank_less(&new->rank, &p->place[p->order[mid]].rank))
@@ -164,7 +166,7 @@ static void place_insert(struct pick *p, const struct place *new)
     memmove(&p->order[low + 1], &p->order[low], (size_t)(n - full - low));
     p->order[low] = slot;
     p->place[slot] = *new;
-    p->out->n += !full;
+    p->n += !full;
 }
 
 /* ---- who cannot ------------------------------------------------------------------------------ */
@@ -312,7 +314,7 @@ static enum why first_why(const struct pick *p, const struct place *first)
         return WHY_WARM;
     if (first->tier == TIER_PARENT)
         return WHY_PARENT;
-    return p->out->n == 1 ? WHY_ONLY : WHY_STRATEGY;
+    return p->n == 1 ? WHY_ONLY : WHY_STRATEGY;
 }
 
 static enum why next_why(const struct place *first, const struct place *next)
@@ -325,8 +327,9 @@ static enum why next_why(const struct place *first, const struct place *next)
 static void pick_finish(struct pick *p)
 {
     struct account_choice *out = p->out;
-    assert(out->n >= 0 && out->n <= ACCOUNTS_MAX);
-    for (int i = 0; i < out->n; i++) {
+    assert(p->n >= 0 && p->n <= ACCOUNTS_MAX);
+    out->n = p->n;
+    for (int i = 0; i < p->n; i++) {
         const struct place *first = &p->place[p->order[0]], *at = &p->place[p->order[i]];
         out->ready[i] = at->account;
         out->why[i] = i == 0 ? first_why(p, first) : next_why(first, at);
