@@ -259,7 +259,7 @@ size_t text_utf8_at(struct slice s)
 #define ONES 0x0101010101010101ULL
 #define TOPS 0x8080808080808080ULL
 
-/* A byte of 0 borrows into its top bit; what it borrows from may do so in vain, never unseen. */
+/* Less one, a byte of 0 has its top bit set; the one above, which lent to it, may get it in vain. */
 static bool is_plain8(uint64_t w)
 {
     uint64_t slash = w ^ ONES * '\\';
