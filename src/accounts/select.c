@@ -349,7 +349,9 @@ void accounts_choose(struct account_set *set, const struct account_wish *w, int6
 {
     struct pick p FILLED_LATER; /* most of it: places that no account has come to */
     assert(w->tried_n >= 0 && (w->tried_n == 0 || w->tried != NULL));
-    /* Of the lists in front only what n counts is ever looked at. */
+    /* Of the lists in front only what n counts is ever looked at, and their first. */
+    out->ready[0] = NULL;
+    out->why[0] = WHY_NONE;
     memset((char *)out + offsetof(struct account_choice, n), 0,
            sizeof *out - offsetof(struct account_choice, n));
     pick_init(&p, set, w, now, out);
