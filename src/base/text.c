@@ -259,7 +259,7 @@ size_t text_utf8_at(struct slice s)
 #define ONES 0x0101010101010101ULL
 #define TOPS 0x8080808080808080ULL
 
-/* Less one, a byte of 0 has its top bit set; the one above, which lent to it, may get it in vain. */
+/* Less one, a byte of 0 has its top bit set; the one above, which lent to it, perhaps as well. */
 static bool is_plain8(uint64_t w)
 {
     uint64_t slash = w ^ ONES * '\\';
