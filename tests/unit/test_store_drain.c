@@ -157,6 +157,20 @@ static void test_burst(void **state)
     }
 }
 
+/* The end comes while a batch is under way and many more wait. */
+static void test_close_with_a_full_ring(void **state)
+{
+    struct bench *b = *state;
+    struct record_query q = {.forward = true, .limit = 1};
+    records_put(b, 0, RING_DEFAULT);
+    bench_reopen(b);
+    assert_int_equal(records_count(b), RING_DEFAULT);
+    q.after_row = RING_DEFAULT - 1;
+    struct got g = records_query(b, &q);
+    assert_int_equal(g.record[0].ttfb_ms, RING_DEFAULT - 1);
+    mem_free(g.record);
+}
+
 /* As many rows wait when they are as long as rows can be. */
 static void test_burst_of_long_rows(void **state)
 {
@@ -706,6 +720,7 @@ int main(void)
         IN_MEMORY(test_burst),
         IN_MEMORY(test_burst_of_long_rows),
         IN_MEMORY(test_ring_takes_turns),
+        WITH(test_close_with_a_full_ring),
         WITH(test_locked),
         WITH(test_trouble_ends_without_traffic),
         WITH(test_locked_and_ring_full),
