@@ -253,4 +253,20 @@ static inline void assert_logged(struct site *s, const char *want, int line)
     s->log.n = 0;
 }
 
+static inline int site_setup(void **state)
+{
+    static struct site s;
+    site_open(&s);
+    *state = &s;
+    return 0;
+}
+
+static inline int site_teardown(void **state)
+{
+    site_close(*state);
+    return 0;
+}
+
+#define WITH_SITE(test) cmocka_unit_test_setup_teardown(test, site_setup, site_teardown)
+
 #endif

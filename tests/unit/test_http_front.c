@@ -375,22 +375,6 @@ static void test_rush(void **state)
     assert_int_equal(crowded(s), 0);
 }
 
-static int setup(void **state)
-{
-    static struct site s;
-    site_open(&s);
-    *state = &s;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    site_close(*state);
-    return 0;
-}
-
-#define WITH_SITE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -69,25 +69,11 @@ static void test_long_body(void **state)
     mem_free(text);
 }
 
-static int setup(void **state)
-{
-    static struct site s;
-    site_open(&s);
-    *state = &s;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    site_close(*state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_body_in_its_place, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_long_body, setup, teardown),
+        WITH_SITE(test_body_in_its_place),
+        WITH_SITE(test_long_body),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
