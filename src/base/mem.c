@@ -7,6 +7,9 @@
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 uint64_t fault_counter;
 uint64_t fault_target;
@@ -62,6 +65,11 @@ void mem_init(void)
 #ifdef __GLIBC__
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
     (void)mallopt(M_TRIM_THRESHOLD, 8 << 20);
+#endif
+#ifdef __linux__
+    /* Where the system makes pages of 2 MiB by itself, a byte of a body that is only promised would
+     * take one. */
+    (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 #endif
 }
 

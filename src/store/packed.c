@@ -89,7 +89,10 @@ static char *text_put(struct packed *p, int which, char *to, struct slice s, siz
 /* In the order of enum packed_text. */
 static char *texts_put(struct packed *p, char *to, const struct record_texts *t)
 {
-#define PUT(which, field) to = text_put(p, which, to, t->field, sizeof(((struct record *)0)->field))
+#define PUT(which, field)                                               \
+    static_assert(sizeof(((struct record *)0)->field) <= UINT8_MAX + 1, \
+                  "a byte holds its length");                           \
+    to = text_put(p, which, to, t->field, sizeof(((struct record *)0)->field))
     PUT(PACKED_ID, id);
     PUT(PACKED_KEY_ID, key_id);
     PUT(PACKED_KEY_NAME, key_name);

@@ -100,9 +100,9 @@ static bool try_goes_on(const struct try_text *t, const struct packed_attempt *a
 static size_t try_print(struct try_text *t, const struct packed *p, const char *name)
 {
     const struct packed_attempt *a = &p->attempt[0];
-    size_t n = p->length[PACKED_TEXTS];
     if (p->attempts != 1 || a->reason == NULL)
         return 0;
+    size_t n = p->length[PACKED_TEXTS];
     if (!try_goes_on(t, a, name, n) && !try_head(t, a, name, n))
         return 0;
     char *end = try_number(t->text + t->head, a->ms);

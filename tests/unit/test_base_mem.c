@@ -6,6 +6,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 #include <cmocka.h>
 
@@ -605,6 +608,18 @@ static void test_list(void **state)
     assert_false(list_empty(&head));
 }
 
+/* A byte of a promised body takes a page of 4 KiB, not one of 2 MiB. */
+static void test_pages(void **state)
+{
+    (void)state;
+    mem_init();
+#ifdef __linux__
+    assert_int_equal(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), 1);
+#else
+    skip();
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -618,7 +633,7 @@ int main(void)
         cmocka_unit_test(test_arena_reset),  cmocka_unit_test(test_map),
         cmocka_unit_test(test_map_churn),    cmocka_unit_test(test_map_keys),
         cmocka_unit_test(test_map_walk),     cmocka_unit_test(test_list),
-        cmocka_unit_test(test_locked),
+        cmocka_unit_test(test_locked),       cmocka_unit_test(test_pages),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
