@@ -226,7 +226,7 @@ if(NOT TARGET dep_llhttp)
   # It calls itself across its files four times a header: as one piece it takes a tenth less. With
   # ordinary code besides, for a linker that knows nothing of it.
   get_target_property(imported dep_llhttp IMPORTED)
-  if(CMAKE_BUILD_TYPE STREQUAL Release AND CMAKE_C_COMPILER_ID STREQUAL GNU AND NOT imported)
+  if(SLUICE_HAVE_LTO AND CMAKE_C_COMPILER_ID STREQUAL GNU AND NOT imported)
     target_compile_options(dep_llhttp PRIVATE -flto -ffat-lto-objects)
   endif()
 endif()

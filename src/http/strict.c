@@ -465,6 +465,7 @@ static int status_line(struct strict *s)
 
 static struct strict strict_begin(struct h1 *h1, struct http_head *h)
 {
+    assert(h1->raw.cap - h1->raw.len >= H1_BEHIND && h1->raw.p[h1->raw.len] == '\0');
     *h = (struct http_head){.method = HTTP_GET,
                             .target = S(""),
                             .path = S(""),
