@@ -153,7 +153,7 @@ static const struct price *price_search(const char *model)
 }
 
 /* The models that were priced lately, by the lengths of their names, and their rows: there are few.
- * All empty is right: a model without a name has no price. */
+ * The loop's thread only. All empty is right: a model without a name has no price. */
 static struct {
     char model[PRICE_NAME_MAX];
     const struct price *row;

@@ -338,7 +338,7 @@ static inline uint64_t load64(const unsigned char *p)
            (uint64_t)p[7] << 56;
 }
 
-static inline __attribute__((always_inline)) void sip_open(uint64_t v[4])
+static INLINED void sip_open(uint64_t v[4])
 {
     v[0] = sip_key[0] ^ UINT64_C(0x736f6d6570736575);
     v[1] = sip_key[1] ^ UINT64_C(0x646f72616e646f6d);
@@ -346,7 +346,7 @@ static inline __attribute__((always_inline)) void sip_open(uint64_t v[4])
     v[3] = sip_key[1] ^ UINT64_C(0x7465646279746573);
 }
 
-static inline __attribute__((always_inline)) void sip_take(uint64_t v[4], struct slice data)
+static INLINED void sip_take(uint64_t v[4], struct slice data)
 {
     const unsigned char *p = bytes(data);
     uint64_t last = (uint64_t)data.n << 56;
@@ -360,7 +360,7 @@ static inline __attribute__((always_inline)) void sip_take(uint64_t v[4], struct
     sip_word(v, last);
 }
 
-static inline __attribute__((always_inline)) uint64_t sip_close(uint64_t v[4])
+static INLINED uint64_t sip_close(uint64_t v[4])
 {
     sip_round(v);
     sip_round(v);

@@ -117,7 +117,8 @@ bool slice_cut(struct slice *s, char sep, struct slice *part);
 /* ---- memory -------------------------------------------------------------------------------- */
 
 /* Once, before anything else: lets the C library keep what is freed, within reason. Else a body of
- * some hundred KiB is taken from the system anew for every request, page by page. */
+ * some hundred KiB is taken from the system anew for every request, page by page. And pages are
+ * small ones, also where the system would make huge ones by itself. */
 void mem_init(void);
 void mem_trim(void);               /* gives the system back what is free; may take milliseconds */
 void *mem_new(size_t n);           /* zeroed; never NULL */

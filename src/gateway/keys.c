@@ -134,12 +134,6 @@ void keys_generate(const struct key_set *k, struct slice name, int64_t now, char
     key_digest(k, (struct slice){text, KEY_LEN}, row->digest);
 }
 
-/* In the same time, whatever they are. */
-static bool seen_equal(const uint64_t a[2], const uint64_t b[2])
-{
-    return ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0;
-}
-
 struct key_row *keys_check(struct key_set *k, struct slice presented)
 {
     char check[KEY_CHECK];
@@ -148,7 +142,7 @@ struct key_row *keys_check(struct key_set *k, struct slice presented)
     uint64_t seen[2];
     crypto_siphash128(presented, seen);
     struct client_key **place = &k->lately[seen[0] % KEYS_LATELY], *c = *place;
-    if (c != NULL && c->row.revoked_at == 0 && seen_equal(seen, c->seen))
+    if (c != NULL && c->row.revoked_at == 0 && crypto_equal(seen, c->seen, sizeof seen))
         return &c->row;
     key_checksum(presented.p, KEY_LEN - KEY_CHECK, check);
     if (memcmp(check, presented.p + KEY_LEN - KEY_CHECK, KEY_CHECK) != 0)

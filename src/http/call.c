@@ -119,7 +119,6 @@ static bool body_will_end(const struct http_call *call)
     return h->framing != H1_LENGTH || h->left <= DRAIN_BYTES;
 }
 
-#define LENGTH_LINE  "content-length: "
 #define CHUNKED_LINE "transfer-encoding: chunked\r\n"
 #define CLOSE_LINE   "connection: close\r\n"
 #define FRAMING_MAX  (HEAD_NUMBER_MAX(LENGTH_LINE) + sizeof CHUNKED_LINE CLOSE_LINE "\r\n")

@@ -383,8 +383,6 @@ static void request_send(struct http_request *r)
         request_broken(r, e, "the connection broke while the request was sent");
 }
 
-#define LENGTH_LINE "content-length: "
-
 static enum err head_write(struct http_request *r, enum http_method method, struct slice path,
                            const struct http_header *h, int n)
 {

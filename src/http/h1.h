@@ -133,6 +133,7 @@ char *head_put_status(char *at, int status);
 /* "name: value CRLF" for each header but those that are about one hop or would break the head. */
 size_t head_lines_room(const struct http_header *h, int n);
 char *head_put_lines(char *at, const struct http_header *h, int n);
+#define LENGTH_LINE             "content-length: "
 /* `before`, digits, CRLF. */
 #define HEAD_NUMBER_MAX(before) (sizeof(before) + TEXT_U64_MAX + 2)
 char *head_put_number(char *at, struct slice before, uint64_t v);

@@ -107,11 +107,15 @@ static NOINLINE bool is_hop_name(struct slice name)
     }
 }
 
-/* Nearly every name is decided by its first letter: c e h k p t u begin one. */
+/* Nearly every name is decided by its first letter. */
 bool http_is_hop_header(struct slice name)
 {
+#define LETTER(c) (1U << ((c) - 'a'))
+    static const unsigned FIRST = LETTER('c') | LETTER('e') | LETTER('h') | LETTER('k') |
+                                  LETTER('p') | LETTER('t') | LETTER('u'); /* of is_hop_name */
     unsigned letter = name.n > 0 ? (unsigned char)name.p[0] - (unsigned)'a' : 31;
-    return letter < 26 && (0x188494U >> letter & 1) != 0 && is_hop_name(name);
+    return letter < 26 && (FIRST >> letter & 1) != 0 && is_hop_name(name);
+#undef LETTER
 }
 
 static NOINLINE bool connection_has(const struct http_head *h, struct slice lower_name)
@@ -143,7 +147,7 @@ static inline uint64_t low_bytes(uint64_t w)
 
 /* head_copy by words, some of whose bytes are copied twice; `*low` becomes other than 0 when one of
  * them is under 0x20. */
-static inline __attribute__((always_inline)) char *text_put(char *at, struct slice s, uint64_t *low)
+static INLINED char *text_put(char *at, struct slice s, uint64_t *low)
 {
     const char *p = s.p;
     char *end = at + s.n;
