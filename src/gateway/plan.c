@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define KEPT_PLANS 64 /* for the next exchanges */
+#define KEPT_PLANS 32 /* for the next exchanges */
 #define KEPT_PATH  1024
 
 void plan_begin(struct exchange *x)
@@ -89,6 +89,8 @@ void plan_settle(struct exchange *x)
     assert(at == x->kept + room && room > 0);
     x->route.object = x->route.model = S(""); /* they stood in the request's head */
     http_call_forget_head(x->call);
+    if (x->attempt.request != NULL)
+        http_request_fit_head(x->attempt.request);
     plan_free(x->g, x->plan);
     x->plan = NULL;
 }

@@ -118,6 +118,12 @@ bool http_request_sent(const struct http_request *r)
     return r->sent;
 }
 
+void http_request_fit_head(struct http_request *r)
+{
+    assert(r->state == REQUEST_LIVE && r->head.status >= 200);
+    h1_fit_head(&r->h1, &r->head);
+}
+
 /* ---- dialling ------------------------------------------------------------------------------ */
 
 static void request_send(struct http_request *r);

@@ -36,6 +36,7 @@ void h1_init(struct h1 *h, enum h1_role role)
 #define PARSERS_KEPT 16
 #define ROOMS_KEPT   64
 #define ROOM_MAX     8192
+#define FIT_WORTH    64 /* bytes; for less a head does not move */
 static llhttp_t *parsers[PARSERS_KEPT];
 static int parsers_n;
 static struct room {
@@ -102,6 +103,42 @@ void h1_drop_head(struct h1 *h, struct http_head *head)
     head->headers = 0;
     head->name_lengths = 0;
     room_give(h);
+}
+
+/* A text of a head that has moved. */
+static void text_move(struct slice *s, const struct buf *from, const char *to)
+{
+    size_t at = (size_t)((uintptr_t)s->p - (uintptr_t)from->p);
+    assert(at <= from->len && s->n <= from->len - at);
+    s->p = to + at;
+}
+
+void h1_fit_head(struct h1 *h, struct http_head *head)
+{
+    size_t n = (size_t)head->headers * sizeof *head->header, cap = h->raw.len + H1_BEHIND;
+    size_t had = (size_t)h->header_room * sizeof *head->header;
+    assert(h->role == H1_REPLY && h->stage != H1_STAGE_HEAD && h->parser == NULL);
+    assert(head->header == h->header && n <= had && cap <= h->raw.cap);
+    if (h->raw.cap - cap + had - n < FIT_WORTH)
+        return;
+    char *raw = mem_try(cap + 1);
+    struct http_header *header = mem_try(n);
+    if (raw == NULL || header == NULL) {
+        mem_free(raw);
+        mem_free(header);
+        return;
+    }
+    memcpy(raw, h->raw.p, h->raw.len);
+    for (int i = 0; i < head->headers; i++) {
+        header[i] = head->header[i];
+        text_move(&header[i].name, &h->raw, raw);
+        text_move(&header[i].value, &h->raw, raw);
+    }
+    struct buf own = {.p = raw, .len = h->raw.len, .cap = cap, .max = h->raw.max};
+    room_give(h);
+    h->raw = own;
+    h->header = head->header = header;
+    h->header_room = head->headers;
 }
 
 void h1_begin(struct h1 *h, bool head_request)

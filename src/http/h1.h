@@ -90,6 +90,9 @@ void h1_free(struct h1 *h);
 void h1_begin(struct h1 *h, bool head_request);
 /* Nothing will be looked up in the head any more: its memory is for others. */
 void h1_drop_head(struct h1 *h, struct http_head *head);
+/* The head stays for long: it moves to memory of its own size, if there is any; what was borrowed
+ * from it is gone. */
+void h1_fit_head(struct h1 *h, struct http_head *head);
 /* Takes bytes off the front of `*in` up to the next thing to report. H1_BODY: `*body` is a part of
  * `*in`. After H1_END nothing more is taken. To be called again until H1_MORE, H1_END or H1_BAD. */
 enum h1_event h1_next(struct h1 *h, struct slice *in, struct http_head *head, struct slice *body);

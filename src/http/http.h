@@ -264,6 +264,9 @@ bool http_request_connected(const struct http_request *r);
 /* The upstream has the request whole. Once a byte of the reply has come too it is never sent again,
  * and the body's memory is the caller's. */
 bool http_request_sent(const struct http_request *r);
+/* The reply goes on and may last for an hour: what was borrowed from its head (the names and values
+ * themselves, not `head`) is to be looked up anew. */
+void http_request_fit_head(struct http_request *r);
 
 /* ---- SSE framing (WHATWG EventSource 9.2; pure) -------------------------------------------- */
 
