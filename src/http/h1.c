@@ -221,26 +221,26 @@ static llhttp_method_t method_known(enum http_method m)
     return KNOWN[m];
 }
 
-/* The other reader has the last word, and both must have seen the same message. */
-static int head_judge(struct h1 *h, struct http_head *head, const char **why)
+/* Our own reader, over the whole head. */
+static int head_read(struct h1 *h, struct http_head *head, const char **why)
+{
+    return h->role == H1_REQUEST ? head_parse_request(h, head, why)
+                                 : head_parse_reply(h, head, why);
+}
+
+/* Whether both readers have seen the same message. */
+static bool heads_agree(const struct h1 *h, const struct http_head *head)
 {
     const llhttp_t *p = h->parser;
-    bool request = h->role == H1_REQUEST;
-    int status = request ? head_parse_request(h, head, why) : head_parse_reply(h, head, why);
-    if (status != 0)
-        return status;
     bool counted = (p->flags & F_CONTENT_LENGTH) != 0, chunked = (p->flags & F_CHUNKED) != 0;
-    bool same = counted == (head->content_length >= 0) && chunked == head->chunked &&
-                ((p->flags & F_TRANSFER_ENCODING) != 0) == head->chunked && p->http_major == 1 &&
-                p->http_minor == (h->http10 ? 0 : 1);
-    if (counted)
-        same = same && p->content_length == (uint64_t)head->content_length;
-    if (request)
-        same = same && p->method == method_known(head->method);
-    else
-        same = same && p->status_code == head->status;
-    *why = "the head can be read in two ways";
-    return same ? 0 : 400;
+    if (counted != (head->content_length >= 0) || chunked != head->chunked ||
+        ((p->flags & F_TRANSFER_ENCODING) != 0) != head->chunked || p->http_major != 1 ||
+        p->http_minor != (h->http10 ? 0 : 1))
+        return false;
+    if (counted && p->content_length != (uint64_t)head->content_length)
+        return false;
+    return h->role == H1_REQUEST ? p->method == method_known(head->method)
+                                 : p->status_code == head->status;
 }
 
 static bool reply_has_no_body(const struct h1 *h, int status)
@@ -279,21 +279,81 @@ static enum err head_add(struct h1 *h, const char *p, size_t n)
     return OK;
 }
 
+/* Our own reader has the last word. */
+static int head_judge(struct h1 *h, struct http_head *head, const char **why)
+{
+    int status = head_read(h, head, why);
+    if (status != 0 || heads_agree(h, head))
+        return status;
+    *why = "the head can be read in two ways";
+    return 400;
+}
+
+/* llhttp over one line of a head, or some: it must want more. */
+static bool line_feed(struct h1 *h, const char *from, const char *to)
+{
+    size_t took;
+    return feed(h, from, (size_t)(to - from), &took) == HPE_OK && !h->head_done;
+}
+
+/* llhttp over what decides about framing in a head that our own reader has passed: the start line,
+ * the lines of two names, and the empty line. */
+static bool framing_feed(struct h1 *h, const struct http_head *head)
+{
+    const char *end = h->raw.p + h->raw.len - 2;
+    size_t took;
+    int n = head->headers;
+    if (!line_feed(h, h->raw.p, n > 0 ? head->header[0].name.p : end))
+        return false;
+    for (int i = 0; i < n; i++) { /* each line is a header, and ends where the next one begins */
+        const struct http_header *f = &head->header[i];
+        if ((slice_eq(f->name, S("content-length")) || slice_eq(f->name, S("transfer-encoding"))) &&
+            !line_feed(h, f->name.p, i + 1 < n ? f[1].name.p : end))
+            return false;
+    }
+    return feed(h, end, 2, &took) == HPE_OK && h->head_done && took == 2;
+}
+
+/* Nearly every head stands in `in` whole. Then our own reader goes first, and what it passes has
+ * no lines but those it sees, to any reader: each ends with the only CR and LF in it, none is
+ * folded, and a name is letters and what a token may hold besides. So llhttp need not read the
+ * lines that say nothing about framing. False: nothing has happened; whatever is wrong with the
+ * head, if anything is, is found and said as for one that comes in pieces. */
+static bool head_at_once(struct h1 *h, struct slice in, struct http_head *head)
+{
+    const char *why = NULL;
+    assert(h->raw.len == 0 && h->parser == NULL);
+    ptrdiff_t end = slice_search_pair(in, S("\r\n\r\n"), 1);
+    if (end < 0 || head_add(h, in.p, (size_t)end + 4) != OK)
+        return false;
+    bool fine = head_read(h, head, &why) == 0 && framing_feed(h, head) && heads_agree(h, head);
+    parser_give(h);
+    if (!fine)
+        buf_clear(&h->raw);
+    return fine;
+}
+
 /* Large, and called for a few of the bytes only. */
 NOINLINE static enum h1_event head_more(struct h1 *h, struct slice *in, struct http_head *head)
 {
     size_t most = h->raw.max - H1_BEHIND, room = most - h->raw.len, took;
+    struct slice now = slice_sub(*in, 0, in->n < room ? in->n : room);
     const char *why = NULL;
     if (in->n == 0)
         return H1_MORE;
     room_take(h);
-    llhttp_errno_t e = feed(h, in->p, in->n < room ? in->n : room, &took);
+    if (h->raw.len == 0 && head_at_once(h, now, head)) {
+        *in = slice_sub(*in, h->raw.len, in->n);
+        framing_decide(h, head);
+        return H1_HEADERS;
+    }
+    llhttp_errno_t e = feed(h, now.p, now.n, &took);
     if (e != HPE_OK) { /* whoever answers may want to know whom */
-        if (head_add(h, in->p, in->n < room ? in->n : room) != OK)
+        if (head_add(h, now.p, now.n) != OK)
             buf_clear(&h->raw);
         return head_refused(h, e);
     }
-    if (head_add(h, in->p, took) != OK)
+    if (head_add(h, now.p, took) != OK)
         return bad(h, 503, "out of memory for this head");
     *in = slice_sub(*in, took, in->n);
     if (!h->head_done)

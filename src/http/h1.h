@@ -1,8 +1,10 @@
 /* h1: HTTP/1.1 messages out of bytes, and heads into bytes, in both roles. Private to http.
  *
- * Two readers must agree on every head. llhttp, every lenient switch off, sees the bytes as they
- * arrive and finds the end of the head; head_parse then reads the collected head again with rules
- * of its own (robustness.md B2). What either refuses, or what they see differently, is refused.
+ * Two readers must agree on every head: llhttp, every lenient switch off, and head_parse, with rules
+ * of its own (robustness.md B2). What either refuses, or what they see differently, is refused. A
+ * head that stands whole in what came is read by head_parse first; if that has nothing against it,
+ * llhttp sees only the lines that decide about framing. Of any other head llhttp sees the bytes as
+ * they arrive, and finds its end; then head_parse reads what was collected.
  *
  * The framing of a body is decided here, in one place: chunks are read by chunks.c, a body of a
  * known length, or until the end of the connection, is only counted. So llhttp is there while a
@@ -73,10 +75,10 @@ struct h1 {
     struct buf raw; /* the head as it came, names in lower case: the head's slices point into it */
     struct http_header *header; /* ... and are kept here */
     int header_room;
-    int64_t left; /* body bytes still to come, when counted */
+    int status; /* what to answer to a bad request */
     const char *why;
-    int status;              /* what to answer to a bad request */
     const char *coded_slash; /* see http_server_ops; set after h1_init */
+    int64_t left;            /* body bytes still to come, when counted */
     struct chunks chunks;
     uint8_t role, stage, framing;
     bool head_request; /* this is the reply to a HEAD: no body whatever it says */

@@ -24,6 +24,7 @@ struct tale { /* all that was read: heads and bodies, in a form that can be comp
     bool refused;
     bool broken_body; /* refused behind a head: then less of the body may have been given out */
     int status;
+    const char *why;
 };
 
 static void put(struct buf *b, struct slice s)
@@ -94,9 +95,9 @@ static void head_tell(struct tale *t, const struct h1 *h, const struct http_head
 {
     char line[128];
     head_check(h, head);
-    size_t n = text_format(line, sizeof line, "%d %d %d %d %d %d %d", (int)head->method,
-                           head->status, (int)head->content_length, head->chunked, head->keep_alive,
-                           head->expect_continue, h->http10);
+    size_t n = text_format(line, sizeof line, "%d %d %d %d %d %d %d %d %" PRIx64, (int)head->method,
+                           head->status, (int)head->content_length, head->chunked, head->connection,
+                           head->keep_alive, head->expect_continue, h->http10, head->name_lengths);
     put(&t->heads, (struct slice){line, n});
     put(&t->heads, head->target);
     put(&t->heads, head->path);
@@ -140,6 +141,7 @@ static bool feed(struct tale *t, struct h1 *h, struct slice in, bool head_reques
             t->refused = true;
             t->broken_body = h->framing != H1_NONE;
             t->status = h->status;
+            t->why = h->why;
             MUST(h1_next(h, &in, &head, &body) == H1_BAD);
             return false;
         }
@@ -183,6 +185,7 @@ static void tale_free(struct tale *t)
 static void same(const struct tale *a, const struct tale *b)
 {
     MUST(a->refused == b->refused && a->status == b->status && a->messages == b->messages);
+    MUST(!a->refused || strcmp(a->why, b->why) == 0);
     MUST(slice_eq(buf_slice(&a->heads), buf_slice(&b->heads)));
     if (a->broken_body) { /* llhttp gives no body out of the call in which it finds an error */
         struct slice x = buf_slice(&a->bodies), y = buf_slice(&b->bodies);
