@@ -5,13 +5,17 @@
 /* The order of records is the order of their numbers, so a range of numbers is a range of time and
  * the table needs no index. A filtered scan looks at no more than SCAN_SPAN numbers at a time, so
  * that whatever else waits for the store's thread gets its turn. */
-#define RECORD_COLUMNS "num," RECORD_WRITTEN
-#define RECORD_WRITTEN                                                                         \
-    "id,at,key_id,key_name,client,route,model_asked,model_answered,session,upstream_id,"       \
+#define RECORD_COLUMNS                                                                         \
+    "num,id,at,key_id,key_name,client,route,model_asked,model_answered,session,upstream_id,"   \
     "stream,status,ended,account,attempts,tries,ttfb_ms,duration_ms,bytes_in,bytes_out,"       \
     "usage_known,input,output,cache_read,cache_write_5m,cache_write_1h,thinking,web_searches," \
     "web_fetches,service_tier,stop_reason,cost_nano_usd,price_date,grp,why"
-#define RECORD_MARKS  "?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?"
+#define RECORD_MARKS  "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+#define RECORDS_FOUR  RECORD_MARKS "," RECORD_MARKS "," RECORD_MARKS "," RECORD_MARKS
+/* All of the table's columns in their order: then what is bound is not copied once more. OR FAIL:
+ * what has gone wrong is taken back with the transaction, and no way back to the statement's begin
+ * need be kept. */
+#define RECORD_ADD    "INSERT OR FAIL INTO records(" RECORD_COLUMNS ") VALUES"
 #define RECORD_FILTER "(?3 IS NULL OR account = ?3) AND (?4 IS NULL OR key_name = ?4)"
 #define ACCOUNT_COLUMNS                                                                  \
     "id,version,name,provider,base_url,priority,weight,paused,allow_private,created_at," \
@@ -62,8 +66,8 @@ static const char *const stmt_sql[ST_COUNT] = {
     [ST_GROUP_UPDATE] = "UPDATE groups SET version=version+1,strategy=?3,settings=?4 "
                         "WHERE name=?1 AND version=?2",
     [ST_GROUP_REMOVE] = "DELETE FROM groups WHERE name=?1",
-    [ST_RECORD_FIRST] = "INSERT INTO records(" RECORD_WRITTEN ",num) VALUES(" RECORD_MARKS ",?)",
-    [ST_RECORD_ADD] = "INSERT INTO records(" RECORD_WRITTEN ") VALUES(" RECORD_MARKS ")",
+    [ST_RECORD_ADD] = RECORD_ADD RECORD_MARKS,
+    [ST_RECORDS_ADD] = RECORD_ADD RECORDS_FOUR "," RECORDS_FOUR,
     [ST_RECORDS_UP] = "SELECT " RECORD_COLUMNS
                       " FROM records WHERE num>?1 AND num<?2 AND " RECORD_FILTER
                       " ORDER BY num LIMIT ?5",
@@ -364,6 +368,11 @@ static enum err sqlite_setup(struct backend *b, int busy_ms)
         sqlite3_step(st) == SQLITE_ROW)
         b->page_size = sqlite3_column_int64(st, 0);
     (void)sqlite3_finalize(st);
+    st = NULL;
+    if (sqlite3_prepare_v2(b->db, "PRAGMA encoding", -1, &st, NULL) == SQLITE_OK &&
+        sqlite3_step(st) == SQLITE_ROW)
+        b->utf8 = strcmp((const char *)sqlite3_column_text(st, 0), "UTF-8") == 0;
+    (void)sqlite3_finalize(st);
     return b->page_size > 0 ? OK : sq_fail(b, SQLITE_ERROR);
 }
 
@@ -397,7 +406,7 @@ static void sqlite_close(struct backend *b)
     (void)rc;
     for (size_t i = 0; i < b->words; i++)
         mem_free(b->word[i]);
-    buf_free(&b->text);
+    records_close(b);
     mem_free(b);
 }
 
@@ -413,7 +422,6 @@ static enum err sqlite_open(const struct backend_options *o, struct backend **ou
     b->memory = o->path == NULL;
     b->objects_max = o->objects_max;
     b->shared = o->shared && o->path != NULL;
-    buf_init(&b->text, 64 * 1024);
     rc = sqlite3_open_v2(b->memory ? ":memory:" : o->path, &b->db,
                          SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     e = rc == SQLITE_OK ? OK : sq_fail(b, rc);

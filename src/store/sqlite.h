@@ -40,8 +40,8 @@ enum stmt {
     ST_GROUP_ADD,
     ST_GROUP_UPDATE,
     ST_GROUP_REMOVE,
-    ST_RECORD_FIRST,
     ST_RECORD_ADD,
+    ST_RECORDS_ADD,
     ST_RECORDS_UP,
     ST_RECORDS_DOWN,
     ST_RECORDS_ID,
@@ -72,7 +72,8 @@ enum stmt {
     ST_COUNT
 };
 
-#define RECORD_COLUMNS_N 35  /* of `records`, but for its number */
+#define RECORD_COLUMNS_N 36  /* of `records` */
+#define RECORDS_MANY     8   /* rows of ST_RECORDS_ADD */
 #define INTERN_MAX       256 /* different words of ours that may come back from the disk */
 #define WHY_MAX          160
 
@@ -88,7 +89,8 @@ struct backend {
     struct copying *copying; /* a copy that is under way; NULL = none is */
     bool memory, shared;
     char why[WHY_MAX];
-    struct buf text; /* scratch for one record's attempts */
+    bool utf8;                /* the file's texts are */
+    struct record_rows *rows; /* what is bound for the records written last */
     char *word[INTERN_MAX];
     size_t words;
 };
@@ -174,6 +176,7 @@ enum err keep_look(const char *path, struct backend_look *out, char *why, size_t
 /* ---- sqlite_write.c ------------------------------------------------------------------------- */
 
 enum err records_apply(struct backend *b, const struct backend_batch *batch);
+void records_close(struct backend *b);
 
 /* ---- sqlite_records.c ----------------------------------------------------------------------- */
 

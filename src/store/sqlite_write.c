@@ -1,11 +1,14 @@
 /* Batches of records and notes, written in one transaction. */
 #include "store/sqlite.h"
 
+#include <stdalign.h>
 #include <string.h>
 
 /* ---- a record's attempts ----------------------------------------------------------------------
  *
  * [[account id, account, status, reason, ms], ...]: for people with a SQL prompt, too. */
+
+#define TRIES_MAX 65536
 
 static enum err tries_print(struct buf *out, const struct packed *p, const char *names)
 {
@@ -112,68 +115,105 @@ static size_t try_print(struct try_text *t, const struct packed *p, const char *
     return (size_t)(end - t->text);
 }
 
-/* ---- rows ----------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------------------
+ *
+ * One statement writes RECORDS_MANY rows, another what is left over, one by one: to begin and to
+ * end a statement costs a fifth of what a row does. What is bound stays so, from batch to batch,
+ * for rows are much alike: the texts of a row lie in a place of their own, and those of the next
+ * one are put there; as long as their lengths are the same the engine, which has no copy, need not
+ * be told. */
 
-/* Rows of a batch are much alike: what is as it was in the row before stays bound, for a bound
- * value survives its step. Texts are those of the batch, which stay where they are meanwhile. */
 struct row_place {
-    const struct packed *row;
-    const char *text; /* the next one */
+    alignas(struct packed) char bytes[PACKED_MAX]; /* as bound: a record without attempts */
+    bool bound;
+    ptrdiff_t names; /* there the attempts' accounts begin */
+    struct slice tries;
+    struct try_text one;
+    struct buf many;
+};
+#define ROW_PLACES (1 + RECORDS_MANY) /* of ST_RECORD_ADD, and of ST_RECORDS_ADD */
+struct record_rows {
+    struct row_place place[ROW_PLACES];
 };
 struct row_binder {
     sqlite3_stmt *st;
-    bool all; /* there is no row before */
-    int at;   /* the last column bound */
-    struct row_place now, last;
-    struct try_text one;
+    int at; /* the last column bound */
+    struct row_place *place;
+    const struct packed *was, *now;
+    bool all;                 /* nothing is bound yet */
+    bool stay;                /* the texts are as long as before */
+    ptrdiff_t text_was, text; /* there the next one begins */
 };
 
-static const char *row_names(const struct packed *p)
+static struct record_rows *rows_new(void)
 {
-    const char *s = packed_texts(p);
+    struct record_rows *rows = NEW(struct record_rows);
+    for (size_t i = 0; i < ROW_PLACES; i++)
+        buf_init(&rows->place[i].many, TRIES_MAX);
+    return rows;
+}
+
+void records_close(struct backend *b)
+{
+    for (size_t i = 0; b->rows != NULL && i < ROW_PLACES; i++)
+        buf_free(&b->rows->place[i].many);
+    mem_free(b->rows);
+}
+
+static ptrdiff_t row_texts_at(const struct packed *p)
+{
+    return packed_texts(p) - (const char *)p;
+}
+
+static ptrdiff_t row_names_at(const struct packed *p)
+{
+    ptrdiff_t at = row_texts_at(p);
     for (int i = 0; i < PACKED_TEXTS; i++)
-        s += p->length[i];
-    return s;
+        at += p->length[i];
+    return at;
 }
 
-/* Of the last attempt. */
-static struct slice row_account(const struct packed *p)
+static void row_text(struct row_binder *w, ptrdiff_t at, int n)
 {
-    const char *s = row_names(p);
-    for (int i = 0; i + 1 < p->kept; i++)
-        s += p->length[PACKED_TEXTS + i];
-    return (struct slice){s, p->kept > 0 ? p->length[PACKED_TEXTS + p->kept - 1] : 0};
-}
-
-static void row_slice(struct row_binder *w, struct slice was, struct slice s)
-{
-    w->at++;
-    if (!w->all && slice_eq(was, s))
-        return;
-    (void)sqlite3_bind_text(w->st, w->at, s.p, (int)s.n, SQLITE_STATIC);
+    (void)sqlite3_bind_text(w->st, w->at, &w->place->bytes[at], n, SQLITE_STATIC);
 }
 
 /* The next `n` texts, which are columns one behind the other. */
 static void row_texts(struct row_binder *w, enum packed_text first, int n)
 {
-    const uint8_t *now = &w->now.row->length[first], *last = &w->last.row->length[first];
-    size_t size = 0;
-    bool same = !w->all;
-    for (int i = 0; i < n; i++) {
-        size += now[i];
-        same &= now[i] == last[i];
-    }
-    if (same && memcmp(w->now.text, w->last.text, size) == 0) {
+    if (w->stay) {
         w->at += n;
-        w->now.text += size;
-        w->last.text += size;
         return;
     }
-    for (int i = 0; i < n; i++) {
-        row_slice(w, (struct slice){w->last.text, last[i]}, (struct slice){w->now.text, now[i]});
-        w->now.text += now[i];
-        w->last.text += last[i];
+    for (int i = (int)first; i < (int)first + n; i++) {
+        w->at++;
+        if (w->all || w->text != w->text_was || w->now->length[i] != w->was->length[i])
+            row_text(w, w->text, w->now->length[i]);
+        w->text += w->now->length[i];
+        w->text_was += w->was->length[i];
     }
+}
+
+/* Of the last attempt. */
+static void row_account(struct row_binder *w, ptrdiff_t names)
+{
+    const uint8_t *length = &w->now->length[PACKED_TEXTS];
+    const int last = w->now->kept - 1;
+    w->at++;
+    if (w->stay)
+        return;
+    for (int i = 0; i < last; i++)
+        names += length[i];
+    row_text(w, names, last < 0 ? 0 : length[last]);
+}
+
+static void row_tries(struct row_binder *w, struct slice tries)
+{
+    struct slice *was = &w->place->tries;
+    w->at++;
+    if (w->all || was->p != tries.p || was->n != tries.n)
+        bind_slice(w->st, w->at, tries);
+    *was = tries;
 }
 
 static void row_word(struct row_binder *w, const char *was, const char *s)
@@ -191,25 +231,20 @@ static void row_number(struct row_binder *w, int64_t was, int64_t n)
 }
 
 /* In the order of RECORD_COLUMNS behind `num`, like record_read. */
-static void row_bind(struct row_binder *w, const struct packed *p, struct slice tries)
+static void row_columns(struct row_binder *w, ptrdiff_t names, struct slice tries)
 {
-    const struct packed *was = w->all ? p : w->now.row;
-    w->last = (struct row_place){was, packed_texts(was)};
-    w->now = (struct row_place){p, packed_texts(p)};
-    w->at = 0;
+    const struct packed *was = w->was, *p = w->now;
     row_texts(w, PACKED_ID, 1);
     row_number(w, was->at, p->at);
-    row_texts(w, PACKED_KEY_ID, 2);
-    row_texts(w, PACKED_CLIENT, 1);
+    row_texts(w, PACKED_KEY_ID, 3);
     row_word(w, was->route, p->route);
-    row_texts(w, PACKED_MODEL_ASKED, 3);
-    row_texts(w, PACKED_UPSTREAM_ID, 1);
+    row_texts(w, PACKED_MODEL_ASKED, 4);
     row_number(w, was->stream, p->stream);
     row_number(w, was->status, p->status);
     row_word(w, was->end, p->end);
-    row_slice(w, row_account(was), row_account(p));
+    row_account(w, names);
     row_number(w, was->attempts, p->attempts);
-    bind_slice(w->st, ++w->at, tries); /* never the same for long: printed for each row */
+    row_tries(w, tries);
     row_number(w, was->ttfb_ms, p->ttfb_ms);
     row_number(w, was->duration_ms, p->duration_ms);
     row_number(w, was->bytes_in, p->bytes_in);
@@ -226,62 +261,85 @@ static void row_bind(struct row_binder *w, const struct packed *p, struct slice 
     row_texts(w, PACKED_SERVICE_TIER, 2);
     row_number(w, was->cost_nano_usd, p->cost_nano_usd);
     row_texts(w, PACKED_PRICE_DATE, 3);
-    assert(w->at == RECORD_COLUMNS_N && w->now.text == row_names(p));
-    w->all = false;
+    assert(w->stay || w->text == names);
 }
 
-static enum err row_write(struct backend *b, struct row_binder *w, const struct packed *p)
+/* The row that `st` has from its column `num`, `at`, on. */
+static enum err row_bind(struct backend *b, sqlite3_stmt *st, int at, struct row_place *place,
+                         const struct packed *p)
 {
-    const char *names = row_names(p);
-    size_t n = try_print(&w->one, p, names);
-    int rc;
-    enum err e = n == 0 ? tries_print(&b->text, p, names) : OK;
-    if (e != OK)
+    struct packed *was = (struct packed *)(void *)place->bytes;
+    const bool all = !place->bound;
+    const bool stay = !all && p->kept == was->kept &&
+                      memcmp(p->length, was->length, (size_t)PACKED_TEXTS + p->kept) == 0;
+    const ptrdiff_t text = row_texts_at(p), names = stay ? place->names : row_names_at(p);
+    struct slice tries = {place->one.text, try_print(&place->one, p, (const char *)p + names)};
+    if (tries.n == 0) {
+        enum err e = tries_print(&place->many, p, (const char *)p + names);
+        if (e != OK)
+            return e;
+        tries = buf_slice(&place->many);
+    }
+    memcpy(&place->bytes[text], (const char *)p + text, p->size - (size_t)text);
+    struct row_binder w = {.st = st,
+                           .at = at,
+                           .place = place,
+                           .was = was,
+                           .now = p,
+                           .all = all,
+                           .stay = stay,
+                           .text_was = all ? text : row_texts_at(was),
+                           .text = text};
+    row_columns(&w, names, tries);
+    assert(w.at == at + RECORD_COLUMNS_N - 1);
+    memcpy(was, p, sizeof *p);
+    place->names = names;
+    place->bound = b->utf8; /* else the engine has its own copies of the texts */
+    return OK;
+}
+
+/* `n` rows, RECORDS_MANY or one, of which *p is the first, and then the one behind them. The first
+ * is given the number `num`, or 0: they count on where the table ends. */
+static enum err rows_write(struct backend *b, size_t n, int64_t num, const struct packed **p)
+{
+    struct row_place *place = n == 1 ? b->rows->place : b->rows->place + 1;
+    enum err e;
+    sqlite3_stmt *st = stmt_use(b, n == 1 ? ST_RECORD_ADD : ST_RECORDS_ADD, &e);
+    if (st == NULL)
         return e;
-    row_bind(w, p, n == 0 ? buf_slice(&b->text) : (struct slice){w->one.text, n});
-    rc = sqlite3_step(w->st);
+    assert((size_t)sqlite3_bind_parameter_count(st) == n * RECORD_COLUMNS_N);
+    if (num != 0)
+        (void)sqlite3_bind_int64(st, 1, num);
+    for (size_t i = 0; i < n && e == OK; i++, *p = packed_next(*p))
+        e = row_bind(b, st, (int)(i * RECORD_COLUMNS_N + 1), &place[i], *p);
+    int rc = e == OK ? sqlite3_step(st) : SQLITE_DONE;
     if (rc != SQLITE_DONE)
         e = sq_fail(b, rc);
-    (void)sqlite3_reset(w->st);
-    return e;
-}
-
-/* Rows [from, to), of which *p is the first, and then the one behind them: the first one is given
- * the number `num`, or they count on where the table ends. */
-static enum err rows_write(struct backend *b, enum stmt which, int64_t num,
-                           const struct backend_batch *batch, size_t from, size_t to,
-                           const struct packed **p)
-{
-    struct row_binder w = {.all = true};
-    enum err e;
-    w.st = stmt_use(b, which, &e);
-    if (w.st == NULL)
-        return e;
-    if (which == ST_RECORD_FIRST)
-        (void)sqlite3_bind_int64(w.st, RECORD_COLUMNS_N + 1, num);
-    assert(sqlite3_bind_parameter_count(w.st) == RECORD_COLUMNS_N + (which == ST_RECORD_FIRST));
-    for (size_t i = from; i < to && e == OK; i++, *p = packed_next(*p)) {
-        if (batch->breathe != NULL && i % BACKEND_BREATH == BACKEND_BREATH - 1)
-            batch->breathe(batch->breathe_arg);
-        e = row_write(b, &w, *p);
-    }
-    stmt_end(w.st);
+    (void)sqlite3_reset(st); /* what is bound stays */
+    if (num != 0)
+        (void)sqlite3_bind_null(st, 1);
     return e;
 }
 
 /* The first row is given its number. The others get the next ones from the engine, which knows the
- * table's end and need not look whether the number is taken. */
+ * table's end and need not look where it is. */
 static enum err records_write(struct backend *b, const struct backend_batch *batch)
 {
     const struct packed *p = batch->records;
-    size_t n = batch->records_n;
-    enum err e;
-    if (n == 0)
-        return OK;
-    e = rows_write(b, ST_RECORD_FIRST, b->next_record, batch, 0, 1, &p);
-    if (e == OK && n > 1)
-        e = rows_write(b, ST_RECORD_ADD, 0, batch, 1, n, &p);
-    assert(e != OK || sqlite3_last_insert_rowid(b->db) == b->next_record + (int64_t)n - 1);
+    const size_t n = batch->records_n;
+    enum err e = OK;
+    static_assert(BACKEND_BREATH % RECORDS_MANY == 0, "a breath is between two statements");
+    if (n > 0 && b->rows == NULL)
+        b->rows = rows_new();
+    for (size_t done = 0; done < n && e == OK;) {
+        const size_t some = n - done < RECORDS_MANY ? 1 : RECORDS_MANY;
+        e = rows_write(b, some, done == 0 ? b->next_record : 0, &p);
+        done += some;
+        if (batch->breathe != NULL && done % BACKEND_BREATH == 0)
+            batch->breathe(batch->breathe_arg);
+    }
+    assert(e != OK || n == 0 ||
+           sqlite3_last_insert_rowid(b->db) == b->next_record + (int64_t)n - 1);
     return e;
 }
 

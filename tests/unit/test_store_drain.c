@@ -686,6 +686,49 @@ static void test_damaged_rows(void **state)
     mem_free(g.record);
 }
 
+/* Several rows go with one statement. When the engine takes all but one of them nothing of the
+ * batch stays, and nothing of it is seen in the next one. */
+static void test_row_refused(void **state)
+{
+    struct bench *b = *state;
+    sqlite3 *db = b->s->backend->db;
+    struct record_query q = {.limit = 1000, .forward = true, .after_row = RECORDS_MANY + 1};
+    records_put(b, 0, RECORDS_MANY + 1); /* what is prepared now is prepared anew then */
+    bench_pass(&b->loop, BATCH_WAIT_MS);
+    assert_int_equal(
+        sqlite3_exec(db,
+                     "CREATE TRIGGER t BEFORE INSERT ON records WHEN new.status=13 BEGIN "
+                     "SELECT raise(FAIL,'no'); END",
+                     NULL, NULL, NULL),
+        SQLITE_OK);
+    for (int bad = 0; bad < 3 * RECORDS_MANY; bad++) {
+        for (int i = 0; i < 3 * RECORDS_MANY; i++) {
+            struct record r = record_make(bad * 100 + i);
+            if (i == bad)
+                r.status = 13;
+            store_record(b->s, &r);
+        }
+        bench_pass(&b->loop, BATCH_WAIT_MS);
+        assert_int_equal(stats_of(b).records_dropped, (bad + 1) * 3 * RECORDS_MANY);
+        records_put(b, bad * 10, bad * 10 + bad);
+        bench_pass(&b->loop, BATCH_WAIT_MS);
+    }
+    assert_int_equal(stats_of(b).queued, 0);
+    struct got g = records_query(b, &q);
+    assert_int_equal(g.n, 3 * RECORDS_MANY * (3 * RECORDS_MANY - 1) / 2);
+    size_t n = 0;
+    for (int bad = 0; bad < 3 * RECORDS_MANY; bad++) {
+        for (int i = 0; i < bad; i++, n++) {
+            struct record r = record_make(bad * 10 + i);
+            assert_int_equal(g.record[n].row, RECORDS_MANY + 2 + n);
+            assert_string_equal(g.record[n].id, r.id);
+            assert_int_equal(g.record[n].status, r.status);
+            assert_int_equal(g.record[n].at, r.at);
+        }
+    }
+    mem_free(g.record);
+}
+
 /* Another program wrote rows into our table: we go on after them. */
 static void test_numbers_taken_by_others(void **state)
 {
@@ -738,6 +781,7 @@ int main(void)
         cmocka_unit_test(test_objects_are_bounded),
         IN_MEMORY(test_damaged_rows),
         WITH(test_numbers_taken_by_others),
+        WITH(test_row_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "store_bench.h"
 
 #include "store/inside.h"
+#include "store/sqlite.h"
 
 /* ---- accounts ------------------------------------------------------------------------------- */
 
@@ -394,16 +395,17 @@ static void test_rows_alike(void **state)
     samples_make(sample);
     r[0] = sample[0];
     for (int i = 0; i < ROWS; i++) {
+        const uint32_t odds = dice_throw(&dice) % 2 == 0 ? 2 : 30; /* many new, or nearly none */
         if (i > 0)
-            r[i] = r[i - 1];
+            r[i] = r[i < RECORDS_MANY || odds == 2 ? i - 1 : i - RECORDS_MANY];
         for (size_t k = 0; k < FIELDS; k++) {
             const struct record *from = &sample[dice_throw(&dice) % 5];
-            if (dice_throw(&dice) % 2 == 0) /* else as before */
+            if (dice_throw(&dice) % odds == 0) /* else as before */
                 memcpy((char *)&r[i] + fields[k].at, (const char *)from + fields[k].at,
                        fields[k].n);
         }
         for (int k = 0; k < STORE_ATTEMPTS; k++)
-            if (i == 0 || dice_throw(&dice) % 2 == 0)
+            if (i == 0 || dice_throw(&dice) % odds == 0)
                 r[i].attempt[k] = attempt_any(&dice);
         store_record(b->s, &r[i]);
     }
@@ -421,6 +423,34 @@ static void test_rows_alike(void **state)
         mem_free(g.record);
     }
     mem_free(r);
+}
+
+/* A database somebody has made anew with texts of 16 bits: the engine has copies of what is bound.
+ */
+static int setup_wide(void **state)
+{
+    sqlite3 *db = NULL;
+    struct bench *b;
+    (void)bench_setup(state);
+    b = *state;
+    bench_close(b); /* the key is there */
+    assert_int_equal(unlink(bench_path(b, "sluice.db")), 0);
+    assert_int_equal(sqlite3_open(bench_path(b, "sluice.db"), &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db,
+                                  "PRAGMA encoding='UTF-16le'; CREATE TABLE t(x);"
+                                  "DROP TABLE t; PRAGMA application_id=1936487779",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    bench_open(b);
+    return 0;
+}
+
+static void test_rows_alike_wide(void **state)
+{
+    struct bench *b = *state;
+    assert_false(b->s->backend->utf8);
+    test_rows_alike(state);
 }
 
 static void test_records_paging(void **state)
@@ -745,6 +775,7 @@ int main(void)
         WITH(test_pepper),
         WITH(test_record_round_trip),
         IN_MEMORY(test_rows_alike),
+        cmocka_unit_test_setup_teardown(test_rows_alike_wide, setup_wide, bench_teardown),
         IN_MEMORY(test_records_paging),
         IN_MEMORY(test_record_by_id),
         IN_MEMORY(test_record_by_id_is_quick),
