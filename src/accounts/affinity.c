@@ -39,11 +39,23 @@ static struct affinity_entry *entry_at(const struct affinity *f, uint32_t i)
     return &f->entry[i - 1];
 }
 
-static uint32_t entry_find(const struct affinity *f, uint64_t conversation)
+/* A request asks twice for its conversation, and the next one of it comes soon. Who chooses names
+ * so that they meet here only takes from himself what this saves: then the chains are looked at. */
+static uint32_t *lately_of(struct affinity *f, uint64_t conversation)
 {
-    uint32_t i = f->cap > 0 ? *chain_of(f, conversation) : 0;
+    return &f->lately[(conversation >> 32) % AFFINITY_LATELY];
+}
+
+static uint32_t entry_find(struct affinity *f, uint64_t conversation)
+{
+    uint32_t *lately = lately_of(f, conversation), i = *lately;
+    if (i != 0 && entry_at(f, i)->conversation == conversation && entry_at(f, i)->account != NULL)
+        return i; /* an entry that was dropped has no account, and one taken anew another name */
+    i = f->cap > 0 ? *chain_of(f, conversation) : 0;
     while (i != 0 && entry_at(f, i)->conversation != conversation)
         i = entry_at(f, i)->next;
+    if (i != 0)
+        *lately = i;
     return i;
 }
 
@@ -177,7 +189,7 @@ void accounts_warm(struct account_set *set, uint64_t conversation, const struct 
     assert(e->account == a && f->n <= AFFINITY_MAX);
 }
 
-struct account *affinity_find(const struct affinity *f, uint64_t conversation, int64_t now,
+struct account *affinity_find(struct affinity *f, uint64_t conversation, int64_t now,
                               int64_t *context)
 {
     uint32_t i = conversation != 0 ? entry_find(f, conversation) : 0;

@@ -313,12 +313,12 @@ static enum err template_put(const char *template, struct slice model, struct bu
     return e == OK ? buf_puts(out, slice_sub(rest, (size_t)at + mark.n, rest.n)) : e;
 }
 
-static enum err query_put(struct slice query, bool *any, struct buf *out)
+/* What has been put so far holds a '?' only where it begins a query. */
+static enum err query_put(struct slice query, struct buf *out)
 {
     if (query.n == 0)
         return OK;
-    enum err e = buf_puts(out, *any ? S("&") : S("?"));
-    *any = true;
+    enum err e = buf_puts(out, slice_find(buf_slice(out), '?') >= 0 ? S("&") : S("?"));
     return e == OK ? buf_puts(out, query) : e;
 }
 
@@ -343,8 +343,7 @@ enum err account_door_path(const struct account *a, const struct account_door *d
     } else if (e == OK) {
         e = template_put(template, model, out);
     }
-    bool any = call != API_OTHER && strchr(template, '?') != NULL;
     if (e == OK)
-        e = query_put(slice_of(d->query), &any, out);
-    return e == OK && of->keep_query ? query_put(query, &any, out) : e;
+        e = query_put(slice_of(d->query), out);
+    return e == OK && of->keep_query ? query_put(query, out) : e;
 }

@@ -30,13 +30,23 @@ static int group_place(const struct account_set *set, const char *name, bool *fo
     return from;
 }
 
-const struct group *accounts_group(const struct account_set *set, const char *name)
+static const struct group *group_search(struct account_set *set, const char *name)
 {
     bool found;
     int at = group_place(set, name, &found);
-    if (found)
-        return set->group[at];
-    return strcmp(name, GROUP_DEFAULT) == 0 ? &built_in : NULL;
+    if (!found)
+        return strcmp(name, GROUP_DEFAULT) == 0 ? &built_in : NULL;
+    set->lately = set->group[at];
+    return set->lately;
+}
+
+/* A request looks for its group several times. */
+const struct group *accounts_group(const struct account_set *set, const char *name)
+{
+    if (set->lately != NULL && strcmp(set->lately->name, name) == 0)
+        return set->lately;
+    /* only what it remembers changes */
+    return group_search((struct account_set *)(uintptr_t)set, name);
 }
 
 const struct group *accounts_group_at(const struct account_set *set, int i)
@@ -87,6 +97,8 @@ void accounts_group_drop(struct account_set *set, const char *name)
     int at = group_place(set, name, &found);
     if (!found)
         return;
+    if (set->lately == set->group[at])
+        set->lately = NULL;
     models_free(set->group[at]->models);
     mem_free(set->group[at]);
     set->groups--;
@@ -102,6 +114,7 @@ void groups_free(struct account_set *set)
     }
     mem_free(set->group);
     set->group = NULL;
+    set->lately = NULL;
     set->groups = 0;
 }
 
@@ -126,17 +139,16 @@ const struct group *group_resolve(const struct account_set *set, const char *nam
 {
     if (name == NULL || name[0] == '\0')
         name = GROUP_DEFAULT;
-    text_copy(last, STORE_GROUP_MAX, slice_of(name));
-    for (int hops = 0; hops < HOPS_MAX; hops++) {
-        const struct group *g = accounts_group(set, last);
-        if (g == NULL || g->strategy != STRATEGY_MODEL)
-            return g;
-        const char *next = route_of(g, slice_of(model));
+    const struct group *g = accounts_group(set, name);
+    for (int hops = 1; g != NULL && g->strategy == STRATEGY_MODEL; hops++) {
+        const char *next = hops < HOPS_MAX ? route_of(g, slice_of(model)) : NULL;
         if (next == NULL)
-            return NULL;
-        text_copy(last, STORE_GROUP_MAX, slice_of(next));
+            break;
+        name = next;
+        g = accounts_group(set, name);
     }
-    return NULL;
+    text_copy(last, STORE_GROUP_MAX, slice_of(name));
+    return g != NULL && g->strategy != STRATEGY_MODEL ? g : NULL;
 }
 
 /* ---- everybody behind a group ---------------------------------------------------------------- */

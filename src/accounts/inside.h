@@ -80,14 +80,16 @@ struct entry {
     struct poll_state poll;
 };
 
+#define AFFINITY_LATELY 256
 struct affinity_entry;
 struct affinity { /* see affinity.c; all zero is an empty one */
     struct affinity_entry *entry;
     uint32_t *head; /* of the chains, by hash */
     uint32_t n, cap;
-    uint32_t newest, oldest, spare; /* indices, from 1 on; 0 = none */
-    uint32_t used;                  /* entries that were ever taken; those behind are new */
-    int64_t shift;                  /* from wall time to the time in the entries, ms */
+    uint32_t newest, oldest, spare;   /* indices, from 1 on; 0 = none */
+    uint32_t used;                    /* entries that were ever taken; those behind are new */
+    int64_t shift;                    /* from wall time to the time in the entries, ms */
+    uint32_t lately[AFFINITY_LATELY]; /* found, by a part of the conversation; 0 = none */
 };
 
 /* A model that was asked for lately, and its family. */
@@ -106,6 +108,7 @@ struct account_set {
     uint64_t turn;        /* requests held so far */
     struct group **group; /* stored ones, by name */
     int groups;
+    const struct group *lately; /* the one that was asked for last; NULL = none */
     struct affinity affinity;
     store_done_fn *ready;
     void *arg;
@@ -172,7 +175,7 @@ void groups_free(struct account_set *set);
 /* ---- affinity.c ------------------------------------------------------------------------------ */
 
 /* As accounts_warm_at, after accounts_clock. */
-struct account *affinity_find(const struct affinity *f, uint64_t conversation, int64_t now,
+struct account *affinity_find(struct affinity *f, uint64_t conversation, int64_t now,
                               int64_t *context);
 void affinity_free(struct affinity *f);
 size_t affinity_bytes(const struct affinity *f);                   /* of memory */

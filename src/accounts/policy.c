@@ -168,7 +168,7 @@ bool account_policy_in(const struct account_policy *p, const char *group)
     if (p->groups == 0)
         return strcmp(group, GROUP_DEFAULT) == 0;
     for (int i = 0; i < p->groups; i++) {
-        if (strcmp(p->group[i], group) == 0)
+        if (p->group[i][0] == group[0] && strcmp(p->group[i], group) == 0)
             return true;
     }
     return false;

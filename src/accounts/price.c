@@ -171,6 +171,10 @@ static const struct price *price_find(const char *model)
     return known[at].row;
 }
 
+/* Of a word in an array that has room for `literal`: a few bytes, which need no call. */
+#define WORD_IS(array, literal) \
+    (sizeof(array) >= sizeof "" literal && memcmp(array, literal, sizeof literal) == 0)
+
 static int64_t bounded(int64_t count)
 {
     return count < 0 ? 0 : count > COUNT_MAX ? COUNT_MAX : count;
@@ -182,7 +186,7 @@ static const struct rates *rates_for(const struct price *p, const struct usage *
                      bounded(u->cache_write_1h);
     if (p->above > 0)
         return prompt > p->above ? &p->second : &p->rates;
-    bool fast = strcmp(u->speed, "fast") == 0 && p->second.input > 0;
+    bool fast = WORD_IS(u->speed, "fast") && p->second.input > 0;
     return fast ? &p->second : &p->rates;
 }
 
@@ -196,9 +200,9 @@ int64_t price_nano_usd(const char *model, const struct usage *u, bool batch, con
     int64_t sum = bounded(u->input) * r->input + bounded(u->output) * r->output +
                   bounded(u->cache_read) * r->read + bounded(u->cache_write_5m) * r->write_5m +
                   bounded(u->cache_write_1h) * r->write_1h;
-    if (batch || strcmp(u->service_tier, "batch") == 0 || strcmp(u->service_tier, "flex") == 0)
+    if (batch || WORD_IS(u->service_tier, "batch") || WORD_IS(u->service_tier, "flex"))
         sum /= 2;
-    if (p->us && strcmp(u->inference_geo, "us") == 0)
+    if (p->us && WORD_IS(u->inference_geo, "us"))
         sum += sum / 10;
     int64_t searches = bounded(u->web_searches);
     sum += (searches < 1000000 ? searches : 1000000) * SEARCH_NANO;

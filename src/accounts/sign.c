@@ -31,7 +31,7 @@ int account_sign_count(const struct account *a)
     struct slice lines = e->secret != NULL ? secret_companions(e->secret) : S("");
     struct http_header h;
     int n = SIGV4_HEADERS;
-    while (companion_next(&lines, &h))
+    while (lines.n > 0 && companion_next(&lines, &h))
         n++;
     return n;
 }
@@ -117,7 +117,7 @@ enum err account_sign(const struct account *a, const struct sign_request *r, int
         out[(*n)++] = (struct http_header){S("x-goog-user-project"),
                                            slice_of(t->cloud.quota_project)};
     struct slice lines = secret_companions(e->secret);
-    while (*n < ACCOUNT_SIGN_HEADERS && companion_next(&lines, &out[*n]))
+    while (lines.n > 0 && *n < ACCOUNT_SIGN_HEADERS && companion_next(&lines, &out[*n]))
         (*n)++;
     assert(lines.n == 0);
     return OK;

@@ -355,8 +355,10 @@ static INLINED void sip_take(uint64_t v[4], struct slice data)
     for (; data.n - i >= 8; i += 8)
         sip_word(v, load64(p + i));
     assert(data.n - i < 8);
-    for (size_t at = i; at < data.n; at++)
-        last |= (uint64_t)p[at] << (8 * (at - i));
+    if (i > 0 && i < data.n) /* the last eight bytes, less those that are through */
+        last |= load64(p + data.n - 8) >> (8 * (8 - (data.n - i)));
+    for (size_t at = i; i == 0 && at < data.n; at++)
+        last |= (uint64_t)p[at] << (8 * at);
     sip_word(v, last);
 }
 

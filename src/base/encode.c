@@ -98,6 +98,33 @@ void text_hex(char *out, const void *p, size_t n)
     out[2 * n] = '\0';
 }
 
+#define EACH_BYTE(b) (UINT64_C(0x0101010101010101) * (b))
+
+/* Eight digits at once: half a byte each, spread over a byte each. The stores are spelled out, so
+ * that compilers make one of them. */
+static void hex_put8(char *out, uint64_t w)
+{
+    w = (w | w << 16) & UINT64_C(0x0000ffff0000ffff);
+    w = (w | w << 8) & UINT64_C(0x00ff00ff00ff00ff);
+    w = (w | w << 4) & EACH_BYTE(0x0f);
+    uint64_t letters = (w + EACH_BYTE(6)) >> 4 & EACH_BYTE(1); /* 10 and more */
+    w += EACH_BYTE('0') + letters * ('a' - 10 - '0');
+    out[0] = (char)(w >> 56);
+    out[1] = (char)(w >> 48);
+    out[2] = (char)(w >> 40);
+    out[3] = (char)(w >> 32);
+    out[4] = (char)(w >> 24);
+    out[5] = (char)(w >> 16);
+    out[6] = (char)(w >> 8);
+    out[7] = (char)w;
+}
+
+void text_hex64(char out[16], uint64_t v)
+{
+    hex_put8(out, v >> 32);
+    hex_put8(out + 8, v & UINT32_MAX);
+}
+
 static int hex_value(char c)
 {
     if (c >= '0' && c <= '9')

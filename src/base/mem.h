@@ -149,9 +149,11 @@ static inline bool fault_here(void)
 
 struct buf {
     char *p;
-    size_t len, cap;
-    size_t max; /* ERR_LIMIT beyond this many bytes */
+    size_t len;
+    uint32_t cap;
+    uint32_t max; /* ERR_LIMIT beyond this many bytes */
 };
+#define BUF_MOST (UINT32_MAX - 1) /* whoever asks for more gets this as a maximum */
 
 void buf_init(struct buf *b, size_t max);
 void buf_release(struct buf *b);                        /* behind buf_free */
@@ -235,11 +237,40 @@ struct link {
     struct link *prev, *next;
 };
 
-void list_init(struct link *head); /* also makes a single link "not in a list" */
-bool list_empty(const struct link *head);
-void list_push(struct link *head, struct link *l);    /* at the end */
-void list_unshift(struct link *head, struct link *l); /* at the front */
-void list_remove(struct link *l);                     /* leaves l "not in a list"; idempotent */
+/* In the door: each request joins and leaves a dozen lists, and no more is done than the checks. A
+ * link that is all zeros, because list_init was forgotten, ends the process at its first load. */
+static inline void list_init(struct link *head) /* also makes a single link "not in a list" */
+{
+    head->prev = head->next = head;
+}
+static inline bool list_empty(const struct link *head)
+{
+    assert(head->next->prev == head);
+    return head->next == head;
+}
+static inline void list_between(struct link *prev, struct link *l, struct link *next)
+{
+    assert(l->next == l && l != next); /* else it is in two lists at once, or is the head */
+    assert(prev->next == next && next->prev == prev);
+    l->prev = prev;
+    l->next = next;
+    prev->next = next->prev = l;
+}
+static inline void list_push(struct link *head, struct link *l) /* at the end */
+{
+    list_between(head->prev, l, head);
+}
+static inline void list_unshift(struct link *head, struct link *l) /* at the front */
+{
+    list_between(head, l, head->next);
+}
+static inline void list_remove(struct link *l) /* leaves l "not in a list"; idempotent */
+{
+    assert(l->prev->next == l && l->next->prev == l);
+    l->prev->next = l->next;
+    l->next->prev = l->prev;
+    list_init(l);
+}
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #endif

@@ -119,23 +119,22 @@ size_t text_from_u64(uint64_t v, char out[TEXT_U64_MAX])
 
 void text_uuid7(char out[TEXT_UUID_MAX], int64_t ms, const uint8_t random[10])
 {
-    uint8_t id[16];
-    char *to = out;
+    char digits[32];
+    uint64_t low = 0;
 
     assert(random != NULL);
-    for (int i = 0; i < 6; i++)
-        id[i] = (uint8_t)((uint64_t)ms >> (40 - 8 * i));
-    memcpy(id + 6, random, 10);
-    id[6] = (uint8_t)(0x70 | (id[6] & 0x0f)); /* version 7 */
-    id[8] = (uint8_t)(0x80 | (id[8] & 0x3f)); /* RFC 9562's variant */
-    for (size_t i = 0; i < sizeof(id); i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            *to++ = '-';
-        *to++ = "0123456789abcdef"[id[i] >> 4];
-        *to++ = "0123456789abcdef"[id[i] & 15];
-    }
-    *to = '\0';
-    assert(to - out == TEXT_UUID_MAX - 1);
+    for (int i = 2; i < 10; i++)
+        low = low << 8 | random[i];
+    low = (low & UINT64_MAX >> 2) | UINT64_C(2) << 62; /* RFC 9562's variant */
+    text_hex64(digits, (uint64_t)ms << 16 | 0x7000 | (uint64_t)(random[0] & 0x0f) << 8 | random[1]);
+    text_hex64(digits + 16, low);
+    memcpy(out, digits, 8);
+    memcpy(out + 9, digits + 8, 4);
+    memcpy(out + 14, digits + 12, 4);
+    memcpy(out + 19, digits + 16, 4);
+    memcpy(out + 24, digits + 20, 12);
+    out[8] = out[13] = out[18] = out[23] = '-';
+    out[TEXT_UUID_MAX - 1] = '\0';
 }
 
 /* ---- "did you mean" ------------------------------------------------------------------------- */

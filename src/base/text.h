@@ -36,6 +36,7 @@ bool text_http_date(struct slice s, int64_t *ms);
 MUST_USE enum err text_base64(struct buf *out, const void *p, size_t n, bool url);
 MUST_USE enum err text_unbase64(struct buf *out, struct slice s, bool url);
 void text_hex(char *out /* 2n+1 */, const void *p, size_t n);
+void text_hex64(char out[16], uint64_t v);            /* all of its digits, and no NUL */
 bool text_unhex(void *out, size_t n, struct slice s); /* exactly 2n digits */
 
 /* UUIDv7 from a time and 10 random bytes, 36 characters and NUL. */

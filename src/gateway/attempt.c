@@ -350,14 +350,11 @@ static void attempt_send(struct exchange *x, const struct http_header *h, int n)
     enum http_method method = http_call_head(x->call)->method;
     int64_t now = loop_now(x->g->p.loop), at = now + first_byte_ms(x);
     a->generation = a->account->generation;
-    exchange_move(x, X_DIAL);
     a->request = http_request_start(x->g->p.client, &a->door->target, method,
                                     buf_slice(&x->plan->path), h, n, crossing_bytes(x), &OPS, x);
-    if (http_request_connected(a->request))
-        exchange_move(x, X_SEND);
-    else
-        at += 2 * x->g->config->connect_timeout;
-    timer_set(&x->timer, at);
+    bool connected = http_request_connected(a->request);
+    exchange_move(x, connected ? X_SEND : X_DIAL);
+    timer_set(&x->timer, connected ? at : at + 2 * x->g->config->connect_timeout);
 }
 
 /* Are there credentials in g->memory? Most lie ready with their accounts. */

@@ -94,12 +94,6 @@ static void book_totals(struct exchange *x, const struct record *r)
 }
 
 #define SESSION_DIGITS 16
-static void session_print(char out[SESSION_DIGITS], uint64_t conversation)
-{
-    static_assert(sizeof(((struct record *)0)->session) > SESSION_DIGITS, "the number fits");
-    for (int i = SESSION_DIGITS - 1; i >= 0; i--, conversation >>= 4)
-        out[i] = "0123456789abcdef"[conversation & 15];
-}
 
 /* What is known before the end. The texts stay where they are. */
 static void book_open(const struct exchange *x, struct record *r, struct record_texts *t)
@@ -118,7 +112,7 @@ static void book_open(const struct exchange *x, struct record *r, struct record_
     r->cost_nano_usd = -1;
     size_t n = (size_t)(d->attempts < STORE_ATTEMPTS ? d->attempts : STORE_ATTEMPTS);
     memcpy(r->attempt, d->attempt, n * sizeof r->attempt[0]);
-    *t = (struct record_texts){.id = slice_of(d->id),
+    *t = (struct record_texts){.id = {d->id, TEXT_UUID_MAX - 1},
                                .key_id = slice_of(d->key_id),
                                .key_name = slice_of(d->key_name),
                                .model_asked = slice_of(d->model_asked),
@@ -126,7 +120,8 @@ static void book_open(const struct exchange *x, struct record *r, struct record_
                                .why = slice_of(d->why),
                                .upstream_id = slice_of(d->upstream_id)};
     if (x->conversation != 0) {
-        session_print(r->session, x->conversation);
+        static_assert(sizeof r->session > SESSION_DIGITS, "the number fits");
+        text_hex64(r->session, x->conversation);
         t->session = (struct slice){r->session, SESSION_DIGITS};
     }
     if (x->call == NULL)

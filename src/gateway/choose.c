@@ -31,7 +31,8 @@ static void exchange_choose(struct exchange *x, struct account_choice *c)
 {
     struct account_wish w = exchange_wish(x);
     accounts_choose(x->g->p.accounts, &w, loop_wall(x->g->p.loop), c);
-    text_copy(x->plan->group, sizeof x->plan->group, slice_of(c->group));
+    static_assert(sizeof x->plan->group == sizeof c->group, "copied whole");
+    memcpy(x->plan->group, c->group, sizeof c->group);
 }
 
 /* ---- standing in line ------------------------------------------------------------------------ */
@@ -181,12 +182,9 @@ static void words_add_others(struct words *w, struct exchange *x, const struct a
 
 static void note_why(struct exchange *x, const struct account_choice *c, int chosen)
 {
-    struct words w = {.text = x->plan->why, .size = sizeof x->plan->why};
-    x->plan->why[0] = '\0';
-    if (chosen >= 0)
-        words_add(&w, "", why_name(c->why[chosen]));
-    else
-        words_add(&w, "", "none");
+    struct slice first = slice_of(chosen >= 0 ? why_name(c->why[chosen]) : "none");
+    struct words w = {.text = x->plan->why, .size = sizeof x->plan->why, .n = first.n};
+    text_copy(w.text, w.size, first);
     for (int i = 0; i < c->n; i++)
         if (i != chosen)
             words_add(&w, c->ready[i]->name, why_name(i < chosen ? WHY_BEHIND : c->why[i]));

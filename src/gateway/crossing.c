@@ -46,7 +46,8 @@ void crossing_free(struct crossing *c)
 {
     assert(c->body.len == 0);
     buf_free(&c->body);
-    codec_names_free(c->names);
+    if (c->names != NULL)
+        codec_names_free(c->names);
     c->names = NULL;
 }
 
@@ -141,16 +142,17 @@ static void cut_model(struct cut *c, const char *name)
 {
     const struct request_facts *f = &c->x->plan->facts;
     const struct ask_target *t = &c->door->of->target;
+    bool same = f->model_span.to != 0 && strcmp(name, c->x->record.model_asked) == 0;
+    if (same && !t->body_has_no_model)
+        return; /* as nearly always: it stands there as it should */
     const char *path = c->door->of->path[c->x->route.front.call];
     bool in_path = path != NULL && strstr(path, "{model}") != NULL;
     if (t->body_has_no_model && in_path)
         splice_drop(&c->s, S("model"));
     else if (in_path && f->model_span.to == 0)
         return;
-    else if (name[0] == '\0')
+    else if (name[0] == '\0' || same)
         return;
-    else if (f->model_span.to != 0 && strcmp(name, c->x->record.model_asked) == 0)
-        return; /* as nearly always: it stands there as it should */
     else if (json_escape(&c->model, slice_of(name)) != OK)
         return;
     else if (f->model_span.to == 0)
@@ -397,7 +399,8 @@ static enum err crossing_body(struct exchange *x, const struct account *a,
     if (c->of == d->of && strcmp(c->model, name) == 0)
         return OK;
     crossing_forget_body(x);
-    codec_names_free(c->names);
+    if (c->names != NULL)
+        codec_names_free(c->names);
     c->names = NULL;
     c->usage_wished = c->own = c->betas = false;
     buf_init(&c->body, 2 * x->body.max + 65536);
@@ -597,8 +600,9 @@ enum err crossing_sign(const struct account *a, const struct account_door *d, st
     struct http_header own[ACCOUNT_SIGN_HEADERS] FILLED_LATER;
     struct slice rest = target, path = S("");
     int covers = 0, owns = 0;
-    (void)slice_cut(&rest, '?', &path);
     bool signs = d->of->auth == AUTH_SIGV4 || a->provider->cloud != NULL;
+    if (signs)
+        (void)slice_cut(&rest, '?', &path);
     for (int i = 0; signs && i < *n; i++)
         if (is_signed(h[i].name))
             cover[covers++] = h[i];

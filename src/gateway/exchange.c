@@ -17,13 +17,13 @@ static const char *const STATE_NAME[X_STATES] = {"head",  "body",   "admit", "wa
 static const unsigned LEGAL[X_STATES] = {
     [X_HEAD] = TO(X_BODY) | TO_END,
     [X_BODY] = TO(X_ADMIT) | TO_END,
-    [X_ADMIT] = TO(X_WAIT) | TO(X_TOKEN) | TO(X_DIAL) | TO(X_REPLY) | TO_END,
+    [X_ADMIT] = TO(X_WAIT) | TO(X_TOKEN) | TO(X_DIAL) | TO(X_SEND) | TO(X_REPLY) | TO_END,
     [X_WAIT] = TO(X_ADMIT) | TO_END,
-    [X_TOKEN] = TO(X_DIAL) | TO(X_ADMIT) | TO_END,
+    [X_TOKEN] = TO(X_DIAL) | TO(X_SEND) | TO(X_ADMIT) | TO_END,
     [X_DIAL] = TO(X_SEND) | TO(X_ADMIT) | TO_END,
     [X_SEND] = TO(X_REPLY) | TO(X_ADMIT) | TO_END,
-    /* REPLY -> TOKEN and DIAL: the same account once more, with another token or another body */
-    [X_REPLY] = TO(X_RELAY) | TO(X_TOKEN) | TO(X_DIAL) | TO(X_ADMIT) | TO_END,
+    /* REPLY -> TOKEN, DIAL and SEND: the same account once more, with another token or body */
+    [X_REPLY] = TO(X_RELAY) | TO(X_TOKEN) | TO(X_DIAL) | TO(X_SEND) | TO(X_ADMIT) | TO_END,
     /* RELAY -> ADMIT only while nothing is committed; exchange_next asserts it */
     [X_RELAY] = TO(X_ADMIT) | TO_END,
     [X_REFUSE] = TO(X_FLUSH) | TO(X_DONE),
@@ -96,15 +96,25 @@ static void exchange_timer(void *arg)
 
 /* ---- what the connection tells --------------------------------------------------------------- */
 
+static const uint8_t *dice_throw(struct gateway *g)
+{
+    if (g->dice_n == 0) {
+        crypto_random(g->dice, sizeof g->dice);
+        g->dice_n = IDS_AHEAD;
+    }
+    assert(g->dice_n > 0 && g->dice_n <= IDS_AHEAD);
+    return g->dice[--g->dice_n];
+}
+
 static void record_open(struct exchange *x, const struct http_head *head)
 {
     struct draft *r = &x->record;
-    uint8_t random[10];
+    const uint8_t *random = dice_throw(x->g);
     r->at = loop_wall(x->g->p.loop);
     r->ttfb_ms = -1;
     r->route = x->route.name;
-    crypto_random(random, sizeof random);
     text_uuid7(r->id, r->at, random);
+    static_assert(sizeof x->plan->dice <= ID_RANDOM, "they are enough for both");
     memcpy(&x->plan->dice, random, sizeof x->plan->dice);
     talk_open(x, head);
 }

@@ -31,12 +31,12 @@
 
 /* ---- the exchange ---------------------------------------------------------------------------- */
 
-/*   HEAD -> BODY -> ADMIT -> (TOKEN) -> DIAL -> SEND -> REPLY -> RELAY -> FLUSH -> DONE
- *             |       |  ^      ^  |      |       |       |        |        ^
- *             |       v  |      '--|------|-------|- 401 -|        '-error--|
- *             |      WAIT|         '------'-------+-------'                 |
- *             |       |  '------- next account, before commit              |
- *             '-------'---------> REFUSE -----------------------------------'
+/*   HEAD -> BODY -> ADMIT -> (TOKEN) -> (DIAL) -> SEND -> REPLY -> RELAY -> FLUSH -> DONE
+ *             |       |  ^      ^  |       |        |       |        |        ^
+ *             |       v  |      '--|-------|--------|- 401 -|        '-error--|
+ *             |      WAIT|         '-------'--------+-------'                 |
+ *             |       |  '------- next account, before commit                |
+ *             '-------'---------> REFUSE -------------------------------------'
  * Any state goes to DONE when the client leaves. */
 enum exchange_state {
     X_HEAD,
@@ -55,6 +55,8 @@ enum exchange_state {
 };
 
 #define EXCHANGE_TRIED_MAX 16
+#define ID_RANDOM          10    /* random bytes of an exchange's id */
+#define IDS_AHEAD          100   /* drawn at once: one by one costs twice as much */
 #define ERROR_BODY_MAX     65536 /* of an error reply, kept for the verdict */
 #define BETA_MAX           2048
 #define CROSSING_MEMORY    8192                /* for credentials */
@@ -69,16 +71,16 @@ struct attempt {             /* rebuilt from zero on every try */
     struct http_request *request;
     const struct http_head *head; /* of the reply, valid while request is not NULL */
     int64_t started_at;           /* loop_now */
+    int64_t generation;           /* of the token the request was sent with */
+    struct observer *observer;    /* what passes untouched is watched ... */
+    struct translate *translate;  /* ... and what does not, is read here; at most one of them */
+    struct ref_watch watch;       /* for files it makes */
     int status;
-    struct observer *observer;   /* what passes untouched is watched ... */
-    struct translate *translate; /* ... and what does not, is read here; at most one of them */
-    bool collect;                /* the body is kept in x->reply until its end, then looked at */
-    bool sse;                    /* the client gets a stream of events, and they are understood */
-    bool noted;                  /* in the record */
-    bool kept;                   /* what it has made is remembered: see pin_reply */
-    bool learnt;                 /* what went wrong after the commit */
-    struct ref_watch watch;      /* for files it makes */
-    int64_t generation;          /* of the token the request was sent with */
+    bool collect; /* the body is kept in x->reply until its end, then looked at */
+    bool sse;     /* the client gets a stream of events, and they are understood */
+    bool noted;   /* in the record */
+    bool kept;    /* what it has made is remembered: see pin_reply */
+    bool learnt;  /* what went wrong after the commit */
 };
 
 /* What the request is on the other side. */
@@ -86,10 +88,10 @@ struct crossing {
     const struct provider_door *of; /* whose body it is, with .model; NULL = there is none */
     const char *model;              /* as it is called there; in the plan */
     struct buf body;                /* goes out in place of the client's ... */
-    bool own;                       /* ... if this is set */
-    bool usage_wished;              /* it asks for an event that the client did not ask for */
     struct names *names;            /* what the reply must undo */
+    bool own;                       /* `body` does */
     bool betas;                     /* anthropic-beta is plan->beta in place of the client's */
+    bool usage_wished;              /* it asks for an event that the client did not ask for */
 };
 
 struct relay {
@@ -100,11 +102,11 @@ struct relay {
     bool committed;     /* the head has gone to the client: no more failover */
     bool head_due;      /* ... or goes with the bytes that are being gathered */
     bool paused;        /* the upstream is not being read: the client is slow */
-    size_t tail;        /* bytes at the end of `held` that are half an event */
-    const char *end;    /* not NULL: nothing more will come; how it ended, for the record */
     bool cut;           /* how to end once flushed: http_cut instead of http_end */
     bool mid_event;     /* an event too long to be held went out half */
     bool arm_due;       /* the deadline is set anew when this read is over, once */
+    size_t tail;        /* bytes at the end of `held` that are half an event */
+    const char *end;    /* not NULL: nothing more will come; how it ended, for the record */
     int64_t last_at;    /* loop_now of the last byte from upstream, or of the last resume */
     int64_t client_at;  /* loop_now of the last byte to the client */
     int64_t hold_until; /* loop_now after which an opening without content goes out */
@@ -129,14 +131,8 @@ struct draft {
 struct plan {
     struct link link; /* in g->plans */
     struct request_facts facts;
-    char key_name[STORE_NAME_MAX], model_asked[STORE_MODEL_MAX], why[STORE_WHY_MAX];
-    char upstream_id[64], group[STORE_GROUP_MAX]; /* group: whose accounts were looked at */
-    struct record_attempt attempt[STORE_ATTEMPTS];
-    char model_there[96];
-    struct buf path;    /* there, and query */
-    struct buf beta;    /* see struct crossing; "" = none */
-    char key_model[96]; /* for requests of this key that name none */
-    int64_t tried[EXCHANGE_TRIED_MAX];
+    struct buf path; /* there, and query */
+    struct buf beta; /* see struct crossing; "" = none */
     int tried_n;
     struct talk talk;
     uint64_t dice;
@@ -152,49 +148,58 @@ struct plan {
     int stripped;           /* messages of the body that was repaired */
     struct buf first;       /* the error that led to a repair, for when that fails too */
     int first_status;       /* 0 = there was none */
-    char first_id[64];      /* its request-id */
+    /* Texts begin empty; else what lies behind is not looked at before it is set. */
+    char key_name[STORE_NAME_MAX], model_asked[STORE_MODEL_MAX], why[STORE_WHY_MAX];
+    char upstream_id[64], group[STORE_GROUP_MAX]; /* group: whose accounts were looked at */
+    char model_there[96];
+    char key_model[96]; /* for requests of this key that name none */
+    char first_id[64];  /* request-id of the error that led to a repair */
+    int64_t tried[EXCHANGE_TRIED_MAX];
+    struct record_attempt attempt[STORE_ATTEMPTS];
 };
 
+/* What each event of a stream needs is at the front: ten thousand of them that are held take turns
+ * in the processor's caches. */
 struct exchange {
     struct gateway *g;
-    struct exchange *next_idle;
-    struct link link; /* in g->exchanges */
-    enum exchange_state state;
     struct http_call *call; /* NULL once the answer has ended */
-    struct timer timer;     /* the one deadline; meaning by state */
-    struct route route;
-    struct buf body;   /* the request's */
-    struct plan *plan; /* NULL once the reply is on its way */
-    char *kept;        /* ... and then the texts of the record */
-    struct attempt attempt;
+    struct plan *plan;      /* NULL once the reply is on its way */
+    enum exchange_state state;
+    int lookups; /* answers of the store that are on their way */
     struct crossing crossing;
-    struct buf reply; /* a collected reply, or the gateway's own answer */
+    struct attempt attempt;
     struct relay relay;
+    struct route route;
+    struct exchange *next_idle;
+    struct link link;   /* in g->exchanges */
+    struct timer timer; /* the one deadline; meaning by state */
+    struct buf body;    /* the request's */
+    char *kept;         /* once there is no plan: the texts of the record */
+    struct buf reply;   /* a collected reply, or the gateway's own answer */
     struct models_fan *fan;
     char group[STORE_GROUP_MAX];   /* of accounts, as the key names it; "" = the default */
     const char *model;             /* that is meant; in the plan */
     uint64_t conversation, parent; /* 0 = none */
     int64_t pinned;                /* account id, 0 = any */
     int64_t opened_at;             /* loop_now */
+    struct link line;              /* in g->line */
+    int64_t called_for;            /* account id whose free slot is kept for it, 0 = none */
     bool aliased;                  /* the group has another name for the model */
     bool cache_1h;                 /* asks for a prompt cache that lasts an hour */
     /* in line */
-    struct link line;   /* in g->line */
-    int64_t called_for; /* account id whose free slot is kept for it, 0 = none */
-    bool called;        /* looks in the next turn */
-    bool for_slot;      /* waits for a free slot of an account */
-    bool for_retry;     /* ... for its turn to try again */
-    bool retrying;      /* the last attempt failed because a server did */
-    bool retry_held;    /* counts into g->retries */
-    bool pin_clash;     /* it names what lives on different accounts */
-    bool in_thread;     /* the reply's message will be named by the next turn */
-    bool stream_asked;  /* by the request, whatever it is for */
+    bool called;       /* looks in the next turn */
+    bool for_slot;     /* waits for a free slot of an account */
+    bool for_retry;    /* ... for its turn to try again */
+    bool retrying;     /* the last attempt failed because a server did */
+    bool retry_held;   /* counts into g->retries */
+    bool pin_clash;    /* it names what lives on different accounts */
+    bool in_thread;    /* the reply's message will be named by the next turn */
+    bool stream_asked; /* by the request, whatever it is for */
     bool sse_asked;
     bool replayed; /* a refused token has been renewed once already */
     bool repaired; /* its thinking has been left out */
     bool counted;  /* booked, or not worth booking */
-    int lookups;   /* answers of the store that are on their way */
-    int made;      /* ids remembered of its reply */
+    int16_t made;  /* ids remembered of its reply */
     struct draft record;
 };
 
@@ -235,6 +240,8 @@ struct gateway {
     char beta[BETA_MAX], memory[CROSSING_MEMORY];
     struct link plans; /* ... and for the next exchanges */
     int plans_n;
+    uint8_t dice[IDS_AHEAD][ID_RANDOM]; /* for the ids of the next ones, and their chances */
+    int dice_n;
     int64_t models_at;
     struct strikes strikes;
 };

@@ -134,6 +134,12 @@ void keys_generate(const struct key_set *k, struct slice name, int64_t now, char
     key_digest(k, (struct slice){text, KEY_LEN}, row->digest);
 }
 
+/* Both numbers are always looked at, so that time tells nothing. */
+static bool is_seen(const struct client_key *c, const uint64_t seen[2])
+{
+    return ((c->seen[0] ^ seen[0]) | (c->seen[1] ^ seen[1])) == 0;
+}
+
 struct key_row *keys_check(struct key_set *k, struct slice presented)
 {
     char check[KEY_CHECK];
@@ -142,7 +148,7 @@ struct key_row *keys_check(struct key_set *k, struct slice presented)
     uint64_t seen[2];
     crypto_siphash128(presented, seen);
     struct client_key **place = &k->lately[seen[0] % KEYS_LATELY], *c = *place;
-    if (c != NULL && c->row.revoked_at == 0 && crypto_equal(seen, c->seen, sizeof seen))
+    if (c != NULL && c->row.revoked_at == 0 && is_seen(c, seen))
         return &c->row;
     key_checksum(presented.p, KEY_LEN - KEY_CHECK, check);
     if (memcmp(check, presented.p + KEY_LEN - KEY_CHECK, KEY_CHECK) != 0)

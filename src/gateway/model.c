@@ -117,7 +117,7 @@ static bool model_of_path(struct exchange *x)
 bool model_settle(struct exchange *x)
 {
     struct request_facts *f = &x->plan->facts;
-    char alias[sizeof f->model];
+    char alias[sizeof f->model] FILLED_LATER;
     if (!model_of_path(x) || !model_forced(x))
         return false;
     text_copy(x->plan->model_asked, sizeof x->plan->model_asked, slice_of(f->model));

@@ -355,9 +355,10 @@ void route_settle(struct route *r, const struct http_head *head)
         f->stream = FRAMING_SSE;
     /* The same path in several dialects. Anthropic's clients tell a version; theirs is also who has
      * no bearer token. Claude Code asks with one, and with a version. */
-    bool models = r->kind == ROUTE_MODELS || strcmp(r->name, "model") == 0 ||
-                  strcmp(r->name, "files") == 0;
-    if (!models || f->dialect != DIALECT_ANTHROPIC || http_find(head, "anthropic-version") != NULL)
+    bool shared = r->kind == ROUTE_MODELS ||
+                  (r->kind == ROUTE_OTHER && strcmp(r->name, "model") == 0) ||
+                  (r->kind == ROUTE_FILES && strcmp(r->name, "files") == 0);
+    if (!shared || f->dialect != DIALECT_ANTHROPIC || http_find(head, "anthropic-version") != NULL)
         return;
     if (http_find(head, "x-goog-api-key") != NULL)
         f->dialect = DIALECT_GEMINI;

@@ -9,7 +9,8 @@
 
 bool token_is_stale(const struct exchange *x, const struct account *a)
 {
-    return account_status(&a->facts, loop_wall(x->g->p.loop)).state == ACCOUNT_STALE;
+    return a->facts.token != TOKEN_NONE && /* a key does not age */
+           account_status(&a->facts, loop_wall(x->g->p.loop)).state == ACCOUNT_STALE;
 }
 
 /* The account cannot be used now, and knows itself why, for how long, and whether a person must

@@ -112,19 +112,23 @@ int64_t loop_now(const struct loop *l)
     return (int64_t)uv_now(&l->uv);
 }
 
-/* Read at most once for each loop_now: a request asks for it a dozen times. */
-int64_t loop_wall(const struct loop *l)
+static NOINLINE int64_t wall_read(struct loop *l)
 {
-    struct loop *mine = (struct loop *)(uintptr_t)l; /* only what it remembers changes */
-    if (l->wall_at == loop_now(l) && l->wall_ms != 0)
-        return l->wall_ms;
     uv_timespec64_t t;
     int r = uv_clock_gettime(UV_CLOCK_REALTIME, &t);
     assert(r == 0);
     (void)r;
-    mine->wall_ms = t.tv_sec * 1000 + t.tv_nsec / 1000000;
-    mine->wall_at = loop_now(l);
-    return mine->wall_ms;
+    l->wall_ms = t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    l->wall_at = loop_now(l);
+    return l->wall_ms;
+}
+
+/* Read at most once for each loop_now: a request asks for it a dozen times. */
+int64_t loop_wall(const struct loop *l)
+{
+    if (l->wall_at == loop_now(l) && l->wall_ms != 0)
+        return l->wall_ms;
+    return wall_read((struct loop *)(uintptr_t)l); /* only what it remembers changes */
 }
 
 int64_t loop_now_us(const struct loop *l)

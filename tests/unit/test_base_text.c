@@ -408,6 +408,25 @@ static void test_hex(void **state)
     assert_true(text_unhex(NULL, 0, S("")));
 }
 
+/* All pairs of digits at each place, against the other way to print them. */
+static void test_hex64(void **state)
+{
+    char text[17], out[18];
+
+    (void)state;
+    for (uint64_t i = 0; i < 256 * 8; i++) {
+        uint64_t v = (i & 255) << (i / 256 * 8) | (i % 3 == 0 ? UINT64_C(0x9ae1bcd27f3805f6) : 0);
+        uint8_t bytes[8];
+        for (int k = 0; k < 8; k++)
+            bytes[k] = (uint8_t)(v >> (56 - 8 * k));
+        text_hex(text, bytes, sizeof bytes);
+        memset(out, '#', sizeof out);
+        text_hex64(out + 1, v);
+        assert_memory_equal(out + 1, text, 16);
+        assert_true(out[0] == '#' && out[17] == '#');
+    }
+}
+
 static void test_uuid(void **state)
 {
     static const uint8_t random[10] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
@@ -419,6 +438,9 @@ static void test_uuid(void **state)
     assert_string_equal(out, "017f22e2-79b0-7000-8000-000000000000");
     text_uuid7(out, INT64_C(0x017f22e279b0), random);
     assert_string_equal(out, "017f22e2-79b0-7fff-bfff-ffffffffffff");
+    text_uuid7(out, INT64_C(0x7017f22e279b0),
+               (const uint8_t *)"\xa1\xb2\xc3\xd4\xe5\xf6\x07\x18\x29\x3a");
+    assert_string_equal(out, "017f22e2-79b0-71b2-83d4-e5f60718293a"); /* 48 bits of the time */
 }
 
 /* ---- words ---------------------------------------------------------------------------------- */
@@ -551,9 +573,9 @@ int main(void)
         cmocka_unit_test(test_sizes),     cmocka_unit_test(test_rfc3339),
         cmocka_unit_test(test_from_time), cmocka_unit_test(test_http_date),
         cmocka_unit_test(test_base64),    cmocka_unit_test(test_base64_bad),
-        cmocka_unit_test(test_hex),       cmocka_unit_test(test_uuid),
-        cmocka_unit_test(test_closest),   cmocka_unit_test(test_copies),
-        cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_hex),       cmocka_unit_test(test_hex64),
+        cmocka_unit_test(test_uuid),      cmocka_unit_test(test_closest),
+        cmocka_unit_test(test_copies),    cmocka_unit_test(test_utf8),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
