@@ -24,9 +24,11 @@ void plan_begin(struct exchange *x)
         list_remove(&p->link);
         g->plans_n--;
         struct buf path = p->path;
-        memset(p, 0, sizeof *p);
+        memset(p, 0, offsetof(struct plan, key_name));
         p->path = path;
     }
+    p->key_name[0] = p->model_asked[0] = p->why[0] = p->upstream_id[0] = p->group[0] = '\0';
+    p->model_there[0] = p->key_model[0] = p->first_id[0] = '\0';
     buf_init(&p->beta, BETA_MAX);
     list_init(&p->link);
     p->facts.max_tokens = -1;
