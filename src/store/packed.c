@@ -71,17 +71,22 @@ struct record_texts record_texts_of(const struct record *r)
 }
 
 /* As text_copy cuts it, but without a NUL. */
-static char *text_put(struct packed *p, int which, char *to, struct slice s, size_t size)
+static size_t text_cut(char *to, struct slice s, size_t size)
 {
-    assert(size <= UINT8_MAX + 1); /* a byte holds the length */
-    if (s.n >= size) {
-        char cut[UINT8_MAX + 1];
-        text_copy(cut, size, s);
-        s = slice_of(cut);
+    char cut[UINT8_MAX + 1];
+    assert(size <= sizeof cut); /* a byte holds the length */
+    text_copy(cut, size, s);
+    size_t n = strlen(cut);
+    memcpy(to, cut, n);
+    return n;
+}
+
+static inline char *text_put(struct packed *p, int which, char *to, struct slice s, size_t size)
+{
+    if (s.n >= size)
+        s.n = text_cut(to, s, size);
+    else if (s.n > 0)
         memcpy(to, s.p, s.n);
-    } else if (s.n > 0) {
-        memcpy(to, s.p, s.n);
-    }
     p->length[which] = (uint8_t)s.n;
     return to + s.n;
 }
