@@ -22,7 +22,7 @@ void buf_init(struct buf *b, size_t max)
 {
     assert(b != NULL);
     assert(max < PTRDIFF_MAX); /* a maximum nobody can reach is none */
-    *b = (struct buf){.max = max};
+    *b = (struct buf){.max = max < BUF_MOST ? (uint32_t)max : BUF_MOST};
 }
 
 void buf_release(struct buf *b)
@@ -36,11 +36,13 @@ void buf_release(struct buf *b)
  */
 static size_t buf_next_cap(const struct buf *b, size_t need)
 {
-    size_t room = b->cap + 1 > BUF_MIN / 2 ? b->cap + 1 : BUF_MIN / 2;
+    size_t room = (size_t)b->cap + 1;
 
-    assert(need <= b->max);
+    assert(need <= b->max && b->max <= BUF_MOST);
+    if (room < BUF_MIN / 2)
+        room = BUF_MIN / 2;
     while (room - 1 < need)
-        room *= 2; /* need < PTRDIFF_MAX, so this cannot wrap */
+        room *= 2; /* need <= BUF_MOST, so this cannot wrap */
     return room - 1 < b->max ? room - 1 : b->max;
 }
 
@@ -55,7 +57,7 @@ enum err buf_grow(struct buf *b, size_t more)
     if (p == NULL)
         return ERR_NOMEM;
     b->p = p;
-    b->cap = cap;
+    b->cap = (uint32_t)cap;
     assert(b->cap - b->len >= more);
     return OK;
 }

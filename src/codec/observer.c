@@ -66,7 +66,7 @@ static void text_take(struct observer *o)
 {
     if (o->text.cap > 0 || spare.cap == 0)
         return;
-    size_t max = o->text.max;
+    uint32_t max = o->text.max;
     o->text = spare;
     o->text.max = max;
     buf_init(&spare, KEEP_CAP);

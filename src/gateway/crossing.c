@@ -403,7 +403,7 @@ static enum err crossing_body(struct exchange *x, const struct account *a,
         codec_names_free(c->names);
     c->names = NULL;
     c->usage_wished = c->own = c->betas = false;
-    buf_init(&c->body, 2 * x->body.max + 65536);
+    buf_init(&c->body, 2 * (size_t)x->body.max + 65536);
     enum err e = OK;
     if (!same)
         e = crossing_translate(x, d, name, why);

@@ -105,7 +105,7 @@ static void relay_fill(struct exchange *x, struct buf *b)
     struct buf *spare = &x->g->spare;
     if (b->cap > 0 || spare->cap == 0 || spare->cap > b->max)
         return;
-    size_t max = b->max;
+    uint32_t max = b->max;
     *b = *spare;
     b->max = max;
     buf_init(spare, RELAY_MAX);
@@ -116,7 +116,7 @@ static void relay_clear(struct exchange *x, struct buf *b)
 {
     struct buf *spare = &x->g->spare;
     if (spare->cap == 0 && b->cap > 0 && b->cap <= RELAY_HIGH * 2) {
-        size_t max = b->max;
+        uint32_t max = b->max;
         *spare = *b;
         spare->max = RELAY_MAX;
         buf_clear(spare);
@@ -382,7 +382,7 @@ static void relay_give_held(struct exchange *x)
     if (r->out.len > 0 || http_writing(x->call) || relay_is_over(x) || x->crossing.usage_wished) {
         relay_push_events(x, buf_slice(&r->held));
     } else if (r->held.len > 0) {
-        size_t max = r->out.max;
+        uint32_t max = r->out.max;
         assert(r->held.cap <= max);
         buf_free(&r->out);
         r->out = r->held;

@@ -48,16 +48,17 @@ struct http_request {
     struct origin *origin;
     struct upstream *up;
     struct dial *dial;
-    const struct http_request_ops *ops;
-    void *owner;
     struct timer timer; /* of dialling */
     struct task task;
-    struct h1 h1;
     struct http_head head;
-    struct buf out;  /* the request's head: kept for a second try */
-    struct buf held; /* bytes read and not parsed: the owner pauses */
+    struct buf out; /* the request's head: kept for a second try */
     struct slice body;
     const char *why; /* with `failed` */
+    struct h1 h1;
+    /* What each read needs stands together, with the end of h1: see struct exchange. */
+    const struct http_request_ops *ops;
+    void *owner;
+    struct buf held; /* bytes read and not parsed: the owner pauses */
     enum err failed; /* to be told in the next turn, or behind what is held */
     enum request_state state;
     int interim;

@@ -51,8 +51,7 @@ struct conn {
     struct link link;  /* in the server's idle or busy list */
     struct link young; /* in its list of those that have yet to complete a head */
     struct http_server *server;
-    struct source *source; /* NULL: not counted */
-    struct stream *stream;
+    struct source *source;  /* NULL: not counted */
     struct http_call *call; /* from HEAD to DRAIN */
     struct timer timer;
     struct task task;   /* what must not happen inside the call that caused it */
@@ -67,6 +66,7 @@ struct conn {
     int64_t probe_ms;   /* ... and how long to wait for the one behind it */
     int64_t drained;
     size_t room; /* body bytes that are being read to where the handler wants them */
+    struct stream *stream;
     int32_t rate_bytes;
     int32_t calls;      /* begun on this connection */
     int32_t head_bytes; /* of the head so far, while it is young */
@@ -78,19 +78,20 @@ struct conn {
 
 struct http_call {
     struct link link; /* in the server's free list */
-    struct conn *conn;
-    void *x; /* the handler's object; NULL until open has returned */
+    void *x;          /* the handler's object; NULL until open has returned */
     struct h1 h1;
     struct http_head head;
     struct addr *client; /* whom a trusted proxy named; NULL until one did */
-    bool proxied;        /* `client` counts, not the stream's peer */
     struct buf out;      /* the answer's head */
-    char size_line[20];  /* of the chunk that is going out */
     struct slice *later; /* an answer that waits for a 100 Continue to be flushed */
     int64_t received;    /* body bytes */
-    int64_t length;      /* of the answer; -1: chunked or until the end */
+    /* What each write needs stands together: see struct exchange. */
+    struct conn *conn;
+    int64_t length; /* of the answer; -1: chunked or until the end */
     int64_t bytes_out;
+    char size_line[20]; /* of the chunk that is going out */
     int later_n;
+    bool proxied;   /* `client` counts, not the stream's peer */
     bool want;      /* the handler takes body bytes */
     bool continued; /* 100 Continue has been sent, or is not needed any more */
     bool responded, over;

@@ -81,7 +81,7 @@ static void room_take(struct h1 *h)
     if (h->raw.cap > 0 || h->header != NULL || rooms_n == 0)
         return;
     const struct room *r = &rooms[--rooms_n];
-    size_t max = h->raw.max;
+    uint32_t max = h->raw.max;
     h->raw = r->raw;
     h->raw.max = max;
     buf_clear(&h->raw);
@@ -134,7 +134,7 @@ void h1_fit_head(struct h1 *h, struct http_head *head)
         text_move(&header[i].name, &h->raw, raw);
         text_move(&header[i].value, &h->raw, raw);
     }
-    struct buf own = {.p = raw, .len = h->raw.len, .cap = cap, .max = h->raw.max};
+    struct buf own = {.p = raw, .len = h->raw.len, .cap = (uint32_t)cap, .max = h->raw.max};
     room_give(h);
     h->raw = own;
     h->header = head->header = header;

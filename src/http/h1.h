@@ -1,10 +1,10 @@
 /* h1: HTTP/1.1 messages out of bytes, and heads into bytes, in both roles. Private to http.
  *
- * Two readers must agree on every head: llhttp, every lenient switch off, and head_parse, with rules
- * of its own (robustness.md B2). What either refuses, or what they see differently, is refused. A
- * head that stands whole in what came is read by head_parse first; if that has nothing against it,
- * llhttp sees only the lines that decide about framing. Of any other head llhttp sees the bytes as
- * they arrive, and finds its end; then head_parse reads what was collected.
+ * Two readers must agree on every head: llhttp, every lenient switch off, and head_parse, with
+ * rules of its own (robustness.md B2). What either refuses, or what they see differently, is
+ * refused. A head that stands whole in what came is read by head_parse first; if that has nothing
+ * against it, llhttp sees only the lines that decide about framing. Of any other head llhttp sees
+ * the bytes as they arrive, and finds its end; then head_parse reads what was collected.
  *
  * The framing of a body is decided here, in one place: chunks are read by chunks.c, a body of a
  * known length, or until the end of the connection, is only counted. So llhttp is there while a

@@ -32,15 +32,15 @@ enum http_method {
 /* A parsed head. Slices point into memory that lives as long as the message. */
 struct http_head {
     enum http_method method; /* requests */
+    int status;              /* responses */
     struct slice target;     /* raw, as sent */
     struct slice path;  /* raw path without query; begins with '/'; no dot segments, no %00, and
                            %2f only where http_server_ops allow it */
     struct slice query; /* without '?', "" when absent */
-    int status;         /* responses */
     struct http_header *header; /* HTTP_HEADERS_MAX of them at most */
-    int headers;
     uint64_t name_lengths; /* HTTP_NAME_LENGTH of each header's name; 0: nobody has gathered them */
     int64_t content_length; /* -1 = not given */
+    int headers;
     bool chunked;
     bool connection; /* there is a Connection header */
     bool keep_alive; /* as far as the head tells */

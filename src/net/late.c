@@ -27,7 +27,7 @@ bool late_take(struct stream *s, const struct slice *v, int n)
             late_flush(s->loop);
         p = &late->piece[late->pieces++];
         *p = (struct late_piece){.s = s, .at = late->len};
-        s->late = late->pieces;
+        s->late = (uint8_t)late->pieces;
     }
     for (int i = 0; i < n; i++) {
         memcpy(late->bytes + late->len, v[i].p, v[i].n);

@@ -23,6 +23,9 @@ struct wire {
     char bytes[];
 };
 
+static_assert((int)ERR_COUNT < UINT8_MAX && LATE_STREAMS < UINT8_MAX && STREAM_IOV < UINT8_MAX,
+              "struct stream has a byte for each");
+
 static void stream_close(struct stream *s);
 static void on_bytes(uv_stream_t *h, ssize_t n, const uv_buf_t *b);
 
@@ -114,7 +117,7 @@ void stream_arm(struct stream *s)
     const char *why;
     enum err e = uv_err(r, &why);
     s->last = LAST_ERROR; /* told in the next turn */
-    s->last_err = e;
+    s->last_err = (uint8_t)e;
     s->last_why = why;
     task_post(s->loop, &s->deliver);
 }
@@ -198,7 +201,7 @@ void stream_last(struct stream *s, enum err e, const char *why)
     if (s->state != STREAM_OPEN || s->ended || s->last != LAST_NONE || s->broke)
         return;
     s->last = e == OK ? LAST_END : LAST_ERROR;
-    s->last_err = e;
+    s->last_err = (uint8_t)e;
     s->last_why = why;
     tell_last(s);
 }
@@ -261,12 +264,12 @@ size_t rest_size(const struct stream *s)
 
 void rest_drop(struct stream *s, size_t n)
 {
-    int i = 0;
+    uint8_t i = 0;
     while (i < s->rest_n && n >= s->rest[i].n)
         n -= s->rest[i++].n;
     assert(i < s->rest_n || n == 0);
     if (i > 0) {
-        s->rest_n -= i;
+        s->rest_n = (uint8_t)(s->rest_n - i);
         memmove(s->rest, s->rest + i, (size_t)s->rest_n * sizeof s->rest[0]);
     }
     if (n > 0)
@@ -373,7 +376,7 @@ void wire_late(struct stream *s)
     if (e == OK || s->broke)
         return;
     if (s->last != LAST_ERROR) {
-        s->last_err = e;
+        s->last_err = (uint8_t)e;
         s->last_why = why;
     }
     s->broke = true;

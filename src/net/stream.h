@@ -13,6 +13,7 @@
 #include "net/loop_uv.h"
 
 enum stream_state { STREAM_OPEN, STREAM_DEAD, STREAM_FLUSH, STREAM_LINGER, STREAM_CLOSED };
+enum { LAST_NONE, LAST_END, LAST_ERROR };
 
 struct tls;
 
@@ -30,26 +31,25 @@ struct stream {
     struct loop *loop;
     const struct stream_ops *ops; /* NULL: nobody's */
     void *owner;
-    struct tls *tls; /* NULL: plain */
-    enum stream_state state;
-    bool want;    /* the owner wants to read */
-    bool reading; /* libuv is told to read; stopped only when bytes come unwanted */
-    bool ended;   /* on_end was called, or the FIN was seen while finishing */
-    bool writing; /* the owner waits for on_written */
-    bool dialled; /* the peer is a server */
-    bool broke;   /* a write that the owner knows nothing of has failed; told in the next turn */
+    struct tls *tls;    /* NULL: plain */
+    uint32_t queued;    /* requests in libuv's hands */
     uint16_t read_turn; /* the loop's, at its latest read */
-    /* How the reading side ended, kept until the owner wants to read. */
-    enum { LAST_NONE, LAST_END, LAST_ERROR } last;
-    enum err last_err;
-    uint32_t late; /* one more than its place among loop->late; 0: none */
-    const char *last_why;
-    struct task deliver; /* hidden bytes, or `last`, for an owner who began to read */
+    uint8_t late;       /* one more than its place among loop->late; 0: none */
+    uint8_t rest_n;     /* of `rest` */
+    uint8_t state;      /* enum stream_state */
+    uint8_t last;       /* how the reading side ended, kept until the owner wants to read */
+    uint8_t last_err;   /* enum err */
+    bool want;          /* the owner wants to read */
+    bool reading;       /* libuv is told to read; stopped only when bytes come unwanted */
+    bool ended;         /* on_end was called, or the FIN was seen while finishing */
+    bool writing;       /* the owner waits for on_written */
+    bool dialled : 1;   /* the peer is a server */
+    bool broke : 1;     /* a write that the owner knows nothing of failed; told in the next turn */
     /* The owner's bytes that nobody has taken yet: in loop->rest while stream_write is on the
      * stack, in memory of their own while a write is outstanding, NULL else. */
     struct slice *rest;
-    int rest_n;
-    uint32_t queued;           /* requests in libuv's hands */
+    struct task deliver; /* hidden bytes, or `last`, for an owner who began to read */
+    const char *last_why;
     struct addr *peer;         /* NULL: nobody has asked yet */
     struct farewell *farewell; /* from FLUSH on */
     union {                    /* last: a TCP stream has no room for a pipe's handle */

@@ -313,6 +313,15 @@ static void test_buf_growth(void **state)
     assert_int_equal(b.p[99999], 'a' + 99999 % 26);
     assert_int_equal(buf_append(&b, NULL, 0), OK);
     assert_int_equal(buf_reserve(&b, SIZE_MAX), ERR_LIMIT);
+
+    struct buf most;
+    buf_init(&most, SIZE_MAX / 4); /* more than a buffer can count */
+    assert_int_equal(most.max, BUF_MOST);
+    assert_int_equal(buf_reserve(&most, (size_t)BUF_MOST + 1), ERR_LIMIT);
+    assert_int_equal(buf_puts(&most, S("x")), OK);
+    assert_int_equal(buf_reserve(&most, BUF_MOST), ERR_LIMIT);
+    buf_free(&most);
+    assert_int_equal(most.max, BUF_MOST);
     buf_free(&b);
     assert_int_equal(b.max, 100000);
     assert_int_equal(buf_puts(&b, S("again")), OK);
