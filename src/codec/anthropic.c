@@ -132,7 +132,7 @@ static const char *request_member(void *arg, struct slice body, struct slice key
 static enum err request_read(struct slice body, struct request_facts *out, const char **why)
 {
     struct request_scan at = {.out = out};
-    enum err e = scan_walk(body, request_member, &at, why);
+    enum err e = scan_walk(body, request_member, &at, out, why);
     if (e != OK)
         return e;
     out->conversation = conversation_of(body, &at);

@@ -62,7 +62,8 @@ void reading_text(char *into, size_t size, const struct json_val *object, const 
 static bool span_count(struct slice digits, int64_t *out)
 {
     double f;
-    if (text_i64(digits, out))
+    *out = small_count(digits);
+    if (*out >= 0 || text_i64(digits, out))
         return true;
     if (!text_f64(digits, &f) || !(f >= 0 && f <= (double)TOKENS_MAX) || f != (double)(int64_t)f)
         return false;
@@ -79,17 +80,12 @@ void reading_count_at(int64_t *into, struct slice text, struct span at)
 
 void reading_text_at(char *into, size_t size, struct slice text, struct span at)
 {
-    struct slice raw = span_slice(text, at);
-    assert(size > 0);
-    if (raw.n <= 2 || raw.p[0] != '"')
+    assert(size > 0 && at.from < at.to);
+    if (at.to - at.from <= 2 || span_text_plain(text, at, into, size))
         return;
-    struct slice inner = {raw.p + 1, raw.n - 2};
-    if (inner.n < size && text_is_plain(inner)) { /* ids, names and words */
-        memcpy(into, inner.p, inner.n);
-        into[inner.n] = '\0';
-    } else if (text_is_utf8(raw)) {
+    struct slice raw = span_slice(text, at);
+    if (raw.p[0] == '"' && text_is_utf8(raw))
         (void)json_span_text(text, at, into, size);
-    }
 }
 
 enum reply_error reply_error_of(int status)
@@ -200,7 +196,7 @@ uint64_t hash_stable(uint64_t seed, struct slice text)
 {
     uint64_t h = seed ^ (text.n * 0x9e3779b97f4a7c15ULL);
     const char *p = text.p, *end = text.p + text.n / 8 * 8;
-    for (; end - p >= 32; p += 32) {
+    for (const char *far = p + text.n / 32 * 32; p != far; p += 32) {
         h = hash_word(h, word_at(p));
         h = hash_word(h, word_at(p + 8));
         h = hash_word(h, word_at(p + 16));
@@ -209,9 +205,10 @@ uint64_t hash_stable(uint64_t seed, struct slice text)
     for (; p != end; p += 8)
         h = hash_word(h, word_at(p));
     if (text.n % 8 > 0) {
-        char rest[8] = {0};
-        memcpy(rest, p, text.n % 8);
-        h = hash_word(h, word_at(rest));
+        uint64_t rest = 0;
+        for (size_t i = text.n % 8; i-- > 0;)
+            rest = rest << 8 | (uint8_t)p[i];
+        h = hash_word(h, rest);
     }
     h = (h ^ (h >> 29)) * 0xc4ceb9fe1a85ec53ULL;
     return h ^ (h >> 32);

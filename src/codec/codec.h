@@ -58,8 +58,9 @@ struct request_facts {
     /* Server-held state, see codec_request_refs; {0,0} when absent. Responses: `conversation` and
      * `previous_response_id`. Gemini: `cachedContent`. */
     struct span container, thread;
-    bool stored;   /* Responses: the reply is kept by the provider, later requests may name it */
-    bool cache_1h; /* asks for a prompt cache that lasts an hour */
+    bool stored;      /* Responses: the reply is kept by the provider, later requests may name it */
+    bool cache_1h;    /* asks for a prompt cache that lasts an hour */
+    bool no_file_ids; /* it names no files that the provider keeps; false: not known */
 };
 /* The conversation of a session's id; 0 when it is empty. */
 uint64_t codec_session_hash(struct slice id);

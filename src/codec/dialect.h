@@ -57,6 +57,20 @@ struct reply_words *reply_words_room(struct observation *o);
 /* The member `key` of `object`. The last value that is not null wins; nonsense counts as null. */
 void reading_count(int64_t *into, const struct json_val *object, const char *key);
 void reading_text(char *into, size_t size, const struct json_val *object, const char *key);
+/* A count as it is nearly always written, in at most 12 digits; -1: it is not. */
+static inline int64_t small_count(struct slice digits)
+{
+    int64_t v = 0;
+    if (digits.n == 0 || digits.n > 12)
+        return -1;
+    for (size_t i = 0; i < digits.n; i++) {
+        unsigned digit = (uint8_t)digits.p[i] - (unsigned)'0';
+        if (digit > 9)
+            return -1;
+        v = v * 10 + digit;
+    }
+    return v;
+}
 /* The same of a value that stands at `at` in `text`; {0,0}: there is none, as of most. */
 void reading_count_at(int64_t *into, struct slice text, struct span at);
 void reading_text_at(char *into, size_t size, struct slice text, struct span at);

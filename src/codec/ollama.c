@@ -48,7 +48,7 @@ static enum err request_read(struct slice body, struct request_facts *out, const
     struct request_scan at = {.out = out};
     struct scan_talk t;
     out->stream = true;
-    enum err e = scan_walk(body, request_member, &at, why);
+    enum err e = scan_walk(body, request_member, &at, out, why);
     if (e != OK)
         return e;
     scan_talk_init(&t, body);

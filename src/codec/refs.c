@@ -23,39 +23,11 @@ static void refs_add(struct request_refs *r, struct slice body, struct span v)
     text_copy(r->id[r->n++], REQUEST_REF_MAX, slice_of(id));
 }
 
-/* Whether `word` stands anywhere; steps by its length where it can. */
-static bool mentions_slowly(struct slice body, struct slice word)
+/* Whether one of the words stands anywhere that files are named by. */
+static bool mentions_files(enum dialect d, struct slice body)
 {
-    uint8_t step[256];
-    assert(word.n > 0 && word.n < 256);
-    memset(step, (int)word.n, sizeof step);
-    for (size_t i = 0; i + 1 < word.n; i++)
-        step[(uint8_t)word.p[i]] = (uint8_t)(word.n - 1 - i);
-    for (size_t at = word.n - 1; at < body.n; at += step[(uint8_t)body.p[at]])
-        if (memcmp(body.p + at + 1 - word.n, word.p, word.n) == 0)
-            return true;
-    return false;
-}
-
-/* The same, for bodies that are long and nearly never have it: by the one byte of the word that is
- * rare. Where it is not, the search must not become as slow as such a body would like. */
-static bool mentions(struct slice body, struct slice word)
-{
-    ptrdiff_t rare = slice_find(word, '_');
-    size_t tries = 64 + body.n / 64;
-    assert(rare >= 0);
-    for (size_t at = (size_t)rare; at < body.n && tries > 0; tries--) {
-        const char *hit = memchr(body.p + at, '_', body.n - at);
-        if (hit == NULL)
-            return false;
-        size_t from = (size_t)(hit - body.p) - (size_t)rare;
-        if (body.n - from >= word.n && memcmp(body.p + from, word.p, word.n) == 0)
-            return true;
-        at = (size_t)(hit - body.p) + 1;
-        if (tries == 1)
-            return mentions_slowly(slice_sub(body, from + 1, body.n), word);
-    }
-    return false;
+    return slice_search(body, S("\"file_id")) >= 0 ||
+           (d == DIALECT_RESPONSES && slice_search(body, S("\"code_interpreter\"")) >= 0);
 }
 
 struct level {        /* an object or array that is open */
@@ -191,8 +163,7 @@ void codec_request_refs(enum dialect d, struct slice body, const struct request_
         refs_add(out, body, f->thread);
     if (d == DIALECT_RESPONSES)
         out->thread = f->stored;
-    if (mentions(body, S("\"file_id")) ||
-        (d == DIALECT_RESPONSES && mentions(body, S("\"code_interpreter\""))))
+    if (!f->no_file_ids && mentions_files(d, body))
         refs_files(out, d, body);
 }
 

@@ -11,10 +11,13 @@ static const char why_object[] = "The request body is not a valid JSON object";
 static const char why_many[] = "The request body has too many members";
 static const char why_depth[] = "The request body is nested too deeply";
 
-enum err scan_walk(struct slice body, span_each_fn *member, void *arg, const char **why)
+enum err scan_walk(struct slice body, span_each_fn *member, void *arg, struct request_facts *out,
+                   const char **why)
 {
     const char *wrong = NULL;
-    enum err e = span_each(body, MEMBERS_MAX, member, arg, &wrong);
+    bool file_ids = false;
+    enum err e = span_each(body, MEMBERS_MAX, member, arg, &file_ids, &wrong);
+    out->no_file_ids = !file_ids;
     if (e == OK)
         return OK;
     *why = e == ERR_CANCELED ? wrong
@@ -25,13 +28,18 @@ enum err scan_walk(struct slice body, span_each_fn *member, void *arg, const cha
     return e == ERR_LIMIT ? ERR_LIMIT : ERR_SYNTAX;
 }
 
+static bool word_read(struct slice text, struct span v, char *out, size_t size)
+{
+    return span_text_plain(text, v, out, size) || json_span_text(text, v, out, size);
+}
+
 const char *scan_model(struct slice body, struct span v, struct request_facts *out)
 {
     if (out->model_span.to > 0)
         return "model: given twice";
     if (slice_eq(span_slice(body, v), S("null")))
         return NULL; /* the provider has its own words for it */
-    if (!json_span_text(body, v, out->model, sizeof out->model))
+    if (!word_read(body, v, out->model, sizeof out->model))
         return "model: Input should be a valid string";
     assert(v.to - v.from >= 2); /* its quotes */
     out->model_span = v;
@@ -48,9 +56,9 @@ const char *scan_stream(struct slice value, struct request_facts *out)
 
 const char *scan_max_tokens(struct slice value, struct request_facts *out)
 {
-    int64_t n = -1;
+    int64_t n = small_count(value);
     out->max_tokens = -1;
-    if (text_i64(value, &n))
+    if (n >= 0 || text_i64(value, &n))
         out->max_tokens = n < 0 ? -1 : n;
     else if (value.p[0] != '-' && (value.p[0] < '0' || value.p[0] > '9') &&
              !slice_eq(value, S("null")))
@@ -97,7 +105,7 @@ bool scan_turn(struct slice body, size_t from, char role[SCAN_ROLE], size_t *con
             *content = from + v.from;
         if ((told && *content > 0) || json_scan_cross(&s, &v) != OK)
             break;
-        if (is_role && !json_span_text(s.text, v, role, SCAN_ROLE))
+        if (is_role && !word_read(s.text, v, role, SCAN_ROLE))
             return false;
         told = told || is_role;
         if (told && *content > 0)
@@ -118,8 +126,10 @@ static void talk_text(struct scan_talk *t, size_t from)
         near = t->room + 1;
     struct slice front = slice_sub(t->body, 0, from + near);
     /* Cut short, the string does not end; then its front is all of what is in sight. */
-    bool whole = span_string(front, from, &end) == OK;
-    struct slice text = slice_sub(front, from + 1, whole ? end - 1 : front.n);
+    size_t stop = span_plain(front, from + 1);
+    if (stop < front.n && front.p[stop] != '"') /* an escape */
+        stop = span_string(front, from, &end) == OK ? end - 1 : front.n;
+    struct slice text = slice_sub(front, from + 1, stop);
     /* Claude Code's billing line changes with each of its calls. */
     if (text.n == 0 || slice_starts(text, S("x-anthropic-billing-header:")))
         return;

@@ -8,8 +8,9 @@
 
 /* All members of `body`, in their order. `member` says a static sentence for the client of one that
  * cannot be. ERR_SYNTAX: no JSON object, or a member was refused; ERR_LIMIT: nested too deep. `why`
- * is set then. */
-MUST_USE enum err scan_walk(struct slice body, span_each_fn *member, void *arg, const char **why);
+ * is set then. Of `out` no_file_ids is set. */
+MUST_USE enum err scan_walk(struct slice body, span_each_fn *member, void *arg,
+                            struct request_facts *out, const char **why);
 
 /* Members that mean the same everywhere; as `member` above. */
 const char *scan_model(struct slice body, struct span v, struct request_facts *out);

@@ -116,7 +116,7 @@ AVX2 static inline __m256i is_simple2(__m256i v)
 }
 
 /* All of it in halves of 32 bytes. */
-AVX2 static void masks_read_32(struct masks *m, const char *p, bool escaped)
+AVX2 static INLINED void masks_read_32(struct masks *m, const char *p, bool escaped)
 {
     const __m256i blank = _mm256_set1_epi8(0x20);
     __m256i a = half_of(p), b = half_of(p + 32), least = _mm256_min_epu8(a, b);
@@ -135,10 +135,15 @@ AVX2 static void masks_read_32(struct masks *m, const char *p, bool escaped)
     m->close = mask_of2(is_byte2(a, '}'), is_byte2(b, '}'));
 }
 
-static inline void masks_read(struct masks *m, const char *p, bool escaped)
+AVX2 static void masks_read_wide(struct masks *m, const char *p, bool escaped)
+{
+    masks_read_32(m, p, escaped);
+}
+
+static void masks_read(struct masks *m, const char *p, bool escaped)
 {
     if (HAS_AVX2)
-        masks_read_32(m, p, escaped);
+        masks_read_wide(m, p, escaped);
     else
         masks_read_16(m, p, escaped);
 }
@@ -274,10 +279,9 @@ struct block {
     uint64_t within;  /* the opening quote of a string up to before its closing one */
 };
 
-static inline void block_read(struct block *b, struct flow *f, const char *p)
+/* What follows from the masks of the next block. */
+static INLINED void block_settle(struct block *b, struct flow *f)
 {
-    assert(f->carry <= 1 && (f->in_string == 0 || f->in_string == ~0ULL));
-    masks_read(&b->m, p, f->carry != 0);
     b->quotes = b->m.quote;
     if (b->m.rare) {
         b->escaped = escaped_of(b->m.backslash, &f->carry);
@@ -303,15 +307,18 @@ static uint64_t bits_before(unsigned i)
     return i < BLOCK ? (1ULL << i) - 1 : ~0ULL;
 }
 
-/* The 64 bytes at `base`: in the text itself, or, at its end, in `room` with spaces behind them. */
-static const char *block_at(struct slice t, size_t base, char room[BLOCK])
+static NOINLINE const char *block_last(struct slice t, size_t base, char room[BLOCK])
 {
-    size_t left = t.n - base;
-    if (left >= BLOCK)
-        return t.p + base;
+    assert(t.n - base < BLOCK);
     memset(room, ' ', BLOCK);
-    memcpy(room, t.p + base, left);
+    memcpy(room, t.p + base, t.n - base);
     return room;
+}
+
+/* The 64 bytes at `base`: in the text itself, or, at its end, in `room` with spaces behind them. */
+static INLINED const char *block_at(struct slice t, size_t base, char room[BLOCK])
+{
+    return t.n - base >= BLOCK ? t.p + base : block_last(t, base, room);
 }
 
 #if defined(__SSE2__)
@@ -380,9 +387,16 @@ static inline size_t string_stop_last(struct slice t, size_t at)
     return m != 0 ? base + bit_first(m) : t.n;
 }
 
-/* Behind the first 16 bytes, where most strings, which are words, are over. */
+/* Behind the first 16 bytes, where most strings, which are words, are over. The other words, names
+ * of models and ids, are over 16 bytes later. */
 static NOINLINE size_t string_stop_far(struct slice t, size_t at)
 {
+    if (t.n - at >= 16) {
+        unsigned m = stops_in_lane(t.p + at);
+        if (m != 0)
+            return at + bit_first(m);
+        at += 16;
+    }
     if (HAS_AVX2)
         at = string_stop_32(t, at);
     else
@@ -457,27 +471,76 @@ static inline enum err nest_brackets(struct nest *n, const char *block, uint64_t
     return ERR_AGAIN;
 }
 
-/* The object or array that begins at `at`. */
-static NOINLINE enum err span_nested(struct slice t, size_t at, int depth, size_t *end)
+/* Is one of the strings that begin in this block file_id, or file_ids? Most are told by where they
+ * end; of those that end in the next block all are looked at. */
+static INLINED bool names_file(struct slice t, size_t base, const struct block *b)
+{
+    const struct slice word = S("\"file_id");
+    uint64_t ends = b->quotes >> word.n | b->quotes >> (word.n + 1) | ~0ULL << (BLOCK - 1 - word.n);
+    for (uint64_t m = b->quotes & b->within & ends; m != 0; m &= m - 1) {
+        size_t at = base + bit_first(m);
+        if (t.n - at >= word.n && memcmp(t.p + at, word.p, word.n) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* One block of an object or array, its masks read. ERR_AGAIN: not over yet. */
+static INLINED enum err nested_block(struct nest *n, struct block *b, struct slice t, size_t base,
+                                     const char *p, size_t *end, bool *file_ids)
+{
+    unsigned over = BLOCK;
+    block_settle(b, &n->flow);
+    enum err e = nest_brackets(n, p, b->m.open & ~b->within, b->m.close & ~b->within, &over);
+    if (e != OK && e != ERR_AGAIN)
+        return e;
+    /* What lies behind the end is none of this value's business. */
+    if (!block_sound(b, t, base, bits_before(over)))
+        return ERR_SYNTAX;
+    if (file_ids != NULL && !*file_ids)
+        *file_ids = names_file(t, base, b);
+    *end = base + over + 1;
+    return e;
+}
+
+#if defined(__SSE2__)
+
+AVX2 static NOINLINE enum err span_nested_32(struct slice t, size_t at, int depth, size_t *end,
+                                             bool *file_ids)
+{
+    struct nest n = {.depth = depth - 1, .floor = depth - 1};
+    FILLED_LATER char room[BLOCK];
+    FILLED_LATER struct block b;
+    for (size_t base = at; base < t.n; base = plain_skip(t, base + BLOCK, &n.flow)) {
+        const char *p = block_at(t, base, room);
+        masks_read_32(&b.m, p, n.flow.carry != 0);
+        enum err e = nested_block(&n, &b, t, base, p, end, file_ids);
+        if (e != ERR_AGAIN)
+            return e;
+    }
+    return ERR_SYNTAX;
+}
+
+#endif
+
+/* The object or array that begins at `at`. Tells, unless NULL, whether file_id was seen. */
+static NOINLINE enum err span_nested(struct slice t, size_t at, int depth, size_t *end,
+                                     bool *file_ids)
 {
     struct nest n = {.depth = depth - 1, .floor = depth - 1};
     FILLED_LATER char room[BLOCK];
     FILLED_LATER struct block b;
     assert(depth >= 1 && depth <= SPAN_DEPTH + 1);
+#if defined(__SSE2__)
+    if (HAS_AVX2)
+        return span_nested_32(t, at, depth, end, file_ids);
+#endif
     for (size_t base = at; base < t.n; base = plain_skip(t, base + BLOCK, &n.flow)) {
         const char *p = block_at(t, base, room);
-        unsigned over = BLOCK;
-        block_read(&b, &n.flow, p);
-        enum err e = nest_brackets(&n, p, b.m.open & ~b.within, b.m.close & ~b.within, &over);
-        if (e != OK && e != ERR_AGAIN)
+        masks_read(&b.m, p, n.flow.carry != 0);
+        enum err e = nested_block(&n, &b, t, base, p, end, file_ids);
+        if (e != ERR_AGAIN)
             return e;
-        /* What lies behind the end is none of this value's business. */
-        if (!block_sound(&b, t, base, bits_before(over)))
-            return ERR_SYNTAX;
-        *end = base + over + 1;
-        assert(n.depth >= n.floor && n.depth <= SPAN_DEPTH);
-        if (e == OK)
-            return OK;
     }
     return ERR_SYNTAX;
 }
@@ -489,7 +552,8 @@ static NOINLINE enum err span_string_long(struct slice t, size_t at, size_t *end
     FILLED_LATER char room[BLOCK];
     FILLED_LATER struct block b;
     for (size_t base = at; base < t.n; base = plain_skip(t, base + BLOCK, &f)) {
-        block_read(&b, &f, block_at(t, base, room));
+        masks_read(&b.m, block_at(t, base, room), f.carry != 0);
+        block_settle(&b, &f);
         uint64_t quotes = b.quotes;
         if (base == at)
             quotes &= ~1ULL;
@@ -509,7 +573,6 @@ static NOINLINE enum err span_string_long(struct slice t, size_t at, size_t *end
 static INLINED size_t string_end(struct slice text, size_t at, bool *plain)
 {
     size_t end = 0, stop = string_stop(text, at + 1);
-    assert(stop > at && stop <= text.n);
     *plain = stop < text.n && text.p[stop] == '"';
     if (*plain) /* most keys and words */
         return stop + 1;
@@ -567,12 +630,12 @@ static NOINLINE enum err span_number(struct slice t, size_t at, size_t *end)
     return OK;
 }
 
-static enum err span_other(struct slice text, size_t at, int depth, size_t *end)
+static enum err span_other(struct slice text, size_t at, int depth, size_t *end, bool *file_ids)
 {
     switch (text.p[at]) {
     case '{':
     case '[':
-        return span_nested(text, at, depth, end);
+        return span_nested(text, at, depth, end, file_ids);
     case 't':
         return span_word(text, at, S("true"), end);
     case 'f':
@@ -585,20 +648,21 @@ static enum err span_other(struct slice text, size_t at, int depth, size_t *end)
 }
 
 /* Here and below: what is done for each member is one function, a loop's worth of calls less. */
-static INLINED enum err value_end(struct slice text, size_t at, int depth, size_t *end)
+static INLINED enum err value_end(struct slice text, size_t at, int depth, size_t *end,
+                                  bool *file_ids)
 {
     bool plain = false;
     if (at >= text.n)
         return ERR_SYNTAX;
     if (text.p[at] != '"')
-        return span_other(text, at, depth, end);
+        return span_other(text, at, depth, end, file_ids);
     *end = string_end(text, at, &plain);
     return *end > 0 ? OK : ERR_SYNTAX;
 }
 
 enum err span_value(struct slice text, size_t at, int depth, size_t *end)
 {
-    return value_end(text, at, depth, end);
+    return value_end(text, at, depth, end, NULL);
 }
 
 static inline size_t skip_space(struct slice text, size_t at)
@@ -700,33 +764,33 @@ enum err json_scan_key(struct json_scan *s, struct slice *key, size_t *from)
     return scan_next_key(s, key, from);
 }
 
-static INLINED enum err scan_cross(struct json_scan *s, struct span *value)
+static INLINED enum err scan_cross(struct json_scan *s, struct span *value, bool *file_ids)
 {
     value->from = s->at;
-    enum err e = value_end(s->text, s->at, 2, &value->to);
+    enum err e = value_end(s->text, s->at, 2, &value->to, file_ids);
     if (e == OK)
         s->at = value->to;
     else
         s->state = WALK_BROKEN;
-    assert(e != OK || (value->from < value->to && value->to <= s->text.n));
     return e;
 }
 
 enum err json_scan_cross(struct json_scan *s, struct span *value)
 {
-    return scan_cross(s, value);
+    return scan_cross(s, value, NULL);
 }
 
-static INLINED enum err scan_next(struct json_scan *s, struct slice *key, struct span *value)
+static INLINED enum err scan_next(struct json_scan *s, struct slice *key, struct span *value,
+                                  bool *file_ids)
 {
     size_t from = 0;
     enum err e = scan_next_key(s, key, &from);
-    return e == OK ? scan_cross(s, value) : e;
+    return e == OK ? scan_cross(s, value, file_ids) : e;
 }
 
 enum err json_scan_next(struct json_scan *s, struct slice *key, struct span *value)
 {
-    return scan_next(s, key, value);
+    return scan_next(s, key, value, NULL);
 }
 
 void span_list_init(struct span_list *l, struct slice text)
@@ -792,7 +856,7 @@ bool span_members(struct slice text, span_place_fn *place, void *into)
     struct slice key;
     struct span v;
     enum err e;
-    while ((e = scan_next(&s, &key, &v)) == OK) {
+    while ((e = scan_next(&s, &key, &v, NULL)) == OK) {
         if (!s.plain)
             key = span_key(key, room, sizeof room);
         struct span *at = place(into, key);
@@ -802,14 +866,15 @@ bool span_members(struct slice text, span_place_fn *place, void *into)
     return e == ERR_NOTFOUND;
 }
 
-enum err span_each(struct slice text, int max, span_each_fn *each, void *arg, const char **wrong)
+enum err span_each(struct slice text, int max, span_each_fn *each, void *arg, bool *file_ids,
+                   const char **wrong)
 {
     FILLED_LATER char room[SPAN_KEY];
     struct json_scan s = {.text = text, .state = WALK_START};
     struct slice key;
     struct span v;
     enum err e;
-    while ((e = scan_next(&s, &key, &v)) == OK) {
+    while ((e = scan_next(&s, &key, &v, file_ids)) == OK) {
         if (max-- == 0)
             return ERR_RANGE;
         if (!s.plain)

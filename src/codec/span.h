@@ -39,6 +39,9 @@ bool span_member(struct slice text, struct slice key, struct span *value);
 /* The text of the JSON string at `v`: its own bytes if nothing in it is escaped, else undone into
  * `room`, which is cleared first. ERR_SYNTAX: no string. */
 MUST_USE enum err span_text(struct slice text, struct span v, struct buf *room, struct slice *out);
+/* The string at `v`, where a walk has found one, if nothing in it is escaped or beyond ASCII and it
+ * has room. False: then json_span_text may know it. */
+bool span_text_plain(struct slice text, struct span v, char *out, size_t size);
 /* The raw key as it reads, for comparisons with keys of SPAN_KEY bytes at most: itself when nothing
  * in it is escaped, else undone into `room`. */
 #define SPAN_KEY 64
@@ -57,9 +60,11 @@ typedef struct span *span_place_fn(void *into, struct slice key);
  * keys the first one counts. False when `text` is no object, or none that ends well. */
 bool span_members(struct slice text, span_place_fn *place, void *into);
 /* All members in their order, the keys as span_key has them, until `each` says what is wrong with
- * one: ERR_CANCELED. ERR_RANGE: there are more than `max`. Else as json_scan_next. */
+ * one: ERR_CANCELED. ERR_RANGE: there are more than `max`. Else as json_scan_next. `file_ids`, if
+ * not NULL, becomes true when a string in one of the nested values is file_id or file_ids: none is
+ * missed, but others that begin so may be taken for one. */
 typedef const char *span_each_fn(void *arg, struct slice text, struct slice key, struct span v);
 MUST_USE enum err span_each(struct slice text, int max, span_each_fn *each, void *arg,
-                            const char **wrong);
+                            bool *file_ids, const char **wrong);
 
 #endif

@@ -131,6 +131,17 @@ bool json_span_text(struct slice text, struct span v, char *out, size_t size)
     return true;
 }
 
+bool span_text_plain(struct slice text, struct span v, char *out, size_t size)
+{
+    assert(v.from < v.to && v.to <= text.n);
+    struct slice inner = {text.p + v.from + 1, v.to - v.from - 2};
+    if (text.p[v.from] != '"' || inner.n >= size || !text_is_plain(inner))
+        return false;
+    memcpy(out, inner.p, inner.n);
+    out[inner.n] = '\0';
+    return true;
+}
+
 enum err span_text(struct slice text, struct span v, struct buf *room, struct slice *out)
 {
     size_t end = 0;

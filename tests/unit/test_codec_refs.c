@@ -179,6 +179,56 @@ static void test_refs_crowded(void **state)
     buf_free(&b);
 }
 
+/* What the scan has seen on its way decides whether the body is searched: a name may stand anywhere
+ * in the blocks that it goes by. */
+static bool scan_sees(enum dialect d, struct slice body, struct request_refs *out)
+{
+    struct request_facts f;
+    const char *why = "";
+    if (codec_request_scan(d, body, &f, &why) != OK)
+        fail_msg("%s: %.*s", why, (int)body.n, body.p);
+    codec_request_refs(d, body, &f, out);
+    return !f.no_file_ids;
+}
+
+static void test_refs_seen(void **state)
+{
+    static const struct {
+        enum dialect d;
+        const char *rest, *id;
+        bool seen;
+    } rows[] = {
+        {DIALECT_ANTHROPIC, "\"type\":\"file\",\"file_id\":\"file_1\"", "file_1", true},
+        {DIALECT_ANTHROPIC, "\"type\":\"file\",\"file_id\" : \"\\u0066ile_1\"", "file_1", true},
+        {DIALECT_ANTHROPIC, "\"y\":\"\\\"\",\"file_id\":\"f\",\"type\":\"file\"", "f", true},
+        {DIALECT_ANTHROPIC, "\"y\":\"\\\\\",\"file_id\":\"f\",\"type\":\"file\"", "f", true},
+        {DIALECT_ANTHROPIC, "\"file_ids\":[\"file_1\"]", NULL, true},
+        {DIALECT_ANTHROPIC, "\"y\":\"file_id\"", NULL, true},
+        {DIALECT_ANTHROPIC, "\"y\":\"{\\\"file_id\\\":7}\",\"z\":\"_file_id\"", NULL, false},
+        {DIALECT_ANTHROPIC, "\"file_i\":\"file\",\"ile_id\":{\"id\":\"file_\"}", NULL, false},
+        {DIALECT_ANTHROPIC, "\"content\":\"message\",\"code_interpreter\":7", NULL, false},
+        {DIALECT_RESPONSES, "\"type\":\"file_search\",\"file_ids\":[\"file_1\"]", "file_1", true},
+        {DIALECT_RESPONSES, "\"type\":\"code_interpreter\",\"container\":\"cntr_1\"", "cntr_1",
+         true},
+        {DIALECT_RESPONSES, "\"type\":\"code_interpreter_call\",\"container\":\"c\"", NULL, false},
+    };
+    char body[600], pad[301];
+    struct request_refs r;
+    (void)state;
+    memset(pad, 'p', sizeof pad);
+    for (size_t i = 0; i < COUNT(rows) * 300; i++) {
+        int n = (int)(i % 300), behind = n % 7 * 11;
+        size_t len = text_format(body, sizeof body, "{\"tools\":[{\"x\":\"%.*s\",%s}%*s]%*s}", n,
+                                 pad, rows[i / 300].rest, behind, "", behind / 2, "");
+        struct slice text = {body, len};
+        bool seen = scan_sees(rows[i / 300].d, text, &r);
+        if (seen != rows[i / 300].seen || r.n != (rows[i / 300].id != NULL))
+            fail_msg("%s: %s", body, seen ? "seen" : "not seen");
+        if (r.n > 0)
+            assert_string_equal(r.id[0], rows[i / 300].id);
+    }
+}
+
 /* ---- replies --------------------------------------------------------------------------------- */
 
 static void watch(struct ref_watch *w, struct slice b, char *out, size_t size)
@@ -440,12 +490,19 @@ static void test_signature_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refs),         cmocka_unit_test(test_refs_bounded),
-        cmocka_unit_test(test_refs_broken),  cmocka_unit_test(test_refs_found_anywhere),
-        cmocka_unit_test(test_refs_crowded), cmocka_unit_test(test_watch),
-        cmocka_unit_test(test_watch_long),   cmocka_unit_test(test_strip),
-        cmocka_unit_test(test_strip_before), cmocka_unit_test(test_strip_fails),
-        cmocka_unit_test(test_reasoning),    cmocka_unit_test(test_signature_words),
+        cmocka_unit_test(test_refs),
+        cmocka_unit_test(test_refs_bounded),
+        cmocka_unit_test(test_refs_broken),
+        cmocka_unit_test(test_refs_found_anywhere),
+        cmocka_unit_test(test_refs_crowded),
+        cmocka_unit_test(test_refs_seen),
+        cmocka_unit_test(test_watch),
+        cmocka_unit_test(test_watch_long),
+        cmocka_unit_test(test_strip),
+        cmocka_unit_test(test_strip_before),
+        cmocka_unit_test(test_strip_fails),
+        cmocka_unit_test(test_reasoning),
+        cmocka_unit_test(test_signature_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

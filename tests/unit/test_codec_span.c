@@ -157,7 +157,15 @@ static void test_text(void **state)
         bool is = json_span_text(t, (struct span){0, t.n}, got, sizeof got);
         assert_int_equal(is, rows[i].want != NULL);
         assert_string_equal(got, rows[i].want != NULL ? rows[i].want : "");
+        bool plain = is && memchr(t.p, '\\', t.n) == NULL;
+        for (size_t size = 1; size < 8; size++) {
+            bool fits = plain && t.n - 2 < size;
+            assert_int_equal(span_text_plain(t, (struct span){0, t.n}, got, size), fits);
+            if (fits)
+                assert_string_equal(got, rows[i].want);
+        }
     }
+    assert_false(span_text_plain(S("\"\xc3\xa9\""), (struct span){0, 4}, got, sizeof got));
     assert_false(json_span_text(S("\"ab\""), (struct span){0, 3}, got, sizeof got));
     assert_false(json_span_text(S("\"ab\""), (struct span){0, 0}, got, sizeof got));
 }
@@ -289,16 +297,17 @@ static void test_each(void **state)
     const char *wrong = NULL;
     int seen = 0;
     (void)state;
-    assert_int_equal(span_each(S("{\"a\":1,\"c\":2}"), 2, refuse_b, &seen, &wrong), OK);
+    assert_int_equal(span_each(S("{\"a\":1,\"c\":2}"), 2, refuse_b, &seen, NULL, &wrong), OK);
     assert_int_equal(seen, 2);
-    assert_int_equal(span_each(S("{\"a\":1,\"c\":2}"), 1, refuse_b, &seen, &wrong), ERR_RANGE);
+    assert_int_equal(span_each(S("{\"a\":1,\"c\":2}"), 1, refuse_b, &seen, NULL, &wrong),
+                     ERR_RANGE);
     assert_int_equal(seen, 3);
     assert_null(wrong);
-    assert_int_equal(span_each(S("{\"\\u0062\":1,\"c\":2}"), 9, refuse_b, &seen, &wrong),
+    assert_int_equal(span_each(S("{\"\\u0062\":1,\"c\":2}"), 9, refuse_b, &seen, NULL, &wrong),
                      ERR_CANCELED);
     assert_string_equal(wrong, "no b");
     assert_int_equal(seen, 4);
-    assert_int_equal(span_each(S("{\"a\":1"), 9, refuse_b, &seen, &wrong), ERR_SYNTAX);
+    assert_int_equal(span_each(S("{\"a\":1"), 9, refuse_b, &seen, NULL, &wrong), ERR_SYNTAX);
 }
 
 /* The first byte that stops a string, at each place of texts that fill the wide steps and do not.
