@@ -333,7 +333,7 @@ enum err account_door_path(const struct account *a, const struct account_door *d
         return ERR_NOTFOUND;
     if (call == API_CHAT && stream && of->stream_path != NULL)
         template = of->stream_path;
-    enum err e = buf_puts(out, d->prefix);
+    enum err e = d->prefix.n > 0 ? buf_puts(out, d->prefix) : OK;
     if (call == API_OTHER) {
         struct slice lead = slice_of(template);
         bool whole = path.n == lead.n || (path.n > lead.n && path.p[lead.n] == '/');
@@ -343,7 +343,7 @@ enum err account_door_path(const struct account *a, const struct account_door *d
     } else if (e == OK) {
         e = template_put(template, model, out);
     }
-    if (e == OK)
+    if (e == OK && d->query[0] != '\0')
         e = query_put(slice_of(d->query), out);
     return e == OK && of->keep_query ? query_put(query, out) : e;
 }

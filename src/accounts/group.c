@@ -147,7 +147,10 @@ const struct group *group_resolve(const struct account_set *set, const char *nam
         name = next;
         g = accounts_group(set, name);
     }
-    text_copy(last, STORE_GROUP_MAX, slice_of(name));
+    if (g != NULL)
+        memcpy(last, g->name, sizeof g->name);
+    else
+        text_copy(last, STORE_GROUP_MAX, slice_of(name));
     return g != NULL && g->strategy != STRATEGY_MODEL ? g : NULL;
 }
 

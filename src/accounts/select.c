@@ -163,7 +163,8 @@ static void place_insert(struct pick *p, const struct place *new)
     bool full = n == ACCOUNTS_MAX;
     uint8_t slot = full ? p->order[n - 1] : (uint8_t)n;
     assert(n >= 0 && n <= ACCOUNTS_MAX);
-    memmove(&p->order[low + 1], &p->order[low], (size_t)(n - full - low));
+    if (low < n - full)
+        memmove(&p->order[low + 1], &p->order[low], (size_t)(n - full - low));
     p->order[low] = slot;
     p->place[slot] = *new;
     p->n += !full;

@@ -62,6 +62,18 @@ enum err buf_grow(struct buf *b, size_t more)
     return OK;
 }
 
+enum err buf_exact(struct buf *b, size_t n)
+{
+    assert(b->p == NULL && b->cap == 0 && b->len == 0);
+    if (n > b->max)
+        return ERR_LIMIT;
+    b->p = mem_try(n + 1);
+    if (b->p == NULL)
+        return ERR_NOMEM;
+    b->cap = (uint32_t)n;
+    return OK;
+}
+
 enum err buf_append(struct buf *b, const void *p, size_t n)
 {
     assert(p != NULL || n == 0);

@@ -174,6 +174,7 @@ MUST_USE static inline enum err buf_reserve(struct buf *b, size_t more)
     assert(b->len <= b->cap && b->cap <= b->max);
     return more <= b->cap - b->len ? OK : buf_grow(b, more);
 }
+MUST_USE enum err buf_exact(struct buf *b, size_t n); /* room for n and no more; it has none yet */
 /* `p` must not point into the buffer itself. A failure leaves the buffer as it was. */
 MUST_USE enum err buf_append(struct buf *b, const void *p, size_t n);
 MUST_USE enum err buf_puts(struct buf *b, struct slice s);

@@ -161,11 +161,14 @@ static void attempt_on_sent(void *owner)
 /* Each vendor has a name of its own for it. */
 static void note_upstream_id(struct exchange *x, const struct http_head *head)
 {
-    static const char *const names[] = {"request-id", "x-request-id", "x-amzn-requestid"};
-    const struct slice *id = NULL;
-    for (size_t i = 0; i < sizeof names / sizeof *names && id == NULL; i++)
-        id = http_find(head, names[i]);
-    text_copy(x->plan->upstream_id, sizeof x->plan->upstream_id, id != NULL ? *id : S(""));
+    const struct slice *id = http_find(head, "request-id");
+    if (id == NULL)
+        id = http_find(head, "x-request-id");
+    if (id == NULL)
+        id = http_find(head, "x-amzn-requestid");
+    x->plan->upstream_id[0] = '\0';
+    if (id != NULL)
+        text_copy(x->plan->upstream_id, sizeof x->plan->upstream_id, *id);
 }
 
 static void attempt_on_head(void *owner, const struct http_head *head)

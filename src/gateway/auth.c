@@ -65,11 +65,10 @@ enum auth_result auth_check(struct key_set *keys, const struct http_head *head,
         struct slice token = bearer_token(*given[i]);
         any = true;
         vendor |= is_vendor_token(token);
-        if (*key == NULL)
-            *key = keys_check(keys, token);
+        *key = keys_check(keys, token);
+        if (*key != NULL)
+            return AUTH_OK;
     }
-    if (*key != NULL)
-        return AUTH_OK;
     if (vendor)
         return AUTH_VENDOR_TOKEN;
     if (keys_count(keys) == 0)

@@ -26,11 +26,12 @@ void exchange_note_attempt(struct exchange *x, const char *reason)
         memmove(&r->attempt[0], &r->attempt[1], (STORE_ATTEMPTS - 1) * sizeof r->attempt[0]);
     r->attempts++;
     struct record_attempt *a = last_attempt(r);
-    *a = (struct record_attempt){.account_id = x->attempt.account->id,
-                                 .status = x->attempt.status,
-                                 .reason = reason,
-                                 .ms = (int32_t)(loop_now(x->g->p.loop) - x->attempt.started_at)};
-    text_copy(a->account, sizeof a->account, slice_of(x->attempt.account->name));
+    a->account_id = x->attempt.account->id;
+    a->status = x->attempt.status;
+    a->reason = reason;
+    a->ms = (int32_t)(loop_now(x->g->p.loop) - x->attempt.started_at);
+    static_assert(sizeof a->account == sizeof x->attempt.account->name, "copied whole");
+    memcpy(a->account, x->attempt.account->name, sizeof a->account);
 }
 
 void exchange_amend_attempt(struct exchange *x, const char *reason)
@@ -112,7 +113,7 @@ static void book_open(const struct exchange *x, struct record *r, struct record_
     r->cost_nano_usd = -1;
     size_t n = (size_t)(d->attempts < STORE_ATTEMPTS ? d->attempts : STORE_ATTEMPTS);
     memcpy(r->attempt, d->attempt, n * sizeof r->attempt[0]);
-    *t = (struct record_texts){.id = {d->id, TEXT_UUID_MAX - 1},
+    *t = (struct record_texts){.id = {d->id, sizeof d->id - 1},
                                .key_id = slice_of(d->key_id),
                                .key_name = slice_of(d->key_name),
                                .model_asked = slice_of(d->model_asked),

@@ -415,7 +415,7 @@ static enum err crossing_body(struct exchange *x, const struct account *a,
     }
     x->g->stats.buffered += (int64_t)c->body.len;
     c->of = d->of;
-    text_copy(x->plan->model_there, sizeof x->plan->model_there, slice_of(name));
+    memcpy(x->plan->model_there, name, strlen(name) + 1); /* crossing_make has it in as much room */
     return OK;
 }
 
@@ -472,6 +472,13 @@ static bool is_kept_from_upstream(struct slice name)
     default:
         return false;
     }
+}
+
+/* As nearly always: header_passes whatever the name. */
+static bool head_passes(const struct exchange *x, const struct account_door *d, enum wire to)
+{
+    return d->of->dialect == x->route.front.dialect && to == WIRE_PLAIN &&
+           to == x->route.front.wire && !d->of->beta_in_body && !x->crossing.betas;
 }
 
 /* What of a client's head goes to a door where its dialect is spoken. */
@@ -557,10 +564,11 @@ int crossing_headers(const struct exchange *x, const struct account *a,
     const struct http_head *in = http_call_head(x->call);
     int n = 0, max = HTTP_HEADERS_MAX - CROSSING_HEADERS - account_sign_count(a);
     enum wire to = wire_of(d);
+    bool all = head_passes(x, d, to);
     for (int i = 0; i < in->headers && n < max; i++) {
         struct slice name = in->header[i].name;
         if (!http_is_hop_header(name) && !is_kept_from_upstream(name) &&
-            !http_connection_lists(in, name) && header_passes(x, d, to, name))
+            !http_connection_lists(in, name) && (all || header_passes(x, d, to, name)))
             out[n++] = in->header[i];
     }
     if (x->crossing.own && !has_header(out, n, "content-type"))

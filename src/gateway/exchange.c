@@ -47,18 +47,19 @@ static void move_count(const struct exchange *x, enum exchange_state to)
 
 void exchange_move(struct exchange *x, enum exchange_state to)
 {
-    assert(LEGAL[x->state] & TO(to));
-    assert(!(to == X_ADMIT && x->relay.committed));
-    if (((TO(x->state) | TO(to)) & (TO(X_RELAY) | TO(X_WAIT))) != 0)
+    const unsigned next = TO(to);
+    assert((LEGAL[x->state] & next) != 0);
+    assert(to != X_ADMIT || !x->relay.committed);
+    if (((TO(x->state) | next) & (TO(X_RELAY) | TO(X_WAIT))) != 0)
         move_count(x, to);
     if (log_enabled(LOG_DEBUG))
         move_say(x, to);
     x->state = to;
-    if (to != X_WAIT && to != X_ADMIT) /* who looks keeps its place until it has found something */
+    if ((next & (TO(X_WAIT) | TO(X_ADMIT))) == 0) /* who looks keeps its place until it finds one */
         line_leave(x);
     /* BODY and FLUSH are timed by the connection (body idle, write stall); every other state that
      * waits has this timer armed by the function that moved it there. */
-    if (to == X_BODY || to == X_REFUSE || to == X_FLUSH || to == X_DONE)
+    if ((next & (TO(X_BODY) | TO(X_REFUSE) | TO(X_FLUSH) | TO(X_DONE))) != 0)
         timer_stop(&x->timer);
 }
 
@@ -249,18 +250,10 @@ static void *exchange_open(void *ctx, struct http_call *call, const struct http_
  * and never sent takes no memory, only addresses: its pages are had when they are written. */
 static enum err body_reserve(struct exchange *x)
 {
-    struct buf *b = &x->body, exact;
     int64_t length = http_call_head(x->call)->content_length;
-    if (b->cap > 0 || length <= 0)
+    if (x->body.cap > 0 || length <= 0)
         return OK;
-    size_t n = (size_t)(length < RESERVE_MAX ? length : RESERVE_MAX);
-    if (n > b->max)
-        return ERR_LIMIT;
-    buf_init(&exact, n);
-    enum err e = buf_reserve(&exact, n);
-    exact.max = b->max;
-    *b = exact;
-    return e;
+    return buf_exact(&x->body, (size_t)(length < RESERVE_MAX ? length : RESERVE_MAX));
 }
 
 /* The bytes behind those that are here. */

@@ -120,7 +120,8 @@ bool model_settle(struct exchange *x)
     char alias[sizeof f->model] FILLED_LATER;
     if (!model_of_path(x) || !model_forced(x))
         return false;
-    text_copy(x->plan->model_asked, sizeof x->plan->model_asked, slice_of(f->model));
+    static_assert(sizeof x->plan->model_asked == sizeof f->model, "copied whole");
+    memcpy(x->plan->model_asked, f->model, sizeof f->model);
     if (f->model[0] == '\0')
         text_copy(f->model, sizeof f->model, slice_of(x->plan->key_model));
     if (f->model[0] == '\0')

@@ -42,23 +42,34 @@ void relay_free(struct relay *r)
 
 /* ---- the head to the client ------------------------------------------------------------------ */
 
-/* What is between the provider and the gateway only. */
-static bool is_kept_from_client(const struct exchange *x, struct slice name)
+/* What is between the provider and the gateway only. `limits`: so are those of the account, which is
+ * shared: they would be read as the client's own (clients.md). */
+static bool is_kept_from_client(struct slice name, bool limits)
 {
-    if (slice_eq(name, S("set-cookie")) || slice_eq(name, S("alt-svc")) ||
-        slice_eq(name, S("strict-transport-security")) || slice_eq(name, S("nel")) ||
-        slice_eq(name, S("report-to")) || slice_eq(name, S("server-timing")))
-        return true;
-    /* Which web pages may read an answer is not the provider's to say: it would let any page spend
-     * a key, or use a gateway that has none (robustness.md B8). */
-    if (slice_starts(name, S("access-control-")) || slice_starts(name, S("x-sluice-")))
-        return true;
-    /* The account is shared: its limits would be read as the client's own (clients.md). */
-    return !x->g->config->pass_ratelimit_headers &&
-           (slice_starts(name, S("anthropic-ratelimit-")) ||
-            slice_starts(name, S("anthropic-priority-")) ||
-            slice_starts(name, S("anthropic-fast-")) || slice_starts(name, S("x-ratelimit-")) ||
-            slice_eq(name, S("openai-organization")) || slice_eq(name, S("openai-project")));
+    switch (name.n > 0 ? name.p[0] : '\0') { /* most names are decided by their first letter */
+    case 'a':
+        /* Which web pages may read an answer is not the provider's to say: it would let any page
+         * spend a key, or use a gateway that has none (robustness.md B8). */
+        return slice_eq(name, S("alt-svc")) || slice_starts(name, S("access-control-")) ||
+               (limits && (slice_starts(name, S("anthropic-ratelimit-")) ||
+                           slice_starts(name, S("anthropic-priority-")) ||
+                           slice_starts(name, S("anthropic-fast-"))));
+    case 'n':
+        return slice_eq(name, S("nel"));
+    case 'o':
+        return limits &&
+               (slice_eq(name, S("openai-organization")) || slice_eq(name, S("openai-project")));
+    case 'r':
+        return slice_eq(name, S("report-to"));
+    case 's':
+        return slice_eq(name, S("set-cookie")) || slice_eq(name, S("server-timing")) ||
+               slice_eq(name, S("strict-transport-security"));
+    case 'x':
+        return slice_starts(name, S("x-sluice-")) ||
+               (limits && slice_starts(name, S("x-ratelimit-")));
+    default:
+        return false;
+    }
 }
 
 /* What stays true of an answer whose text has become another one. */
@@ -73,16 +84,18 @@ static int relay_headers(const struct exchange *x, bool anew, struct slice type,
                          struct http_header out[HTTP_HEADERS_MAX])
 {
     const struct http_head *in = x->attempt.head;
+    bool limits = !x->g->config->pass_ratelimit_headers;
     int n = 0;
     for (int i = 0; i < in->headers && n < HTTP_HEADERS_MAX - 4; i++) {
         struct slice name = in->header[i].name;
-        if (!http_is_hop_header(name) && !is_kept_from_client(x, name) &&
+        if (!http_is_hop_header(name) && !is_kept_from_client(name, limits) &&
             !http_connection_lists(in, name) && (!anew || is_about_retries(name)))
             out[n++] = in->header[i];
     }
     if (anew)
         out[n++] = (struct http_header){S("content-type"), type};
-    out[n++] = (struct http_header){S("x-sluice-request-id"), slice_of(x->record.id)};
+    out[n++] = (struct http_header){S("x-sluice-request-id"),
+                                    {x->record.id, sizeof x->record.id - 1}};
     if (x->attempt.sse) /* a proxy in front must not gather events (robustness.md A4) */
         out[n++] = (struct http_header){S("x-accel-buffering"), S("no")};
     return n;

@@ -293,6 +293,27 @@ static void test_faults(void **state)
 
 /* ---- buffers -------------------------------------------------------------------------------- */
 
+static void test_buf_exact(void **state)
+{
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 1000);
+    assert_int_equal(buf_exact(&b, 1001), ERR_LIMIT);
+    fault_counter = 0;
+    fault_target = 1;
+    assert_int_equal(buf_exact(&b, 1000), ERR_NOMEM);
+    fault_target = fault_counter = 0;
+    assert_true(b.p == NULL && b.cap == 0);
+    assert_int_equal(buf_exact(&b, 999), OK);
+    assert_int_equal(b.cap, 999);
+    memset(b.p, 'x', b.cap + 1); /* a byte more, as in all */
+    b.len = b.cap;
+    assert_int_equal(buf_append(&b, "y", 1), OK); /* and it grows like others */
+    assert_int_equal(buf_append(&b, "y", 1), ERR_LIMIT);
+    buf_free(&b);
+}
+
 static void test_buf_growth(void **state)
 {
     struct buf b;
@@ -637,12 +658,13 @@ int main(void)
         cmocka_unit_test(test_slice_fold),   cmocka_unit_test(test_slice_parts),
         cmocka_unit_test(test_memory),       cmocka_unit_test(test_faults),
         cmocka_unit_test(test_buf_growth),   cmocka_unit_test(test_buf_limits),
-        cmocka_unit_test(test_buf_printf),   cmocka_unit_test(test_buf_consume),
-        cmocka_unit_test(test_arena),        cmocka_unit_test(test_arena_max),
-        cmocka_unit_test(test_arena_reset),  cmocka_unit_test(test_map),
-        cmocka_unit_test(test_map_churn),    cmocka_unit_test(test_map_keys),
-        cmocka_unit_test(test_map_walk),     cmocka_unit_test(test_list),
-        cmocka_unit_test(test_locked),       cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_buf_exact),    cmocka_unit_test(test_buf_printf),
+        cmocka_unit_test(test_buf_consume),  cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_arena_max),    cmocka_unit_test(test_arena_reset),
+        cmocka_unit_test(test_map),          cmocka_unit_test(test_map_churn),
+        cmocka_unit_test(test_map_keys),     cmocka_unit_test(test_map_walk),
+        cmocka_unit_test(test_list),         cmocka_unit_test(test_locked),
+        cmocka_unit_test(test_pages),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
