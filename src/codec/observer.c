@@ -28,9 +28,9 @@ enum line_kind {
 };
 
 struct observer {
+    struct reading reading;
     const struct dialect_ops *ops;
     enum reply_kind kind;
-    struct reading reading;
     struct buf text; /* SSE: data of the event so far; JSON: the body so far */
     struct observer *next_idle;
     /* SSE: the line so far */

@@ -30,6 +30,8 @@ bool late_take(struct stream *s, const struct slice *v, int n)
         s->late = (uint8_t)late->pieces;
     }
     for (int i = 0; i < n; i++) {
+        if (v[i].n == 0)
+            continue; /* may be NULL */
         memcpy(late->bytes + late->len, v[i].p, v[i].n);
         late->len += (uint32_t)v[i].n;
     }

@@ -401,10 +401,6 @@ enum err wire_send(struct stream *s, const char *p, size_t n, const char **why)
  * enough, one piece goes to libuv, which waits until the socket is writable. */
 static enum err plain_push(struct stream *s, const char **why)
 {
-    if (late_take(s, s->rest, s->rest_n)) {
-        s->rest_n = 0;
-        return OK;
-    }
     if (s->queued == 0) {
         size_t sent;
         enum err e = wire_offer(s, s->rest, s->rest_n, &sent, why);
@@ -452,13 +448,16 @@ enum err stream_write(struct stream *s, const struct slice *v, int n)
     assert(s->ops != NULL);
     if (s->state == STREAM_DEAD)
         return ERR_RESET;
+    bool broken = s->broke || fault_here();
+    if (!broken && s->tls == NULL && late_take(s, v, n))
+        return OK;
     s->rest = s->loop->rest;
     for (int i = 0; i < n; i++) {
         if (v[i].n > 0)
             s->rest[s->rest_n++] = v[i];
     }
     const char *why = NULL;
-    enum err e = s->broke || fault_here() ? ERR_RESET : push(s, &why);
+    enum err e = broken ? ERR_RESET : push(s, &why);
     s->writing = e == ERR_AGAIN;
     if (s->writing)
         rest_keep(s);
