@@ -52,8 +52,7 @@ struct request_facts {
     /* Who is talking, for affinity: the session part of metadata.user_id (a string holding JSON
      * with session_id, or the older ..._session_<uuid> form), else prompt_cache_key, else a hash of
      * the beginnings of the texts of `system` and of the first user message, which no later turn
-     * changes; 0 when there is nothing to go by. Stable across restarts and machines. The session
-     * header is the gateway's business. */
+     * changes; 0: nothing to go by. Stable across restarts and machines. Without the header. */
     uint64_t conversation;
     /* Server-held state, see codec_request_refs; {0,0} when absent. Responses: `conversation` and
      * `previous_response_id`. Gemini: `cachedContent`. */

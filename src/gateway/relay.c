@@ -42,8 +42,8 @@ void relay_free(struct relay *r)
 
 /* ---- the head to the client ------------------------------------------------------------------ */
 
-/* What is between the provider and the gateway only. `limits`: so are those of the account, which is
- * shared: they would be read as the client's own (clients.md). */
+/* What is between the provider and the gateway only. `limits`: so are those of the account, which
+ * is shared: they would be read as the client's own (clients.md). */
 static bool is_kept_from_client(struct slice name, bool limits)
 {
     switch (name.n > 0 ? name.p[0] : '\0') { /* most names are decided by their first letter */
