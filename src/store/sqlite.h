@@ -3,7 +3,7 @@
  *
  * Every statement is prepared once and kept; each use ends in stmt_end, on all paths, because a
  * statement that is not reset holds its read transaction open and so keeps the write-ahead log from
- * being folded back. */
+ * being folded back. Records are written with sqlite3_reset alone: what they have bound stays. */
 #ifndef SLUICE_STORE_SQLITE_H
 #define SLUICE_STORE_SQLITE_H
 
