@@ -108,6 +108,20 @@ static void head_tell(struct tale *t, const struct h1 *h, const struct http_head
     }
 }
 
+/* A reply's head says the same where it has moved to. */
+static void head_move(struct tale *t, struct h1 *h, struct http_head *head)
+{
+    struct tale before = {0}, after = {0};
+    buf_init(&before.heads, t->heads.max);
+    buf_init(&after.heads, t->heads.max);
+    head_tell(&before, h, head);
+    h1_fit_head(h, head);
+    head_tell(&after, h, head);
+    MUST(slice_eq(buf_slice(&before.heads), buf_slice(&after.heads)));
+    buf_free(&before.heads);
+    buf_free(&after.heads);
+}
+
 /* False when the stream is over for the reader. */
 static bool feed(struct tale *t, struct h1 *h, struct slice in, bool head_request)
 {
@@ -123,6 +137,8 @@ static bool feed(struct tale *t, struct h1 *h, struct slice in, bool head_reques
             return true;
         case H1_HEADERS:
             head_tell(t, h, &head);
+            if (h->role == H1_REPLY)
+                head_move(t, h, &head);
             if (h->role == H1_REPLY && head.status < 200)
                 h1_begin(h, head_request);
             break;
