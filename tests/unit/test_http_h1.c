@@ -11,8 +11,6 @@
 
 #include <cmocka.h>
 
-#define PADDING "0123456789012345678901234567890123456789"
-
 /* ---- a message as one line of text --------------------------------------------------------- */
 
 struct tale {
@@ -955,63 +953,6 @@ static void test_urls(void **state)
     }
 }
 
-/* Reads a reply's head with so many headers. */
-static void reply_of(struct h1 *h, struct http_head *head, int headers)
-{
-    struct buf text;
-    struct slice in, body;
-    buf_init(&text, 1 << 20);
-    assert_int_equal(buf_puts(&text, S("HTTP/1.1 200 OK\r\n")), OK);
-    for (int i = 0; i < headers; i++)
-        assert_int_equal(buf_printf(&text, "X-%d:%.*s\r\n", i, i % 40, PADDING), OK);
-    assert_int_equal(buf_puts(&text, S("\r\nbody")), OK);
-    in = buf_slice(&text);
-    h1_begin(h, false);
-    assert_int_equal(h1_next(h, &in, head, &body), H1_HEADERS);
-    assert_true(slice_eq(in, S("body")));
-    assert_int_equal(head->headers, headers);
-    buf_free(&text);
-}
-
-static void reply_is(const struct http_head *head)
-{
-    char name[16];
-    for (int i = 0; i < head->headers; i++) {
-        snprintf(name, sizeof name, "x-%d", i);
-        assert_true(slice_eq(head->header[i].name, slice_of(name)));
-        assert_true(
-            slice_eq(head->header[i].value, slice_sub(slice_of(PADDING), 0, (size_t)i % 40)));
-    }
-}
-
-/* A head that has moved says what it said, whatever becomes of the memory it came in. */
-static void test_head_fits(void **state)
-{
-    static const int HEADERS[] = {0, 1, 3, 8, 9, 40, 100, 2};
-    struct h1 h, other;
-    struct http_head head, next;
-    (void)state;
-    h1_init(&h, H1_REPLY);
-    h1_init(&other, H1_REPLY);
-    for (size_t i = 0; i < sizeof HEADERS / sizeof HEADERS[0]; i++) {
-        reply_of(&h, &head, HEADERS[i]);
-        size_t had = h.raw.cap;
-        h1_fit_head(&h, &head);
-        assert_true(h.raw.cap <= had && h.raw.cap - h.raw.len < 64 + H1_BEHIND);
-        assert_true(head.header == h.header && h.header_room - head.headers <= 2);
-        reply_of(&other, &next, 100); /* into what has become free */
-        reply_is(&head);
-        reply_is(&next);
-        h1_drop_head(&other, &next);
-        reply_of(&other, &next, HEADERS[i]);
-        reply_is(&head);
-    }
-    reply_of(&h, &head, 40); /* a longer one than fits */
-    reply_is(&head);
-    h1_free(&other);
-    h1_free(&h);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1023,7 +964,7 @@ int main(void)
         cmocka_unit_test(test_no_lenience),   cmocka_unit_test(test_replies),
         cmocka_unit_test(test_head_helpers),  cmocka_unit_test(test_heads_written),
         cmocka_unit_test(test_lines_written), cmocka_unit_test(test_lines_read),
-        cmocka_unit_test(test_urls),          cmocka_unit_test(test_head_fits),
+        cmocka_unit_test(test_urls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* links: base http */
 /* A head that stands whole in what came is read by our reader first, and by llhttp only where it
- * frames the message; of one that comes in pieces llhttp reads all. Nobody may see a difference. */
+ * frames the message; of one that comes in pieces llhttp reads all. Nobody may see a difference, nor one where a
+ * head has moved to. */
 #include "http/h1.h"
 
 #include <setjmp.h>
@@ -15,6 +16,7 @@
 #define HEADS_TRIED 20000
 #endif
 #define HEAD_SPACE 1024
+#define PADDING    "0123456789012345678901234567890123456789"
 
 /* All that can be told of reading `in`, the first `cut` bytes of it alone; 0: all at once. */
 static char *head_read_in(struct slice in, enum h1_role role, size_t cut)
@@ -162,11 +164,69 @@ static void test_longest(void **state)
     }
 }
 
+/* Reads a reply's head with so many headers. */
+static void reply_of(struct h1 *h, struct http_head *head, int headers)
+{
+    struct buf text;
+    struct slice in, body;
+    buf_init(&text, 1 << 20);
+    assert_int_equal(buf_puts(&text, S("HTTP/1.1 200 OK\r\n")), OK);
+    for (int i = 0; i < headers; i++)
+        assert_int_equal(buf_printf(&text, "X-%d:%.*s\r\n", i, i % 40, PADDING), OK);
+    assert_int_equal(buf_puts(&text, S("\r\nbody")), OK);
+    in = buf_slice(&text);
+    h1_begin(h, false);
+    assert_int_equal(h1_next(h, &in, head, &body), H1_HEADERS);
+    assert_true(slice_eq(in, S("body")));
+    assert_int_equal(head->headers, headers);
+    buf_free(&text);
+}
+
+static void reply_is(const struct http_head *head)
+{
+    char name[16];
+    for (int i = 0; i < head->headers; i++) {
+        snprintf(name, sizeof name, "x-%d", i);
+        assert_true(slice_eq(head->header[i].name, slice_of(name)));
+        assert_true(
+            slice_eq(head->header[i].value, slice_sub(slice_of(PADDING), 0, (size_t)i % 40)));
+    }
+}
+
+/* A head that has moved says what it said, whatever becomes of the memory it came in. */
+static void test_head_fits(void **state)
+{
+    static const int HEADERS[] = {0, 1, 3, 8, 9, 40, 100, 2};
+    struct h1 h, other;
+    struct http_head head, next;
+    (void)state;
+    h1_init(&h, H1_REPLY);
+    h1_init(&other, H1_REPLY);
+    for (size_t i = 0; i < sizeof HEADERS / sizeof HEADERS[0]; i++) {
+        reply_of(&h, &head, HEADERS[i]);
+        size_t had = h.raw.cap;
+        h1_fit_head(&h, &head);
+        assert_true(h.raw.cap <= had && h.raw.cap - h.raw.len < 64 + H1_BEHIND);
+        assert_true(head.header == h.header && h.header_room - head.headers <= 2);
+        reply_of(&other, &next, 100); /* into what has become free */
+        reply_is(&head);
+        reply_is(&next);
+        h1_drop_head(&other, &next);
+        reply_of(&other, &next, HEADERS[i]);
+        reply_is(&head);
+    }
+    reply_of(&h, &head, 40); /* a longer one than fits */
+    reply_is(&head);
+    h1_free(&other);
+    h1_free(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_heads_at_once),
         cmocka_unit_test(test_longest),
+        cmocka_unit_test(test_head_fits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
