@@ -1,7 +1,7 @@
 /* links: base http */
 /* A head that stands whole in what came is read by our reader first, and by llhttp only where it
- * frames the message; of one that comes in pieces llhttp reads all. Nobody may see a difference, nor one where a
- * head has moved to. */
+ * frames the message; of one that comes in pieces llhttp reads all. Nobody may see a difference,
+ * nor one where a head has moved to. */
 #include "http/h1.h"
 
 #include <setjmp.h>
