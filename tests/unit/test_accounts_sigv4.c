@@ -266,7 +266,7 @@ static void test_keys(void **state)
         assert_int_equal(aws_keys_print(&k, &out), OK);
         assert_true(slice_eq(buf_slice(&out), slice_of(rows[i].text)));
     }
-    out.max = out.cap = out.len + 2; /* does not fit: nothing is left behind */
+    out.max = out.cap = (uint32_t)out.len + 2; /* does not fit: nothing is left behind */
     size_t before = out.len;
     assert_int_equal(aws_keys_print(&example, &out), ERR_LIMIT);
     assert_int_equal(out.len, before);
