@@ -499,7 +499,8 @@ static INLINED enum err nested_block(struct nest *n, struct block *b, struct sli
         return ERR_SYNTAX;
     if (file_ids != NULL && !*file_ids)
         *file_ids = names_file(t, base, b);
-    *end = base + over + 1;
+    if (e == OK)
+        *end = base + over + 1;
     return e;
 }
 
@@ -523,18 +524,12 @@ AVX2 static NOINLINE enum err span_nested_32(struct slice t, size_t at, int dept
 
 #endif
 
-/* The object or array that begins at `at`. Tells, unless NULL, whether file_id was seen. */
-static NOINLINE enum err span_nested(struct slice t, size_t at, int depth, size_t *end,
-                                     bool *file_ids)
+static NOINLINE enum err span_nested_base(struct slice t, size_t at, int depth, size_t *end,
+                                          bool *file_ids)
 {
     struct nest n = {.depth = depth - 1, .floor = depth - 1};
     FILLED_LATER char room[BLOCK];
     FILLED_LATER struct block b;
-    assert(depth >= 1 && depth <= SPAN_DEPTH + 1);
-#if defined(__SSE2__)
-    if (HAS_AVX2)
-        return span_nested_32(t, at, depth, end, file_ids);
-#endif
     for (size_t base = at; base < t.n; base = plain_skip(t, base + BLOCK, &n.flow)) {
         const char *p = block_at(t, base, room);
         masks_read(&b.m, p, n.flow.carry != 0);
@@ -543,6 +538,17 @@ static NOINLINE enum err span_nested(struct slice t, size_t at, int depth, size_
             return e;
     }
     return ERR_SYNTAX;
+}
+
+/* The object or array that begins at `at`. Tells, unless NULL, whether file_id was seen. */
+static enum err span_nested(struct slice t, size_t at, int depth, size_t *end, bool *file_ids)
+{
+    assert(depth >= 1 && depth <= SPAN_DEPTH + 1);
+#if defined(__SSE2__)
+    if (HAS_AVX2)
+        return span_nested_32(t, at, depth, end, file_ids);
+#endif
+    return span_nested_base(t, at, depth, end, file_ids);
 }
 
 /* A string with escapes, or with what no string may hold. */
@@ -673,6 +679,12 @@ static inline size_t skip_space(struct slice text, size_t at)
     return at;
 }
 
+/* The same where `c` is to come, which nearly always stands at once. */
+static INLINED size_t skip_space_to(struct slice text, size_t at, char c)
+{
+    return at < text.n && text.p[at] == c ? at : skip_space(text, at);
+}
+
 size_t span_skip_space(struct slice text, size_t at)
 {
     return skip_space(text, at);
@@ -735,7 +747,7 @@ static INLINED enum err scan_key(struct json_scan *s, size_t *i, struct slice *k
     if (end == 0)
         return ERR_SYNTAX;
     *key = (struct slice){t.p + at + 1, end - at - 2};
-    at = skip_space(t, end);
+    at = skip_space_to(t, end, ':');
     if (at >= t.n || t.p[at] != ':')
         return ERR_SYNTAX;
     *i = skip_space(t, at + 1);
@@ -748,7 +760,7 @@ static INLINED enum err scan_next_key(struct json_scan *s, struct slice *key, si
     size_t i = s->at;
     enum err e = OK;
     if (s->state == WALK_NEXT && i < t.n && t.p[i] == ',') /* nearly always */
-        i = skip_space(t, i + 1);
+        i = skip_space_to(t, i + 1, '"');
     else
         e = walk_next(t, &i, &s->state, '{', '}');
     if (e == OK)
