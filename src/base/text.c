@@ -6,11 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 bool text_u64(struct slice s, uint64_t *out)
 {
     uint64_t v = 0;
@@ -18,11 +13,16 @@ bool text_u64(struct slice s, uint64_t *out)
     assert(out != NULL);
     if (s.n == 0)
         return false;
-    for (size_t i = 0; i < s.n; i++) {
-        if (!is_digit(s.p[i]))
+    const char *p = s.p, *end = p + s.n, *fits = s.n > 19 ? p + 19 : end; /* 19 digits always do */
+    for (; p < fits; p++) {
+        unsigned digit = (unsigned char)*p - (unsigned)'0';
+        if (digit > 9)
             return false;
-        uint64_t digit = (uint64_t)(s.p[i] - '0');
-        if (i >= 19 && v > (UINT64_MAX - digit) / 10) /* 19 digits always fit */
+        v = v * 10 + digit;
+    }
+    for (; p < end; p++) {
+        unsigned digit = (unsigned char)*p - (unsigned)'0';
+        if (digit > 9 || v > (UINT64_MAX - digit) / 10)
             return false;
         v = v * 10 + digit;
     }
@@ -103,17 +103,14 @@ bool text_size(struct slice s, uint64_t *out)
 
 size_t text_from_u64(uint64_t v, char out[TEXT_U64_MAX])
 {
-    char digits[TEXT_U64_MAX];
-    size_t n = 0;
+    size_t n = 1;
 
-    do {
-        digits[n++] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v > 0);
-    assert(n < TEXT_U64_MAX);
-    for (size_t i = 0; i < n; i++)
-        out[i] = digits[n - 1 - i];
+    for (uint64_t most = 9; v > most && n < TEXT_U64_MAX - 1; most = most * 10 + 9)
+        n++;
     out[n] = '\0';
+    for (size_t i = n; i-- > 0; v /= 10)
+        out[i] = (char)('0' + v % 10);
+    assert(v == 0);
     return n;
 }
 
