@@ -1,6 +1,6 @@
-/* strict: our own reader of a head. It is given bytes up to an empty line, whether or not llhttp has
- * seen them, and takes them apart, line by line, by rules narrower than RFC 9112 (robustness.md B2
- * and B3). */
+/* strict: our own reader of a head. It is given bytes up to an empty line, whether or not llhttp
+ * has seen them, and takes them apart, line by line, by rules narrower than RFC 9112 (robustness.md
+ * B2 and B3). */
 #include "http/h1.h"
 
 #include <string.h>
