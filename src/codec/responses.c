@@ -17,7 +17,6 @@
 struct request_scan {
     struct request_facts *out;
     struct span cache_key, instructions, input;
-    bool runs_code; /* in a container, with files of its own */
 };
 
 /* The first message of the user among the items of `input`. */
@@ -98,8 +97,6 @@ static const char *request_member(void *arg, struct slice body, struct slice key
         at->instructions = v;
     else if (slice_eq(key, S("input")))
         at->input = v;
-    else if (slice_eq(key, S("tools")))
-        at->runs_code = slice_search(value, S("\"code_interpreter\"")) >= 0;
     return NULL;
 }
 
@@ -109,7 +106,6 @@ static enum err request_read(struct slice body, struct request_facts *out, const
     out->stored = true;
     enum err e = scan_walk(body, request_member, &at, out, why);
     assert(out->thread.to <= body.n && out->container.to <= body.n);
-    out->no_file_ids = out->no_file_ids && !at.runs_code;
     if (e == OK)
         out->conversation = conversation_of(body, &at);
     return e;

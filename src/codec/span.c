@@ -471,15 +471,17 @@ static inline enum err nest_brackets(struct nest *n, const char *block, uint64_t
     return ERR_AGAIN;
 }
 
-/* Is one of the strings that begin in this block file_id, or file_ids? Most are told by where they
- * end; of those that end in the next block all are looked at. */
+/* Is one of the strings that begin in this block file_id, file_ids or container? Most are told by
+ * where they end; of those that end in the next block all are looked at. */
 static INLINED bool names_file(struct slice t, size_t base, const struct block *b)
 {
-    const struct slice word = S("\"file_id");
-    uint64_t ends = b->quotes >> word.n | b->quotes >> (word.n + 1) | ~0ULL << (BLOCK - 1 - word.n);
+    const struct slice word = S("\"file_id"), other = S("\"contain");
+    uint64_t ends = b->quotes >> word.n | b->quotes >> (word.n + 1) | b->quotes >> (word.n + 2) |
+                    ~0ULL << (BLOCK - 2 - word.n);
     for (uint64_t m = b->quotes & b->within & ends; m != 0; m &= m - 1) {
         size_t at = base + bit_first(m);
-        if (t.n - at >= word.n && memcmp(t.p + at, word.p, word.n) == 0)
+        if (t.n - at >= word.n &&
+            (memcmp(t.p + at, word.p, word.n) == 0 || memcmp(t.p + at, other.p, word.n) == 0))
             return true;
     }
     return false;

@@ -61,8 +61,8 @@ typedef struct span *span_place_fn(void *into, struct slice key);
 bool span_members(struct slice text, span_place_fn *place, void *into);
 /* All members in their order, the keys as span_key has them, until `each` says what is wrong with
  * one: ERR_CANCELED. ERR_RANGE: there are more than `max`. Else as json_scan_next. `file_ids`, if
- * not NULL, becomes true when a string in one of the nested values is file_id or file_ids: none is
- * missed, but others that begin so may be taken for one. */
+ * not NULL, becomes true when a string in one of the nested values is file_id, file_ids or
+ * container: none is missed, but others that begin so may be taken for one. */
 typedef const char *span_each_fn(void *arg, struct slice text, struct slice key, struct span v);
 MUST_USE enum err span_each(struct slice text, int max, span_each_fn *each, void *arg,
                             bool *file_ids, const char **wrong);

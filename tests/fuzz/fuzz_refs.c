@@ -61,14 +61,14 @@ static void fuzz_strip(struct slice body)
 }
 
 /* What the scan has seen of names spares a search, and never hides what that would have found. */
-static void fuzz_seen(enum dialect d, struct slice bytes)
+static void fuzz_seen(enum dialect d, struct slice lead, struct slice bytes)
 {
     struct buf body;
     struct request_facts f;
     struct request_refs seen, searched;
     const char *why = "";
     buf_init(&body, (size_t)1 << 24);
-    MUST(buf_puts(&body, S("{\"tools\":")) == OK && buf_puts(&body, bytes) == OK);
+    MUST(buf_puts(&body, lead) == OK && buf_puts(&body, bytes) == OK);
     MUST(buf_puts(&body, S("}")) == OK);
     if (codec_request_scan(d, buf_slice(&body), &f, &why) == OK) {
         codec_request_refs(d, buf_slice(&body), &f, &seen);
@@ -92,8 +92,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct slice bytes = {(const char *)data + 1, size - 1};
     fuzz_watch(bytes, 1 + data[0] % 32);
     fuzz_strip(bytes);
-    fuzz_seen(DIALECT_ANTHROPIC, bytes);
-    fuzz_seen(DIALECT_RESPONSES, bytes);
+    fuzz_seen(DIALECT_ANTHROPIC, S("{\"messages\":"), bytes);
+    fuzz_seen(DIALECT_RESPONSES, S("{\"input\":"), bytes);
+    fuzz_seen(DIALECT_RESPONSES, S("{\"tools\":[],\"tools\":"), bytes);
     codec_request_refs(DIALECT_ANTHROPIC, bytes, &none, &r);
     MUST(r.n >= 0 && r.n <= REQUEST_REFS_MAX);
     if (codec_request_scan(DIALECT_ANTHROPIC, bytes, &f, &why) == OK)

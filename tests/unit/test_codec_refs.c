@@ -210,7 +210,8 @@ static void test_refs_seen(void **state)
         {DIALECT_RESPONSES, "\"type\":\"file_search\",\"file_ids\":[\"file_1\"]", "file_1", true},
         {DIALECT_RESPONSES, "\"type\":\"code_interpreter\",\"container\":\"cntr_1\"", "cntr_1",
          true},
-        {DIALECT_RESPONSES, "\"type\":\"code_interpreter_call\",\"container\":\"c\"", NULL, false},
+        {DIALECT_RESPONSES, "\"type\":\"code_interpreter_call\",\"container\":\"c\"", NULL, true},
+        {DIALECT_RESPONSES, "\"type\":\"code_interpreter\",\"Container\":\"c\"", NULL, false},
     };
     char body[600], pad[301];
     struct request_refs r;
@@ -238,7 +239,11 @@ static void test_makes_none(void **state)
         bool none;
     } rows[] = {
         {DIALECT_ANTHROPIC, "{}", true},
-        {DIALECT_ANTHROPIC, "{\"model\":\"m\",\"messages\":[{\"tools\":[{}]}],\"tool\":1}", true},
+        {DIALECT_ANTHROPIC, "{\"model\":\"m\",\"messages\":[{\"tols\":[{}]}],\"tool\":1}", true},
+        {DIALECT_ANTHROPIC,
+         "{\"messages\":[{\"role\":\"system\",\"content\":[{\"type\":\"tool_addition\"}]}]}",
+         false},
+        {DIALECT_ANTHROPIC, "{\"messages\":[{\"content\":[{\"type\":\"compaction\"}]}]}", false},
         {DIALECT_ANTHROPIC, "{\"model\":\"m\",\"tools\":[],\"max_tokens\":1}", false},
         {DIALECT_ANTHROPIC, "{\"tools\":null}", false},
         {DIALECT_ANTHROPIC, "{\"container\":\"c_1\"}", false},

@@ -153,6 +153,14 @@ static void test_refs(void **state)
     refs_check("{'tools':[{'type':'code_interpreter','container':{'type':'auto','file_ids':["
                "'file-1','file-2']}}]}",
                "file-1 file-2");
+    /* tools that come with the input, and tools told twice */
+    refs_check("{'input':[{'type':'additional_tools','role':'developer','tools':[{'type':"
+               "'code_interpreter','container':'cntr_1'}]}]}",
+               "cntr_1");
+    refs_check("{'input':[{'type':'tool_search_output','tools':[{'container':'cntr_1','type':"
+               "'code_interpreter'}]}]}",
+               "cntr_1");
+    refs_check("{'tools':[{'type':'code_interpreter','container':'cntr_1'}],'tools':[]}", "cntr_1");
     /* history, and words that only look like it */
     refs_check("{'input':[{'type':'code_interpreter_call','container_id':'cntr_9'}],'tools':[{"
                "'type':'function','parameters':{'properties':{'file_id':{'type':'string'}}}}]}",
