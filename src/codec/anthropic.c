@@ -14,7 +14,6 @@ struct request_scan {
     struct request_facts *out;
     /* of what the conversation's identity may come from */
     struct span metadata, cache_key, system, messages;
-    bool tools; /* it has some */
 };
 
 /* metadata.user_id: a string holding JSON with session_id, or user_..._session_<uuid>. */
@@ -95,7 +94,6 @@ static const char *request_member(void *arg, struct slice body, struct slice key
     struct request_scan *at = arg;
     switch (key.n) {
     case KEY_N("model"):
-        at->tools |= slice_eq(key, S("tools"));
         return slice_eq(key, S("model")) ? scan_model(body, v, at->out) : NULL;
     case KEY_N("stream"):
         if (slice_eq(key, S("stream")))
@@ -131,15 +129,6 @@ static const char *request_member(void *arg, struct slice body, struct slice key
     }
 }
 
-#define MESSAGES_LOOK 4096 /* it costs more to search longer ones than to watch the reply */
-
-/* A message can bring a tool (tool_addition), or those of turns that are left out (compaction). */
-static bool may_bring_tools(struct slice messages)
-{
-    return messages.n > MESSAGES_LOOK || slice_search(messages, S("\"tool")) >= 0 ||
-           slice_search(messages, S("\"compaction\"")) >= 0;
-}
-
 static enum err request_read(struct slice body, struct request_facts *out, const char **why)
 {
     struct request_scan at = {.out = out};
@@ -147,9 +136,6 @@ static enum err request_read(struct slice body, struct request_facts *out, const
     if (e != OK)
         return e;
     out->conversation = conversation_of(body, &at);
-    /* a container and a thread bring theirs along */
-    out->makes_none = !at.tools && out->container.to == 0 && out->thread.to == 0 &&
-                      !may_bring_tools(span_slice(body, at.messages));
     if (at.system.to > 0)
         out->cache_1h |= asks_for_hour(span_slice(body, at.system));
     return OK;

@@ -60,7 +60,6 @@ struct request_facts {
     bool stored;      /* Responses: the reply is kept by the provider, later requests may name it */
     bool cache_1h;    /* asks for a prompt cache that lasts an hour */
     bool no_file_ids; /* it names no files that the provider keeps; false: not known */
-    bool makes_none;  /* it has no tool that could make files in its reply; false: not known */
 };
 /* The conversation of a session's id; 0 when it is empty. */
 uint64_t codec_session_hash(struct slice id);

@@ -317,7 +317,6 @@ static bool exchange_scan(struct exchange *x)
         return false;
     x->stream_asked = x->plan->facts.stream;
     x->cache_1h = x->plan->facts.cache_1h;
-    x->makes_none = x->plan->facts.makes_none;
     x->sse_asked = x->plan->facts.stream && x->route.kind == ROUTE_CHAT;
     return true;
 }

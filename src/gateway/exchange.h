@@ -194,7 +194,6 @@ struct exchange {
     bool retry_held;   /* counts into g->retries */
     bool pin_clash;    /* it names what lives on different accounts */
     bool in_thread;    /* the reply's message will be named by the next turn */
-    bool makes_none;   /* no files: the reply is not watched for them */
     bool stream_asked; /* by the request, whatever it is for */
     bool sse_asked;
     bool replayed; /* a refused token has been renewed once already */

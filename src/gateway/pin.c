@@ -175,7 +175,7 @@ static void pin_guess(struct exchange *x, const char *id)
 void pin_watch(struct exchange *x, struct slice bytes)
 {
     struct attempt *a = &x->attempt;
-    if (x->route.kind != ROUTE_CHAT || x->makes_none)
+    if (x->route.kind != ROUTE_CHAT)
         return;
     while (ref_watch_next(&a->watch, &bytes))
         pin_guess(x, a->watch.id);

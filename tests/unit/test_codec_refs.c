@@ -230,40 +230,6 @@ static void test_refs_seen(void **state)
     }
 }
 
-/* Whether a reply can make files: known of Anthropic's only. */
-static void test_makes_none(void **state)
-{
-    static const struct {
-        enum dialect d;
-        const char *body;
-        bool none;
-    } rows[] = {
-        {DIALECT_ANTHROPIC, "{}", true},
-        {DIALECT_ANTHROPIC, "{\"model\":\"m\",\"messages\":[{\"tols\":[{}]}],\"tool\":1}", true},
-        {DIALECT_ANTHROPIC,
-         "{\"messages\":[{\"role\":\"system\",\"content\":[{\"type\":\"tool_addition\"}]}]}",
-         false},
-        {DIALECT_ANTHROPIC, "{\"messages\":[{\"content\":[{\"type\":\"compaction\"}]}]}", false},
-        {DIALECT_ANTHROPIC, "{\"model\":\"m\",\"tools\":[],\"max_tokens\":1}", false},
-        {DIALECT_ANTHROPIC, "{\"tools\":null}", false},
-        {DIALECT_ANTHROPIC, "{\"container\":\"c_1\"}", false},
-        {DIALECT_ANTHROPIC, "{\"thread\":{\"previous_message_id\":\"msg_1\"}}", false},
-        {DIALECT_RESPONSES, "{\"model\":\"m\"}", false},
-        {DIALECT_OPENAI, "{\"model\":\"m\"}", false},
-        {DIALECT_GEMINI, "{}", false},
-        {DIALECT_OLLAMA, "{\"model\":\"m\"}", false},
-    };
-    (void)state;
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        struct request_facts f;
-        const char *why = "";
-        memset(&f, 0xff, sizeof f);
-        assert_int_equal(codec_request_scan(rows[i].d, slice_of(rows[i].body), &f, &why), OK);
-        if (f.makes_none != rows[i].none)
-            fail_msg("%s", rows[i].body);
-    }
-}
-
 /* ---- replies --------------------------------------------------------------------------------- */
 
 static void watch(struct ref_watch *w, struct slice b, char *out, size_t size)
@@ -525,13 +491,19 @@ static void test_signature_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refs),         cmocka_unit_test(test_refs_bounded),
-        cmocka_unit_test(test_refs_broken),  cmocka_unit_test(test_refs_found_anywhere),
-        cmocka_unit_test(test_refs_crowded), cmocka_unit_test(test_refs_seen),
-        cmocka_unit_test(test_makes_none),   cmocka_unit_test(test_watch),
-        cmocka_unit_test(test_watch_long),   cmocka_unit_test(test_strip),
-        cmocka_unit_test(test_strip_before), cmocka_unit_test(test_strip_fails),
-        cmocka_unit_test(test_reasoning),    cmocka_unit_test(test_signature_words),
+        cmocka_unit_test(test_refs),
+        cmocka_unit_test(test_refs_bounded),
+        cmocka_unit_test(test_refs_broken),
+        cmocka_unit_test(test_refs_found_anywhere),
+        cmocka_unit_test(test_refs_crowded),
+        cmocka_unit_test(test_refs_seen),
+        cmocka_unit_test(test_watch),
+        cmocka_unit_test(test_watch_long),
+        cmocka_unit_test(test_strip),
+        cmocka_unit_test(test_strip_before),
+        cmocka_unit_test(test_strip_fails),
+        cmocka_unit_test(test_reasoning),
+        cmocka_unit_test(test_signature_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
