@@ -29,11 +29,12 @@ static void watch_done(struct job *j)
 static void watch_fire(void *arg)
 {
     struct watch *w = arg;
-    assert(!w->flying && !w->store->closing);
+    struct store *s = w->store;
+    assert(!w->flying && !s->closing);
     w->flying = true;
     w->job = (struct job){.run = watch_run, .done = watch_done};
     list_init(&w->job.link);
-    worker_post(w->store->worker, &w->job);
+    worker_post(s->worker, &w->job);
 }
 
 void watch_init(struct store *s)
